@@ -1,0 +1,65 @@
+"""Builds the extension modules. Everything else is in pyproject.toml.
+
+Environment switches, each off unless it is set to something:
+
+SPILL_RING_ANNOTATE   write Cython's annotated HTML beside each .pyx
+SPILL_RING_DEBUG      -O0 -g and Cython's line tracing of errors, assertions on
+SPILL_RING_SANITIZE   a list for -fsanitize, such as "address,undefined"
+"""
+import os
+
+import numpy as np
+from Cython.Build import cythonize
+from Cython.Compiler import Errors
+from setuptools import Extension, setup
+
+DIRECTIVES = {
+    "language_level": "3",
+    "cdivision": True,
+    "initializedcheck": False,
+    "binding": False,  # a method call is a quarter faster
+    "embedsignature": True,
+    "embedsignature.format": "clinic",  # gives inspect.signature back
+    "auto_pickle": False,
+}
+
+MODULES = ["storage", "block", "sink", "ring", "object_ring", "array_ring"]
+
+compile_args = ["-O3", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+link_args = []
+if os.environ.get("SPILL_RING_DEBUG"):
+    compile_args = ["-O0", "-g", "-UNDEBUG"]
+if sanitize := os.environ.get("SPILL_RING_SANITIZE"):
+    flags = [f"-fsanitize={sanitize}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g", "-O1"]
+    compile_args += flags
+    link_args += flags
+if os.name == "nt":
+    compile_args = ["/O2"]
+
+
+def refuse_hint(position, message, *args, **kwargs):
+    """A performance hint says that a call without the GIL will check for it: 50 ns for 1.6."""
+    raise Errors.CompileError(position, message)
+
+
+Errors.performance_hint = refuse_hint
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                f"spill_ring.{name}",
+                [f"spill_ring/{name}.pyx"],
+                include_dirs=[np.get_include()],
+                define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")],
+                depends=["spill_ring/storage.h"] if name == "storage" else [],
+                extra_compile_args=compile_args,
+                extra_link_args=link_args,
+            )
+            for name in MODULES
+        ],
+        compiler_directives=DIRECTIVES,
+        annotate=bool(os.environ.get("SPILL_RING_ANNOTATE")),
+        gdb_debug=False,
+    ),
+)

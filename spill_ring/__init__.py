@@ -1,0 +1,39 @@
+"""Bounded buffers that keep the newest items and spill the oldest to a sink."""
+
+from spill_ring.array_ring import ArrayRing
+from spill_ring.object_ring import ObjectRing
+from spill_ring.ring import Stats
+from spill_ring.sink import (
+    BatchSink,
+    ChannelSink,
+    CollectSink,
+    DropSink,
+    FnSink,
+    LockedSink,
+    ProducerSink,
+    ReduceSink,
+    Sink,
+    TeeSink,
+)
+from spill_ring.sinks.file import FileSink
+from spill_ring.spill import SpillRing
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArrayRing",
+    "BatchSink",
+    "ChannelSink",
+    "CollectSink",
+    "DropSink",
+    "FileSink",
+    "FnSink",
+    "LockedSink",
+    "ObjectRing",
+    "ProducerSink",
+    "ReduceSink",
+    "Sink",
+    "SpillRing",
+    "Stats",
+    "TeeSink",
+]

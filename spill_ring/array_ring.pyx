@@ -1,0 +1,580 @@
+"""A ring of numpy items."""
+cimport cython
+cimport numpy as cnp
+from cpython.object cimport PyObject
+from libc.limits cimport LLONG_MAX, LLONG_MIN
+from libc.string cimport memcpy, memmove
+
+from spill_ring.block cimport as_block, as_item, copy_block, is_block, item_dtype, item_of, new_block, view_block
+from spill_ring.guard cimport SR_BUSY, SR_OPEN, SR_RESERVED, sr_leave, sr_move
+from spill_ring.ring cimport Ring, count_of
+from spill_ring.sink cimport Sink, deliver
+from spill_ring.storage cimport allocate
+
+import numpy as np
+
+cnp.import_array()
+
+
+cdef extern from "Python.h":
+    double PyFloat_AS_DOUBLE(object o)
+    long long PyLong_AsLongLongAndOverflow(object o, int *overflow) except? -1
+    void PyType_Modified(type t)
+    ctypedef struct PyTypeObject:
+        PyObject *tp_dict
+
+
+cdef object MISSING = object()
+
+C_NUMBERS = [np.dtype(code) for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")]
+cdef int DOUBLE = scalar_code(<double *>NULL)
+cdef int FLOAT = scalar_code(<float *>NULL)
+
+
+@cython.no_gc_clear
+cdef class ArrayRing(Ring):
+    """ArrayRing(capacity, dtype="f8", sink=None)\n--\n
+    A ring of numpy items: it keeps the newest, and sends the oldest to a sink in blocks.
+
+    Parameters
+    ----------
+    capacity : int
+        Items it holds, at least 1.
+    dtype : dtype, default "f8"
+        Any dtype of fixed size without references: numbers, bool, times, ``S16``, ``U16``, records,
+        or a sub-array such as ``("f4", (8,))`` for frames of 8 channels.
+    sink : sink, optional
+        Gets each run of items that is evicted, oldest first: a `Sink`, another `ArrayRing` of the
+        same dtype, a callable, or an object with ``send``. Without one they are dropped.
+
+    Raises
+    ------
+    TypeError
+        `capacity` is no integer; `dtype` is none, or holds references; `sink` is no sink, or one for
+        other items.
+    ValueError
+        `capacity` is below 1, or the dtype's size is 0.
+    MemoryError
+        There is no memory for `capacity` items.
+
+    Notes
+    -----
+    The memory, a power of two of items in whole pages, is allocated once and mapped twice in a row
+    where the platform can, so that any run of items is contiguous. Blocks go in and out at one
+    memcpy, and no memory is allocated for items after construction. **Thread safety.** One thread
+    at a time: a second one, or a sink that calls back into the ring, gets a `RuntimeError`.
+
+    >>> archive = ArrayRing(64)
+    >>> ring = ArrayRing(8, sink=archive)
+    >>> ring.extend(range(100))
+    >>> ring.view()
+    array([92., 93., 94., 95., 96., 97., 98., 99.])
+    >>> archive.peek(), archive.peek_back()
+    (np.float64(28.0), np.float64(91.0))
+    """
+
+    def __init__(self, capacity, dtype="f8", sink=None):
+        cdef cnp.dtype items = item_dtype(dtype)
+        self.attach(capacity, sink, items)
+        self.storage = allocate(self.size, self.itemsize)
+        self.base = self.storage.base
+        self.mask = self.storage.nbytes // self.itemsize - 1
+        if items.isnative and items in C_NUMBERS:
+            self.scalar = {"u": 0, "i": 0x100, "f": 0x200}[chr(items.kind)] | items.itemsize
+        self.start()
+
+    @property
+    def dtype(self):
+        """The dtype of the items, as it was given."""
+        return self.item_type
+
+    # -- pushing ---------------------------------------------------------------------------------
+
+    def push(self, item):
+        """Append as newest; a full ring sends its oldest to the sink first. O(1).
+
+        Parameters
+        ----------
+        item : scalar or array_like
+            What numpy would assign with ``casting="same_kind"``; of shape ``dtype.shape``.
+
+        Raises
+        ------
+        TypeError
+            `item` is of another kind.
+        OverflowError
+            It is an integer out of range.
+        ValueError
+            Its shape is not that of the dtype.
+        Exception
+            Whatever the sink raises; then nothing was evicted or appended.
+        """
+        cdef long long value  # or any smaller number
+        cdef cnp.ndarray block
+        if self.number(item, &value):
+            self.push_block(&value, 1)
+        else:
+            block = as_item(item, self.item_type)
+            self.push_block(cnp.PyArray_DATA(block), 1)
+
+    cdef bint number(self, object item, void *value) except -1:
+        """Convert a Python number without numpy, if that is simple."""
+        cdef int overflow = 0
+        cdef long long whole
+        if isinstance(item, float):
+            if self.scalar == DOUBLE:
+                (<double *>value)[0] = PyFloat_AS_DOUBLE(item)
+                return True
+            if self.scalar == FLOAT:
+                (<float *>value)[0] = <float>PyFloat_AS_DOUBLE(item)
+                return True
+        elif type(item) is int and self.scalar:
+            whole = PyLong_AsLongLongAndOverflow(item, &overflow)
+            if overflow:
+                return False
+            if self.scalar == DOUBLE:
+                (<double *>value)[0] = <double>whole
+            elif self.scalar == FLOAT:
+                (<float *>value)[0] = <float>whole
+            elif self.scalar & 0x100:
+                return narrow(whole, self.itemsize, value)
+            elif whole < 0:
+                return False
+            else:
+                return narrow_unsigned(whole, self.itemsize, value)
+            return True
+        return False
+
+    def try_push(self, item):
+        """Append as newest if there is room; never evicts. O(1).
+
+        Returns
+        -------
+        bool
+            Whether it was appended.
+
+        Raises
+        ------
+        TypeError, OverflowError, ValueError
+            As `push` does.
+        """
+        if self.count() < self.size:
+            self.push(item)
+            return True
+        self.enter()  # a ring that isn't open says so
+        self.leave()
+        return False
+
+    def extend(self, items):
+        """Push each item, oldest first, at the speed of memcpy.
+
+        The outcome is that of pushing one by one, with one sink call for each evicted run: the
+        oldest residents in one block, and in another what doesn't stay because there are more items
+        than the capacity.
+
+        Parameters
+        ----------
+        items : array_like or iterable
+            Shape ``(n,) + dtype.shape``, what numpy would assign with ``casting="same_kind"``. A
+            C-contiguous ndarray of the ring's own dtype is copied as it is; all else is converted
+            first. A generator is pushed item by item.
+
+        Raises
+        ------
+        TypeError, OverflowError, ValueError
+            As `push` does; nothing was pushed. (Of a generator, what came before.)
+        Exception
+            Whatever the sink raises; ``stats.pushed`` tells how many items were taken.
+        """
+        cdef cnp.ndarray block
+        if not is_block(items, self.item_type):
+            if not is_array_like(items):
+                for item in items:
+                    self.push(item)
+                return
+            items = as_block(items, self.item_type)
+        block = <cnp.ndarray>items
+        if self.overlaps(block):
+            block = block.copy()
+        self.push_block(cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
+
+    def try_extend(self, items):
+        """Push as many of the first items as there is room for; never evicts.
+
+        Parameters
+        ----------
+        items : array_like
+            As for `extend`.
+
+        Returns
+        -------
+        int
+            How many were taken.
+        """
+        cdef cnp.ndarray block
+        cdef Py_ssize_t count
+        if not is_array_like(items):
+            raise TypeError(f"expected an array or a sequence, not {type(items).__name__}")
+        block = as_block(items, self.item_type)
+        if self.overlaps(block):
+            block = block.copy()
+        count = min(cnp.PyArray_DIM(block, 0), self.size - self.count())
+        self.push_block(cnp.PyArray_DATA(block), count)
+        return count
+
+    cdef bint overlaps(self, object block) noexcept:
+        """Is this a view of the ring's own memory, which the push would write over?"""
+        return self.base <= <char *>cnp.PyArray_DATA(<cnp.ndarray>block) < self.base + 2 * self.storage.nbytes
+
+    cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
+        cdef Py_ssize_t taken = 0
+        self.enter()
+        try:
+            self.append(items, count, &taken)
+        finally:
+            self.leave()
+        return 0
+
+    cdef int push_scalar(self, const void *value, int scalar) except -1 nogil:
+        if scalar != self.scalar:
+            with gil:
+                kind = "unsigned int" if scalar < 0x100 else "int" if scalar < 0x200 else "float"
+                raise TypeError(
+                    f"push_value of a C {kind} of {scalar & 0xFF} bytes into an ArrayRing of dtype {self.item_type}"
+                )
+        return self.push_block(value, 1)
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        return self.append(items, count, taken)
+
+    cdef int store(self, const void *items, Py_ssize_t count) except -1 nogil:
+        cdef Py_ssize_t offset = (self.tail & self.mask) * self.itemsize
+        memcpy(self.base + offset, items, count * self.itemsize)
+        self.storage.complete_write(offset, count * self.itemsize)
+        self.tail += count
+        return 0
+
+    cdef int pass_on(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        return deliver(self.target, items, count, taken)
+
+    # -- reserving -------------------------------------------------------------------------------
+
+    cdef void *reserve(self, Py_ssize_t count) except NULL nogil:
+        cdef Py_ssize_t excess
+        cdef int next_state = SR_OPEN
+        if not 0 <= count <= self.size:
+            with gil:
+                raise ValueError(f"can't reserve {count} items in a ring of capacity {self.size}")
+        self.enter()
+        try:
+            excess = self.trim() + count - self.size
+            if excess > 0:
+                if self.target is None:
+                    self.release(excess)
+                else:
+                    self.spill(self.target, excess)
+            self.reserved = count
+            self.limit = LLONG_MIN
+            next_state = SR_RESERVED
+        finally:
+            sr_leave(&self.state, next_state)
+        return self.base + (self.tail & self.mask) * self.itemsize
+
+    cdef int commit(self, Py_ssize_t count) except -1 nogil:
+        cdef int found
+        if not 0 <= count <= self.reserved:
+            with gil:
+                raise ValueError(f"can't commit {count} items: {self.reserved} are reserved")
+        found = sr_move(&self.state, SR_RESERVED, SR_BUSY)
+        if found != SR_RESERVED:
+            with gil:
+                if found != SR_OPEN:
+                    self.refuse(found)
+                raise RuntimeError(f"{type(self).__name__} has no open reserve() to commit")
+        self.storage.complete_write((self.tail & self.mask) * self.itemsize, count * self.itemsize)
+        self.tail += count
+        self.reserved = 0
+        self.limit = LLONG_MAX if self.target is None else self.head + self.size
+        self.leave()
+        return 0
+
+    def python_reserve(self, n):
+        """Fill the ring's own memory, without a copy: ``with ring.reserve(n) as block: block[:] = …``
+
+        Entering makes room for `n` new items, which may evict as many, and gives a writable ndarray
+        over it; leaving pushes them. ``ring.commit(k)`` inside pushes only the first k, and ends it.
+        If the block raises, nothing is pushed. Meanwhile the ring refuses every other call.
+
+        Parameters
+        ----------
+        n : int
+            Items, at most the capacity.
+
+        Returns
+        -------
+        context manager
+            Of an ndarray of shape ``(n,) + dtype.shape``. What is written to it afterwards goes into
+            whatever the ring holds by then.
+
+        Examples
+        --------
+        >>> ring = ArrayRing(4, "i8")
+        >>> with ring.reserve(3) as block:
+        ...     block[:] = [1, 2, 3]
+        >>> ring
+        ArrayRing([1, 2, 3], capacity=4, dtype=int64)
+        """
+        return Reservation(self, n)
+
+    def python_commit(self, n):
+        """Push the first `n` items of the block that `reserve` gave, and end the reservation.
+
+        Parameters
+        ----------
+        n : int
+            At most what was reserved.
+        """
+        self.commit(count_of(n))
+        self.reservation = None
+
+    # -- popping ---------------------------------------------------------------------------------
+
+    cdef char *run(self, long long position, Py_ssize_t count) noexcept nogil:
+        """Where `count` resident items lie in a row."""
+        cdef Py_ssize_t offset = (position & self.mask) * self.itemsize
+        self.storage.complete_read(offset, count * self.itemsize)
+        return self.base + offset
+
+    cdef int offer(self, Sink sink, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        return deliver(sink, self.run(self.head, count), count, taken)
+
+    cdef int release(self, Py_ssize_t count) except -1 nogil:
+        self.advance(count)
+        return 0
+
+    cdef object item(self, long long position):
+        return item_of(self.item_type, self.run(position, 1))
+
+    cdef object copy(self, long long position, Py_ssize_t count, Py_ssize_t step):
+        cdef Py_ssize_t first, last
+        if step == 1:
+            return copy_block(self.item_type, self.run(position, count), count)
+        if count == 0:
+            return new_block(self.item_type, 0)
+        first = <Py_ssize_t>(position - self.head)
+        last = first + (count - 1) * step
+        return self.live()[min(first, last):max(first, last) + 1][(0 if step > 0 else -1)::step].copy()
+
+    cdef object live(self):
+        cdef Py_ssize_t count = self.trim()
+        return view_block(self.item_type, self.run(self.head, count), count, self.storage, False)
+
+    def pop(self, default=MISSING):
+        """Remove and return the oldest item. O(1).
+
+        Parameters
+        ----------
+        default : object, optional
+            Returned when the ring is empty.
+
+        Returns
+        -------
+        scalar or ndarray
+            As indexing an ndarray of this dtype gives it.
+
+        Raises
+        ------
+        IndexError
+            The ring is empty and there is no default.
+        """
+        self.enter()
+        try:
+            if self.trim() == 0:
+                if default is MISSING:
+                    raise IndexError(f"pop from an empty {type(self).__name__}")
+                return default
+            item = item_of(self.item_type, self.base + (self.head & self.mask) * self.itemsize)
+            self.advance(1)
+            self.popped += 1
+            return item
+        finally:
+            self.leave()
+
+    def pop_many(self, n=None):
+        """Remove the oldest items.
+
+        Parameters
+        ----------
+        n : int, optional
+            How many; all of them by default, fewer if there are fewer.
+
+        Returns
+        -------
+        ndarray
+            Shape ``(k,) + dtype.shape``, oldest first; it owns its data.
+        """
+        cdef Py_ssize_t count = self.size if n is None else count_of(n)
+        cdef cnp.ndarray block
+        block = new_block(self.item_type, min(count, self.count()))
+        count = self.pop_block(cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
+        return block if count == cnp.PyArray_DIM(block, 0) else block[:count].copy()
+
+    def pop_into(self, out):
+        """Remove the oldest items into an array of the caller's.
+
+        Parameters
+        ----------
+        out : ndarray or writable buffer
+            Room for n items, shape ``(n,) + dtype.shape``, of a dtype to which numpy casts the ring's
+            with ``casting="same_kind"``. A C-contiguous ndarray of the ring's dtype takes one memcpy.
+
+        Returns
+        -------
+        int
+            Items removed: the first so many of `out` are new.
+
+        Raises
+        ------
+        TypeError
+            `out` is no buffer, or of another kind of dtype.
+        ValueError
+            It is read-only, has another shape, or no room for a single item.
+        """
+        cdef cnp.dtype dtype = self.item_type
+        cdef Py_ssize_t count
+        try:
+            array = np.asarray(out, copy=False)
+        except ValueError:
+            raise TypeError(f"out must be an ndarray or a writable buffer, not {type(out).__name__}") from None
+        if not array.flags.writeable:
+            raise ValueError("out is read-only")
+        if array.ndim == 0 or array.shape[1:] != dtype.shape:
+            raise ValueError(f"out has shape {array.shape}; expected (n,) + {dtype.shape} for items of dtype {dtype}")
+        if array.shape[0] == 0:
+            raise ValueError("out is too small: it has no room for a single item")
+        if is_block(array, dtype):
+            return self.pop_block(cnp.PyArray_DATA(array), cnp.PyArray_DIM(array, 0))
+        self.enter()
+        try:
+            count = min(<Py_ssize_t>len(array), self.trim())
+            np.copyto(array[:count], self.live()[:count], casting="same_kind")
+            self.advance(count)
+            self.popped += count
+            return count
+        finally:
+            self.leave()
+
+    cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil:
+        self.enter()
+        count = min(count, self.trim())
+        # memmove: `out` may be a block that reserve() gave out once
+        memmove(out, self.run(self.head, count), count * self.itemsize)
+        self.advance(count)
+        self.popped += count
+        self.leave()
+        return count
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def view(self):
+        """The live content as one ndarray: read-only, contiguous, zero-copy. O(1).
+
+        Returns
+        -------
+        ndarray
+            Shape ``(len(ring),) + dtype.shape``, oldest first. It shows what later pushes write over
+            its items, and keeps the memory alive. On the heap (where memory can't be mapped twice)
+            the part behind the memory's end is a copy.
+        """
+        self.enter()
+        try:
+            return self.live()
+        finally:
+            self.leave()
+
+    def __array__(self, dtype=None, copy=None):
+        """For `np.asarray`: a copy, or with ``copy=False`` the live view."""
+        if copy is None or copy:
+            copied = self.latest(self.size)
+            return copied if dtype is None else copied.astype(dtype, copy=False)
+        if dtype is not None and np.dtype(dtype) != (<cnp.dtype>self.item_type).base:
+            raise ValueError(f"a view of dtype {self.item_type} as {np.dtype(dtype)} needs a copy")
+        return self.view()
+
+    def __contains__(self, item):
+        self.enter()
+        try:
+            return item in self.live()
+        finally:
+            self.leave()
+
+    cdef str shown(self):
+        return np.array2string(self.view(), separator=", ", threshold=10, edgeitems=3)
+
+
+# Cython keeps cdef and def methods in one namespace. Compiled code calls `reserve` and `commit`
+# for pointers, Python calls them for ndarrays; so the Python ones get their names here.
+cdef dict methods = <dict>(<PyTypeObject *>ArrayRing).tp_dict
+methods["reserve"] = methods.pop("python_reserve")
+methods["commit"] = methods.pop("python_commit")
+PyType_Modified(ArrayRing)
+
+
+cdef class Reservation:
+    """What `ArrayRing.reserve` returns: the context in which the block is written."""
+
+    cdef ArrayRing ring
+    cdef Py_ssize_t count
+
+    def __cinit__(self, ArrayRing ring not None, n):
+        self.ring = ring
+        self.count = count_of(n)
+
+    def __enter__(self):
+        cdef void *room = self.ring.reserve(self.count)
+        self.ring.reservation = self
+        return view_block(self.ring.item_type, room, self.count, self.ring.storage, True)
+
+    def __exit__(self, kind, error, trace):
+        if self.ring.reservation is self:  # not committed yet
+            self.ring.reservation = None
+            self.ring.commit(self.count if kind is None else 0)
+
+
+cdef bint is_array_like(object items):
+    """Does numpy read this as an array, rather than as one object?"""
+    if isinstance(items, (list, tuple, np.ndarray)) or hasattr(items, "__array__"):
+        return True
+    if isinstance(items, (dict, set, frozenset)):
+        return False
+    return hasattr(items, "__len__") and hasattr(items, "__getitem__")
+
+
+cdef bint narrow(long long whole, Py_ssize_t size, void *value) noexcept:
+    """Store a signed integer of `size` bytes, if it fits."""
+    if size == 8:
+        (<long long *>value)[0] = whole
+    elif size == 4 and whole == <int>whole:
+        (<int *>value)[0] = <int>whole
+    elif size == 2 and whole == <short>whole:
+        (<short *>value)[0] = <short>whole
+    elif size == 1 and whole == <signed char>whole:
+        (<signed char *>value)[0] = <signed char>whole
+    else:
+        return False
+    return True
+
+
+cdef bint narrow_unsigned(unsigned long long whole, Py_ssize_t size, void *value) noexcept:
+    """The same for an unsigned one."""
+    if size == 8:
+        (<unsigned long long *>value)[0] = whole
+    elif size == 4 and whole == <unsigned int>whole:
+        (<unsigned int *>value)[0] = <unsigned int>whole
+    elif size == 2 and whole == <unsigned short>whole:
+        (<unsigned short *>value)[0] = <unsigned short>whole
+    elif size == 1 and whole == <unsigned char>whole:
+        (<unsigned char *>value)[0] = <unsigned char>whole
+    else:
+        return False
+    return True

@@ -1,0 +1,42 @@
+"""One thread at a time: the state of a sink or ring, and the way in."""
+
+cdef extern from * nogil:
+    """
+    enum { SR_NEW, SR_OPEN, SR_BUSY, SR_RESERVED, SR_CLOSED };
+
+    /* With the GIL a plain flag is enough: nothing else runs between the look and the store, and
+     * whatever lets another thread in (a sink that runs Python) leaves the flag set. Without it
+     * the flag is taken with a compare-and-swap: acquire pairs with the release in sr_leave, so
+     * that who comes in sees all that the one before wrote. */
+
+    /* From `from` to `to`; returns the state found, which is `from` if it was taken. */
+    static inline int sr_move(int *state, int from, int to)
+    {
+    #ifdef Py_GIL_DISABLED
+        __atomic_compare_exchange_n(state, &from, to, 0, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE);
+        return from;
+    #else
+        int found = *state;
+        if (found == from)
+            *state = to;
+        return found;
+    #endif
+    }
+
+    static inline void sr_leave(int *state, int to)
+    {
+    #ifdef Py_GIL_DISABLED
+        __atomic_store_n(state, to, __ATOMIC_RELEASE);
+    #else
+        *state = to;
+    #endif
+    }
+    """
+    enum:
+        SR_NEW
+        SR_OPEN
+        SR_BUSY
+        SR_RESERVED
+        SR_CLOSED
+    int sr_move(int *state, int expected, int to)
+    void sr_leave(int *state, int to)

@@ -1,0 +1,289 @@
+"""A ring of Python objects."""
+cimport cython
+from cpython.list cimport PyList_GET_SIZE, PyList_New
+from cpython.object cimport PyObject
+
+from spill_ring.ring cimport Ring, count_of
+from spill_ring.sink cimport Sink, deliver_objects
+
+from itertools import islice
+
+
+cdef extern from *:
+    """
+    #define sr_list_items(list) (((PyListObject *)(list))->ob_item)
+    """
+    PyObject **sr_list_items(object list)
+    void PyList_SET_ITEM(object list, Py_ssize_t i, PyObject *item)
+    PyObject **PySequence_Fast_ITEMS(object o)
+    void Py_INCREF(PyObject *o)
+    void Py_DECREF(PyObject *o)
+
+
+cdef object MISSING = object()
+
+
+# The list is cleared by the garbage collector as any list is, and `slots` then refuses; clearing
+# the ring's own references too would only leave half a ring behind.
+@cython.no_gc_clear
+cdef class ObjectRing(Ring):
+    """ObjectRing(capacity, sink=None)\n--\n
+    A ring of any Python objects: it keeps the newest, and sends the oldest to a sink.
+
+    Parameters
+    ----------
+    capacity : int
+        Items it holds, at least 1.
+    sink : sink, optional
+        Gets each object that is evicted, oldest first: a `Sink`, another `ObjectRing`, a callable,
+        or an object with ``send``. Without one they are dropped, as by ``deque(maxlen=capacity)``.
+
+    Raises
+    ------
+    TypeError
+        `capacity` is no integer; `sink` is no sink, or one for typed items.
+    ValueError
+        `capacity` is below 1.
+    MemoryError
+        There is no memory for `capacity` items.
+
+    Notes
+    -----
+    `push` and `pop` are O(1), 8 bytes for each item of capacity. **Thread safety.** One thread at a
+    time: a second one, or a sink that calls back into the ring, gets a `RuntimeError`.
+
+    >>> ring = ObjectRing(4)
+    >>> ring.extend([1, 2, 3, 4, 5])
+    >>> list(ring)
+    [2, 3, 4, 5]
+    >>> ring.pop()
+    2
+    """
+
+    def __init__(self, capacity, sink=None):
+        self.attach(capacity, sink, None)
+        self.itemsize = sizeof(PyObject *)
+        self.items = [None] * self.size
+        self.start()
+
+    cdef PyObject **slots(self) except NULL:
+        # The list can be found with gc.get_objects() and resized, or cleared as garbage.
+        if PyList_GET_SIZE(self.items) != self.size:
+            raise RuntimeError("the list that holds a ring's items was changed behind its back")
+        return sr_list_items(self.items)
+
+    def push(self, item):
+        """Append as newest; a full ring sends its oldest to the sink first. O(1).
+
+        Parameters
+        ----------
+        item : object
+
+        Raises
+        ------
+        Exception
+            Whatever the sink raises; then nothing was evicted or appended.
+        """
+        cdef PyObject **slots
+        cdef PyObject *old
+        cdef Py_ssize_t taken
+        self.enter()
+        try:
+            slots = self.slots()
+            if self.tail == self.limit:  # the oldest is where the new one goes
+                taken = 0
+                deliver_objects(self.target, slots + self.slot, 1, &taken)
+                self.spilled += 1
+                self.advance(1)
+                slots = self.slots()
+            old = slots[self.slot]
+            Py_INCREF(<PyObject *>item)
+            slots[self.slot] = <PyObject *>item
+            self.slot = self.slot + 1 if self.slot + 1 < self.size else 0
+            self.tail += 1
+        finally:
+            self.leave()
+        Py_DECREF(old)  # may run a destructor that pushes here again
+
+    def try_push(self, item):
+        """Append as newest if there is room; never evicts. O(1).
+
+        Returns
+        -------
+        bool
+            Whether it was appended.
+        """
+        if self.count() == self.size:
+            self.enter()  # a closed ring says so
+            self.leave()
+            return False
+        self.push(item)
+        return True
+
+    def extend(self, items):
+        """Push each item, oldest first.
+
+        The outcome is that of pushing one by one, but a list or tuple goes in as a whole, with one
+        sink call for each evicted run; what doesn't stay goes on to the sink.
+
+        Parameters
+        ----------
+        items : iterable
+
+        Raises
+        ------
+        Exception
+            Whatever the sink raises; ``stats.pushed`` tells how many items were taken.
+        """
+        cdef Py_ssize_t taken = 0
+        if not isinstance(items, (list, tuple)) and items is not self:
+            for item in items:
+                self.push(item)
+            return
+        items = tuple(items)  # nobody else can change it while a sink runs
+        self.enter()
+        try:
+            self.append(PySequence_Fast_ITEMS(items), len(items), &taken)
+        finally:
+            self.leave()
+
+    def try_extend(self, items):
+        """Push as many of the first items as there is room for; never evicts.
+
+        Parameters
+        ----------
+        items : iterable
+            No more is drawn from an iterator than is taken.
+
+        Returns
+        -------
+        int
+            How many were taken.
+        """
+        cdef Py_ssize_t room = self.size - self.count()
+        fitting = tuple(islice(iter(items), room))
+        self.extend(fitting)
+        return len(fitting)
+
+    cdef int store(self, const void *items, Py_ssize_t count) except -1 nogil:
+        cdef Py_ssize_t i
+        cdef PyObject **slots
+        cdef PyObject *old
+        with gil:
+            slots = self.slots()
+            for i in range(count):
+                old = slots[self.slot]
+                slots[self.slot] = (<PyObject **>items)[i]
+                Py_INCREF(slots[self.slot])
+                self.slot = self.slot + 1 if self.slot + 1 < self.size else 0
+                self.tail += 1
+                Py_DECREF(old)
+        return 0
+
+    cdef int pass_on(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        with gil:
+            return deliver_objects(self.target, <PyObject **>items, count, taken)
+
+    cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
+        return self.append(items, count, taken)
+
+    cdef int offer(self, Sink sink, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        cdef Py_ssize_t first = self.slot_of(self.head)
+        cdef Py_ssize_t before_end = min(count, self.size - first)
+        with gil:
+            deliver_objects(sink, self.slots() + first, before_end, taken)
+            if before_end < count:
+                deliver_objects(sink, self.slots(), count - before_end, taken)
+        return 0
+
+    cdef int release(self, Py_ssize_t count) except -1 nogil:
+        with gil:
+            self.take(count)
+        return 0
+
+    cdef list take(self, Py_ssize_t count):
+        """Remove the oldest `count`, as a list."""
+        cdef PyObject **slots = self.slots()
+        cdef Py_ssize_t slot = self.slot_of(self.head)
+        cdef Py_ssize_t i
+        cdef list taken = PyList_New(count)
+        for i in range(count):
+            PyList_SET_ITEM(taken, i, slots[slot])  # the slot's reference goes along
+            Py_INCREF(<PyObject *>None)
+            slots[slot] = <PyObject *>None
+            slot = slot + 1 if slot + 1 < self.size else 0
+        self.advance(count)
+        return taken
+
+    cdef object item(self, long long position):
+        return <object>self.slots()[self.slot_of(position)]
+
+    cdef object copy(self, long long position, Py_ssize_t count, Py_ssize_t step):
+        cdef Py_ssize_t i
+        return [self.item(position + i * step) for i in range(count)]
+
+    def pop(self, default=MISSING):
+        """Remove and return the oldest item. O(1).
+
+        Parameters
+        ----------
+        default : object, optional
+            Returned when the ring is empty.
+
+        Raises
+        ------
+        IndexError
+            The ring is empty and there is no default.
+        """
+        cdef PyObject **slots
+        cdef Py_ssize_t slot
+        self.enter()
+        try:
+            if self.trim() == 0:
+                if default is MISSING:
+                    raise IndexError(f"pop from an empty {type(self).__name__}")
+                return default
+            slots = self.slots()
+            slot = self.slot_of(self.head)
+            item = <object>slots[slot]
+            Py_DECREF(slots[slot])  # `item` holds it
+            Py_INCREF(<PyObject *>None)
+            slots[slot] = <PyObject *>None
+            self.advance(1)
+            self.popped += 1
+            return item
+        finally:
+            self.leave()
+
+    def pop_many(self, n=None):
+        """Remove the oldest items.
+
+        Parameters
+        ----------
+        n : int, optional
+            How many; all of them by default, fewer if there are fewer.
+
+        Returns
+        -------
+        list
+            Oldest first.
+        """
+        cdef Py_ssize_t count = self.size if n is None else count_of(n)
+        self.enter()
+        try:
+            count = min(count, self.trim())
+            self.popped += count
+            return self.take(count)
+        finally:
+            self.leave()
+
+    def __contains__(self, item):
+        for held in self:
+            if held is item or held == item:
+                return True
+        return False
+
+    cdef str shown(self):
+        if self.count() <= 10:
+            return repr(self[:])
+        return f"[{repr(self[:3])[1:-1]}, ..., {repr(self[-3:])[1:-1]}]"

@@ -1,0 +1,380 @@
+"""What every one-thread ring has: positions, accounting, the sink, the sequence protocol, the end."""
+from libc.limits cimport LLONG_MAX, LLONG_MIN
+
+from spill_ring.guard cimport SR_CLOSED, SR_NEW, SR_OPEN
+from spill_ring.sink cimport DropSink, as_sink
+
+import operator
+import warnings
+from collections import namedtuple
+
+
+cdef extern from *:
+    int Py_ReprEnter(object o) except -1
+    void Py_ReprLeave(object o)
+    const Py_ssize_t PY_SSIZE_T_MAX
+
+
+Stats = namedtuple("Stats", "pushed popped spilled dropped")
+Stats.__doc__ = """Counts of items since a ring was made; ``pushed == popped + spilled + dropped + len(ring)``."""
+Stats.pushed.__doc__ = "Taken from the caller."
+Stats.popped.__doc__ = "Removed by the caller."
+Stats.spilled.__doc__ = "Taken by a sink: evicted, flushed or drained."
+Stats.dropped.__doc__ = "Evicted without a sink, or cleared."
+
+
+cdef class Ring(Sink):
+    """What `ObjectRing` and `ArrayRing` share. Not made by hand: use those, or `SpillRing`."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.is_guarded = True
+        self.state = SR_NEW
+
+    cdef int attach(self, object capacity, object sink, object dtype) except -1:
+        cdef Py_ssize_t size
+        if self.state != SR_NEW:
+            raise RuntimeError(f"{type(self).__name__} is initialised already")
+        try:
+            size = operator.index(capacity)
+        except TypeError:
+            raise TypeError(f"capacity must be an integer, not {capacity!r}") from None
+        except OverflowError:
+            raise MemoryError(f"a capacity of {capacity} items is more than this machine can address") from None
+        if size < 1:
+            raise ValueError(f"capacity must be at least 1, not {capacity}")
+        self.size = size
+        self.given = sink
+        if sink is not None:
+            self.target = as_sink(sink)
+            self.target.bind(dtype)
+            if isinstance(self.target, DropSink):
+                self.target = None  # dropping needs no call
+        Sink.bind(self, dtype)
+        return 0
+
+    cdef int start(self) except -1:
+        """Open for business: the last thing that initialisation does."""
+        self.limit = LLONG_MAX if self.target is None else self.size
+        self.state = SR_OPEN
+        return 0
+
+    cdef int store(self, const void *items, Py_ssize_t count) except -1 nogil:
+        """Write `count` new items, for which there is room, and move the tail."""
+        return 0
+
+    cdef int pass_on(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        """Send new items on to the ring's sink."""
+        return 0
+
+    cdef int offer(self, Sink sink, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        """Send the oldest `count` to a sink, without moving the head."""
+        return 0
+
+    cdef int release(self, Py_ssize_t count) except -1 nogil:
+        """Let go of the oldest `count`, and move the head."""
+        return 0
+
+    cdef object item(self, long long position):
+        """A copy of the item at a sequence number."""
+
+    cdef object copy(self, long long position, Py_ssize_t count, Py_ssize_t step):
+        """A copy of `count` items from a sequence number on."""
+
+    cdef int append(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        """Push a run: evict in one call, pass on in one call what can't stay, store the rest.
+
+        The ring is entered. `taken` grows by the items that left the caller, also when the sink
+        raises; if it raises over the evicted ones, none of the new ones did.
+        """
+        cdef Py_ssize_t resident = self.trim()
+        cdef Py_ssize_t excess = resident + count - self.size
+        cdef Py_ssize_t passed = 0
+        if excess > 0:
+            if self.target is None:
+                passed = max(0, count - self.size)
+                self.tail += passed
+                taken[0] += passed
+            else:
+                if resident:
+                    self.spill(self.target, min(excess, resident))
+                if excess > resident:
+                    try:
+                        self.pass_on(items, excess - resident, &passed)
+                    finally:
+                        self.tail += passed
+                        self.spilled += passed
+                        self.advance(passed)
+                        taken[0] += passed
+        # A ring that drops need not move its head: `trim` sees that the tail has run ahead.
+        self.store(<const char *>items + passed * self.itemsize, count - passed)
+        taken[0] += count - passed
+        return 0
+
+    cdef int spill(self, Sink sink, Py_ssize_t count) except -1 nogil:
+        """Send the oldest `count` to a sink; what it doesn't take stays. The ring is entered."""
+        cdef Py_ssize_t taken = 0
+        try:
+            self.offer(sink, count, &taken)
+        finally:
+            self.spilled += taken
+            self.release(taken)
+        return 0
+
+    def drain(self, sink):
+        """Move everything into another sink, in order, in as few blocks as there are runs.
+
+        Parameters
+        ----------
+        sink : sink
+            A ring, a `Sink`, a callable, or an object with ``send``.
+
+        Returns
+        -------
+        int
+            Items moved. If the sink raises, what it took has left the ring and the rest is still here.
+        """
+        cdef Sink target = as_sink(sink)
+        cdef Py_ssize_t count
+        if target is self:
+            raise ValueError("a ring can't be drained into itself")
+        target.bind(self.item_type)
+        self.enter()
+        try:
+            count = self.trim()
+            if count:
+                self.spill(target, count)
+            return count
+        finally:
+            self.leave()
+
+    def flush(self):
+        """Send everything resident to the sink, then flush the sink.
+
+        Returns
+        -------
+        int
+            Items sent. Without a sink they are dropped.
+        """
+        cdef Py_ssize_t count
+        self.enter()
+        try:
+            count = self.trim()
+            if self.target is None:
+                self.release(count)
+            elif count:
+                self.spill(self.target, count)
+        finally:
+            self.leave()
+        if self.target is not None:
+            self.target.flush()
+        return count
+
+    def clear(self):
+        """Drop the content; the sink sees nothing of it."""
+        self.enter()
+        try:
+            self.release(self.trim())
+        finally:
+            self.leave()
+
+    def close(self):
+        """Flush, then close the sink. Closing again does nothing.
+
+        If the sink raises, the ring stays open and holds what the sink didn't take. Afterwards every
+        call that needs the ring open raises `ValueError`; the attributes, `len` and `stats` still answer.
+        """
+        if self.state != SR_CLOSED:
+            self.flush()
+            if self.target is not None:
+                self.target.close()
+            self.shut()
+
+    cdef int shut(self) except -1:
+        Sink.shut(self)
+        self.limit = LLONG_MIN
+        return 0
+
+    def __del__(self):
+        # A sink may still be waiting for what is here. A file object that is dropped does the same.
+        if self.state != SR_OPEN or self.target is None:
+            return
+        if self.count() == 0:
+            return
+        try:
+            self.flush()
+        except BaseException as error:
+            warnings.warn(
+                f"{type(self).__name__} was dropped without close(), and its sink did not take the last "
+                f"{self.count()} items: {error!r}",
+                ResourceWarning, source=self,
+            )
+
+    @property
+    def capacity(self):
+        """Items the ring holds when it is full."""
+        return self.size
+
+    @property
+    def sink(self):
+        """The sink, as it was given; None where what is evicted is dropped."""
+        return self.given
+
+    @property
+    def stats(self):
+        """Counts since the ring was made: `Stats`, a named tuple of ``pushed, popped, spilled, dropped``."""
+        return Stats(self.tail, self.popped, self.spilled, self.tail - self.count() - self.popped - self.spilled)
+
+    @property
+    def is_empty(self):
+        """True when the ring holds nothing."""
+        return self.count() == 0
+
+    @property
+    def is_full(self):
+        """True when the next push evicts."""
+        return self.count() == self.size
+
+    def __len__(self):
+        return self.count()
+
+    def __getitem__(self, index):
+        cdef Py_ssize_t count, start, stop, step
+        cdef Py_ssize_t i = 0
+        if not isinstance(index, slice):
+            try:
+                i = operator.index(index)
+            except TypeError:
+                raise TypeError(f"ring indices must be integers or slices, not {type(index).__name__}") from None
+            except OverflowError:
+                raise IndexError("ring index out of range") from None
+        self.enter()
+        try:
+            count = self.trim()
+            if isinstance(index, slice):
+                start, stop, step = index.indices(count)
+                return self.copy(self.head + start, len(range(start, stop, step)), step)
+            if i < 0:
+                i += count
+            if not 0 <= i < count:
+                raise IndexError(f"ring index out of range: it holds {count} items")
+            return self.item(self.head + i)
+        finally:
+            self.leave()
+
+    def __iter__(self):
+        return RingIterator.over(self, 1)
+
+    def __reversed__(self):
+        """Iterate newest to oldest."""
+        return RingIterator.over(self, -1)
+
+    def peek(self):
+        """The oldest item, left in place; `IndexError` when empty. O(1)."""
+        return self.resident(0)
+
+    def peek_back(self):
+        """The newest item, left in place; `IndexError` when empty. O(1)."""
+        return self.resident(-1)
+
+    cdef object resident(self, Py_ssize_t index):
+        cdef Py_ssize_t count
+        self.enter()
+        try:
+            count = self.trim()
+            if count == 0:
+                raise IndexError(f"{type(self).__name__} is empty")
+            return self.item(self.head if index == 0 else self.tail - 1)
+        finally:
+            self.leave()
+
+    def latest(self, n):
+        """A copy of the newest items.
+
+        Parameters
+        ----------
+        n : int
+            How many; fewer come back if the ring holds fewer.
+
+        Returns
+        -------
+        ndarray or list
+            Oldest first.
+        """
+        cdef Py_ssize_t count
+        count = count_of(n)
+        self.enter()
+        try:
+            count = min(count, self.trim())
+            return self.copy(self.tail - count, count, 1)
+        finally:
+            self.leave()
+
+    cdef str shown(self):
+        """The content, or its two ends, for the repr."""
+
+    def __repr__(self):
+        name = type(self).__name__
+        if self.state != SR_OPEN:
+            word = {SR_CLOSED: "closed", SR_NEW: "not initialised"}.get(self.state, "in use")
+            return f"<{name}: {word}, capacity={self.size}>"
+        if Py_ReprEnter(self):  # a ring that holds itself
+            return f"{name}(...)"
+        try:
+            dtype = "" if self.item_type is None else f", dtype={self.item_type}"
+            return f"{name}({self.shown()}, capacity={self.size}{dtype})"
+        finally:
+            Py_ReprLeave(self)
+
+
+cdef Py_ssize_t count_of(object n) except -1:
+    """A count of items, as large as it may be."""
+    try:
+        count = operator.index(n)
+    except TypeError:
+        raise TypeError(f"a count of items must be an integer, not {n!r}") from None
+    if count < 0:
+        raise ValueError(f"a count of items can't be negative: {n}")
+    return min(count, PY_SSIZE_T_MAX)
+
+
+cdef class RingIterator:
+    """Iterates over a ring; raises RuntimeError when the ring changed since."""
+
+    cdef Ring ring
+    cdef long long position, left, version
+    cdef Py_ssize_t step
+
+    @staticmethod
+    cdef RingIterator over(Ring ring, Py_ssize_t step):
+        cdef RingIterator self = RingIterator.__new__(RingIterator)
+        ring.enter()
+        self.left = ring.trim()
+        ring.leave()
+        self.ring = ring
+        self.step = step
+        self.position = ring.head if step == 1 else ring.tail - 1
+        self.version = ring.head + ring.tail  # both only grow
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        cdef Ring ring = self.ring
+        if self.left == 0:
+            raise StopIteration
+        ring.enter()
+        try:
+            ring.trim()
+            if ring.head + ring.tail != self.version:
+                self.left = 0
+                raise RuntimeError(f"{type(ring).__name__} changed during iteration")
+            item = ring.item(self.position)
+        finally:
+            ring.leave()
+        self.position += self.step
+        self.left -= 1
+        return item
+
+    def __length_hint__(self):
+        return self.left

@@ -1,0 +1,123 @@
+"""The Sink protocol for Cython: subclass Sink, and override `send_block`, `send_objects` or both."""
+cimport cython
+from cpython.object cimport PyObject
+
+from spill_ring.guard cimport SR_BUSY, SR_OPEN, sr_leave, sr_move
+
+
+cdef class Sink:
+    cdef int state
+    cdef bint is_guarded  # refuses a second entry: what keeps state of its own between two sends
+    cdef bint overrides_send  # in Python
+    cdef bint is_bound
+    cdef object item_type  # dtype of the items it is sent; None: objects
+    cdef Py_ssize_t itemsize
+    cdef Py_ssize_t taken_by_send
+    cdef object __weakref__
+
+    # Called once for each ring or sink that is going to send here. `dtype` None: objects.
+    cdef int bind(self, object dtype) except -1
+
+    # `count` contiguous items, oldest first, that are the sink's only until it returns. A sink adds
+    # to `taken` as it takes them: all of them, unless it raises.
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
+    cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1
+
+    cdef int refuse(self, int state) except -1 nogil
+    cdef int shut(self) except -1
+
+    @cython.final
+    cdef inline int enter(self) except -1 nogil:
+        cdef int found = sr_move(&self.state, SR_OPEN, SR_BUSY)
+        if found != SR_OPEN:
+            self.refuse(found)
+        return 0
+
+    @cython.final
+    cdef inline void leave(self) noexcept nogil:
+        sr_leave(&self.state, SR_OPEN)
+
+
+# The one way to send: it refuses a closed sink, guards it, and calls what Python overrides.
+cdef int deliver(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
+cdef int deliver_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1
+
+# What a user gave as `sink=`, as a Sink that is yet to be bound.
+cdef Sink as_sink(object given)
+
+
+cdef class DropSink(Sink):
+    pass
+
+
+cdef class CollectSink(Sink):
+    cdef list objects
+    cdef char *data
+    cdef Py_ssize_t count, room  # in items
+
+
+cdef class FnSink(Sink):
+    cdef readonly object fn
+    cdef object on_flush, on_close
+
+
+cdef class ChannelSink(FnSink):
+    cdef readonly object queue
+
+
+cdef class ForwardingSink(Sink):
+    cdef Sink target
+    cdef readonly object sink  # as it was given
+
+    cdef int attach(self, object given) except -1
+
+
+cdef class LockedSink(ForwardingSink):
+    cdef object lock
+    cdef object owner  # thread that holds it
+
+    cdef int acquire(self) except -1
+    cdef int release(self) except -1
+
+
+cdef class GroupingSink(ForwardingSink):
+    cdef readonly Py_ssize_t n
+    cdef Py_ssize_t held  # items of the group that is filling
+    cdef object group  # ndarray of n items
+    cdef char *group_data
+    cdef list objects
+
+    cdef int attach_groups(self, object n, object given) except -1
+    cdef int make_group(self) except -1
+    cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 nogil
+    cdef int forward_part(self, Py_ssize_t *taken) except -1 nogil
+    cdef int forward_held(self) except -1 nogil
+    cdef int forward_objects(self) except -1
+    cdef int forward_rest(self) except -1
+
+
+cdef class BatchSink(GroupingSink):
+    pass
+
+
+cdef class ReduceSink(GroupingSink):
+    cdef readonly object reduce
+
+    cdef int forward_reduced(self, object reduced, Py_ssize_t n, Py_ssize_t *taken) except -1
+
+
+cdef class TeeSink(Sink):
+    cdef readonly tuple sinks
+    cdef list targets
+    cdef list owed  # for each target, what the tee has taken and the target has not
+
+    cdef int pay(self) except -1
+    cdef int each(self, str call) except -1
+
+
+cdef class ProducerSink(Sink):
+    cdef readonly object factory
+    cdef dict given  # producer -> what the factory made
+    cdef dict made  # producer -> that as a Sink
+
+    cdef Sink sink_of(self, object index)

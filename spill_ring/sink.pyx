@@ -1,0 +1,1018 @@
+"""Sinks: where a full ring sends its oldest items.
+
+The protocol (:class:`Sink`) and the sinks that need no I/O. A block travels from sink to sink by
+:func:`deliver` as a pointer and a count; Python objects are made only where Python code asks for
+them.
+"""
+cimport numpy as cnp
+from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
+from cpython.object cimport PyObject
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
+from libc.string cimport memcpy, memmove
+
+from spill_ring.block cimport as_block, copy_block, is_block, new_block, view_block
+from spill_ring.guard cimport SR_BUSY, SR_CLOSED, SR_NEW, SR_OPEN, SR_RESERVED, sr_move
+
+import operator
+import threading
+
+import numpy as np
+
+cnp.import_array()
+
+
+cdef extern from "Python.h":
+    PyObject **PySequence_Fast_ITEMS(object o)
+
+
+cdef class Sink:
+    """Where items go: the base of every sink, and of every ring.
+
+    A sink of your own defines ``send(items)`` and, if it likes, ``flush()`` and ``close()``:
+
+    >>> class Peaks(Sink):
+    ...     def __init__(self):
+    ...         self.peaks = []
+    ...     def send(self, items):
+    ...         self.peaks.append(float(items.max()))
+    >>> peaks = Peaks()
+    >>> ring = ArrayRing(4, sink=peaks)
+    >>> ring.extend([1.0, 7.0, 3.0, 5.0, 6.0, 2.0])
+    >>> peaks.peaks
+    [7.0]
+
+    Behind a typed ring `items` is an ndarray of the ring's dtype, oldest first, that the sink may
+    keep; behind an object ring it is the object. A `send` that raises has taken nothing, unless it
+    said otherwise with :meth:`took`, and its exception reaches whoever pushed, unchanged. A sink
+    made in Cython overrides the block methods that ``spill_ring/sink.pxd`` declares instead.
+
+    Notes
+    -----
+    **Thread safety.** One thread at a time, unless the class says otherwise; see
+    :class:`LockedSink`. A sink that keeps items between two calls raises `RuntimeError` when it is
+    entered a second time.
+    """
+
+    def __cinit__(self, *args, **kwargs):
+        self.state = SR_OPEN
+        self.overrides_send = type(self).send is not Sink.send
+
+    cdef int bind(self, object dtype) except -1:
+        if not self.is_bound:
+            self.attached(dtype)
+            self.item_type = dtype
+            self.itemsize = 0 if dtype is None else dtype.itemsize
+            self.is_bound = True
+        # None == dtype("f8") to numpy
+        elif (dtype is None) != (self.item_type is None) or dtype is not None and dtype != self.item_type:
+            raise TypeError(
+                f"{type(self).__name__} takes {describe(self.item_type)}, so it can't take {describe(dtype)}"
+            )
+        return 0
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
+        raise NotImplementedError(f"{type(self).__name__} defines no send(self, items)")
+
+    cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
+        return self.send_block(items, count, taken)
+
+    cdef int refuse(self, int state) except -1 with gil:
+        name = type(self).__name__
+        if state == SR_CLOSED:
+            raise ValueError(f"{name} is closed")
+        if state == SR_NEW:
+            raise RuntimeError(f"{name} was never initialised: call super().__init__ first")
+        if state == SR_RESERVED:
+            raise RuntimeError(f"{name} has an open reserve(): leave its 'with' block first")
+        raise RuntimeError(
+            f"{name} is in use: by another thread, or by the sink that it is sending to"
+        )
+
+    def send(self, items):
+        """Take a block of items, or one object.
+
+        Parameters
+        ----------
+        items : array_like or object
+            Behind a typed ring a block, shape ``(n,) + dtype.shape``; else one object. A sink that
+            is attached to nothing yet becomes typed by an ndarray and an object sink by anything
+            else.
+
+        Raises
+        ------
+        ValueError
+            The sink is closed.
+        """
+        cdef Py_ssize_t taken = 0
+        cdef cnp.ndarray block
+        cdef PyObject *item = <PyObject *>items
+        if not self.is_bound:
+            if isinstance(items, np.ndarray) and items.ndim:
+                self.bind(np.dtype((items.dtype, items.shape[1:])))
+            else:
+                self.bind(None)
+        if self.item_type is None:
+            guarded_objects(self, &item, 1, &taken)
+        else:
+            block = as_block(items, self.item_type)
+            guarded(self, cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0), &taken)
+
+    def attached(self, dtype):
+        """Called once, when the sink is attached to its first ring. Raise here to refuse it.
+
+        Parameters
+        ----------
+        dtype : dtype or None
+            Of the items to come; None: objects.
+        """
+
+    def took(self, Py_ssize_t count):
+        """Say, in a `send` that is about to raise, that it took the first `count` items of its block.
+
+        Parameters
+        ----------
+        count : int
+            Items, not bytes. They leave the ring; the others stay there.
+        """
+        self.taken_by_send = count
+
+    def flush(self):
+        """Pass on whatever the sink holds back. Nothing, here."""
+
+    def close(self):
+        """Flush, then take nothing more. Closing again does nothing; if the flush raises, the sink stays open."""
+        if self.state != SR_CLOSED:
+            self.flush()
+            self.shut()
+
+    cdef int shut(self) except -1:
+        cdef int found = sr_move(&self.state, SR_OPEN, SR_CLOSED)
+        if found != SR_OPEN and found != SR_CLOSED:
+            self.refuse(found)
+        return 0
+
+    @property
+    def closed(self):
+        """True once :meth:`close` has been through."""
+        return self.state == SR_CLOSED
+
+    def __enter__(self):
+        if self.state != SR_OPEN:
+            self.refuse(self.state)
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+    def __reduce__(self):
+        raise TypeError(f"cannot pickle a live {type(self).__name__}; pickle the items it holds instead")
+
+
+cdef str describe(object dtype):
+    return "objects" if dtype is None else f"items of {dtype!r}"
+
+
+cdef int deliver(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+    if sink.overrides_send:
+        return call_send(sink, items, count, taken)
+    return guarded(sink, items, count, taken)
+
+
+cdef int deliver_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
+    cdef Py_ssize_t i
+    if not sink.overrides_send:
+        return guarded_objects(sink, items, count, taken)
+    for i in range(count):
+        sink.send(<object>items[i])
+        taken[0] += 1
+    return 0
+
+
+cdef int guarded(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+    if not sink.is_guarded:
+        if sink.state != SR_OPEN:
+            sink.refuse(sink.state)
+        return sink.send_block(items, count, taken)
+    sink.enter()
+    try:
+        sink.send_block(items, count, taken)
+    finally:
+        sink.leave()
+    return 0
+
+
+cdef int guarded_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
+    if not sink.is_guarded:
+        if sink.state != SR_OPEN:
+            sink.refuse(sink.state)
+        return sink.send_objects(items, count, taken)
+    sink.enter()
+    try:
+        sink.send_objects(items, count, taken)
+    finally:
+        sink.leave()
+    return 0
+
+
+cdef int call_send(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
+    """Hand a copy to the `send` that Python defines: the memory behind `items` will be written again."""
+    cdef cnp.ndarray block = copy_block(sink.item_type, items, count)
+    sink.taken_by_send = 0
+    try:
+        sink.send(block)
+    except BaseException:
+        taken[0] += max(0, min(count, sink.taken_by_send))
+        raise
+    taken[0] += count
+    return 0
+
+
+cdef Sink as_sink(object given):
+    cdef Sink sink
+    if isinstance(given, type) and (issubclass(given, Sink) or hasattr(given, "send")):
+        raise TypeError(f"sink is the class {given.__name__}; pass an instance of it")
+    if isinstance(given, Sink):
+        sink = given
+        if sink.state == SR_CLOSED:
+            sink.refuse(SR_CLOSED)
+    elif callable(getattr(given, "send", None)):
+        sink = FnSink(given.send, getattr(given, "flush", None))
+        (<FnSink>sink).on_close = getattr(given, "close", None)
+    elif callable(given):
+        sink = FnSink(given)
+    else:
+        raise TypeError(
+            f"{given!r} is no sink: expected a Sink, a ring, a callable or an object with send(); "
+            "a file goes into a FileSink, a queue into a ChannelSink"
+        )
+    return sink
+
+
+cdef class DropSink(Sink):
+    """Discards what it is sent: what a ring without a sink does. Any number of threads."""
+
+    cdef int bind(self, object dtype) except -1:
+        return 0
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        taken[0] += count
+        return 0
+
+    def __repr__(self):
+        return "DropSink()"
+
+
+cdef void free_capsule(object capsule) noexcept:
+    PyMem_RawFree(PyCapsule_GetPointer(capsule, NULL))
+
+
+cdef class CollectSink(Sink):
+    """Gathers what it is sent, in memory that grows.
+
+    >>> sink = CollectSink()
+    >>> ring = SpillRing(4, sink=sink)
+    >>> ring.extend(range(1, 11))
+    >>> ring
+    ObjectRing([7, 8, 9, 10], capacity=4)
+    >>> sink.items
+    [1, 2, 3, 4, 5, 6]
+
+    Notes
+    -----
+    O(1) amortised for each item; no Python for typed items. **Thread safety.** One thread at a
+    time; a second is refused with `RuntimeError`.
+    """
+
+    def __cinit__(self, *args, **kwargs):
+        self.is_guarded = True
+        self.objects = []
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.data)
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        cdef Py_ssize_t room = max(self.room, 64)
+        cdef void *data
+        if self.count + count > self.room:
+            while self.count + count > room:
+                room *= 2
+            data = PyMem_RawRealloc(self.data, room * self.itemsize)
+            if data == NULL:
+                with gil:
+                    raise MemoryError(f"no memory to collect {self.count + count} items")
+            self.data = <char *>data
+            self.room = room
+        memcpy(self.data + self.count * self.itemsize, items, count * self.itemsize)
+        self.count += count
+        taken[0] += count
+        return 0
+
+    cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
+        cdef Py_ssize_t i
+        for i in range(count):
+            self.objects.append(<object>items[i])
+            taken[0] += 1
+        return 0
+
+    @property
+    def items(self):
+        """All that was gathered, oldest first: the list itself, or one ndarray, a copy (O(n))."""
+        if self.item_type is None:
+            return self.objects
+        self.enter()
+        try:
+            return copy_block(self.item_type, self.data, self.count)
+        finally:
+            self.leave()
+
+    def take(self):
+        """Remove all that was gathered and return it, without a copy.
+
+        Returns
+        -------
+        list or ndarray
+            Oldest first.
+        """
+        cdef void *data
+        self.enter()
+        try:
+            if self.item_type is None:
+                taken, self.objects = self.objects, []
+                return taken
+            if self.count == 0:
+                return new_block(self.item_type, 0)
+            data = PyMem_RawRealloc(self.data, self.count * self.itemsize)  # shrinks
+            if data != NULL:
+                self.data = <char *>data
+            taken = view_block(
+                self.item_type, self.data, self.count, PyCapsule_New(self.data, NULL, free_capsule), True
+            )
+            self.data = NULL
+            self.count = self.room = 0
+            return taken
+        finally:
+            self.leave()
+
+    def __len__(self):
+        return len(self.objects) if self.item_type is None else self.count
+
+    def __repr__(self):
+        return f"<CollectSink: {len(self)} items>"
+
+
+cdef class FnSink(Sink):
+    """Calls a function with what it is sent.
+
+    Parameters
+    ----------
+    fn : callable
+        ``fn(block)`` behind a typed ring, with an ndarray it may keep; ``fn(item)`` behind an object
+        ring. What it returns is ignored; what it raises reaches whoever pushed.
+    flush : callable, optional
+        Called with nothing when the ring, or this sink, is flushed.
+
+    Notes
+    -----
+    **Thread safety.** That of `fn`.
+
+    >>> ring = ArrayRing(2, "i8", sink=FnSink(print))  # or just sink=print
+    >>> ring.extend([1, 2, 3, 4, 5])
+    [1 2 3]
+    """
+
+    def __init__(self, fn, flush=None):
+        for given in (fn, flush):
+            if given is not None and not callable(given):
+                raise TypeError(f"FnSink calls functions, and {given!r} is not callable")
+        if fn is None:
+            raise TypeError("FnSink needs a function")
+        self.fn = fn
+        self.on_flush = flush
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
+        self.fn(copy_block(self.item_type, items, count))
+        taken[0] += count
+        return 0
+
+    cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
+        cdef Py_ssize_t i
+        for i in range(count):
+            self.fn(<object>items[i])
+            taken[0] += 1
+        return 0
+
+    def flush(self):
+        """Call the function given as `flush`, if there is one."""
+        if self.on_flush is not None:
+            self.on_flush()
+
+    def close(self):
+        """Flush, then take nothing more; an object given as a sink is closed if it has a ``close``."""
+        if self.state != SR_CLOSED:
+            self.flush()
+            if self.on_close is not None:
+                self.on_close()
+            self.shut()
+
+    def __repr__(self):
+        return f"FnSink({self.fn!r})"
+
+
+cdef class ChannelSink(FnSink):
+    """Puts what it is sent on a queue, for a consumer in another thread.
+
+    Parameters
+    ----------
+    queue : queue.Queue, queue.SimpleQueue or the like
+        Gets ndarray blocks from a typed ring, single objects from an object ring, by ``put``. A
+        bounded queue that is full holds up the producer, as its ``put`` does.
+
+    Notes
+    -----
+    **Thread safety.** That of the queue: several rings may share one.
+
+    >>> import queue
+    >>> late = queue.SimpleQueue()
+    >>> ring = ArrayRing(3, "i8", sink=ChannelSink(late))
+    >>> ring.extend(range(10))
+    >>> late.get()
+    array([0, 1, 2, 3, 4, 5, 6])
+    """
+
+    def __init__(self, queue):
+        put = getattr(queue, "put", None)
+        if not callable(put):
+            raise TypeError(f"{queue!r} has no put(); expected a queue.Queue, a queue.SimpleQueue or the like")
+        self.queue = queue
+        FnSink.__init__(self, put)
+
+    def __repr__(self):
+        return f"ChannelSink({self.queue!r})"
+
+
+cdef class ForwardingSink(Sink):
+    """What the sinks in front of one other sink share. Not made by hand.
+
+    Attributes
+    ----------
+    sink : object
+        The sink behind this one, as it was given.
+    """
+
+    cdef int attach(self, object given) except -1:
+        if self.target is not None:
+            raise RuntimeError(f"{type(self).__name__} is initialised already")
+        self.sink = given
+        self.target = as_sink(given)
+        return 0
+
+    cdef int bind(self, object dtype) except -1:
+        if self.target is None:
+            self.refuse(SR_NEW)
+        self.target.bind(dtype)
+        return Sink.bind(self, dtype)
+
+    def flush(self):
+        """Flush the sink behind."""
+        self.target.flush()
+
+    def close(self):
+        """Flush, then close the sink behind."""
+        if self.state != SR_CLOSED:
+            self.flush()
+            self.target.close()
+            self.shut()
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.sink!r})"
+
+
+cdef class LockedSink(ForwardingSink):
+    """A lock in front of one sink that several producers share.
+
+    Parameters
+    ----------
+    sink : sink
+        The sink to share; its items come from one producer at a time, in whole blocks.
+
+    Notes
+    -----
+    **Thread safety.** Any number of threads. One that waits lets go of the GIL. A sink that sends
+    back into its own lock gets a `RuntimeError`, not a deadlock.
+    """
+
+    def __init__(self, sink):
+        self.attach(sink)
+        self.lock = threading.Lock()
+
+    cdef int acquire(self) except -1:
+        me = threading.get_ident()
+        if self.owner == me:
+            self.refuse(SR_BUSY)
+        self.lock.acquire()
+        self.owner = me
+        return 0
+
+    cdef int release(self) except -1:
+        self.owner = None
+        self.lock.release()
+        return 0
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
+        self.acquire()
+        try:
+            deliver(self.target, items, count, taken)
+        finally:
+            self.release()
+        return 0
+
+    cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
+        self.acquire()
+        try:
+            deliver_objects(self.target, items, count, taken)
+        finally:
+            self.release()
+        return 0
+
+    def flush(self):
+        """Flush the sink behind, under the lock."""
+        self.acquire()
+        try:
+            self.target.flush()
+        finally:
+            self.release()
+
+
+cdef class GroupingSink(ForwardingSink):
+    """What `BatchSink` and `ReduceSink` share: items are gathered into groups of n. Not made by hand.
+
+    Attributes
+    ----------
+    n : int
+        Items in a group.
+    sink : object
+        The sink behind this one, as it was given.
+    """
+
+    def __cinit__(self, *args, **kwargs):
+        self.is_guarded = True
+        self.objects = []
+
+    cdef int attach_groups(self, object n, object given) except -1:
+        size = operator.index(n)
+        if size < 1:
+            raise ValueError(f"n must be at least 1, not {n}")
+        self.attach(given)
+        self.n = size
+        return 0
+
+    cdef int bind(self, object dtype) except -1:
+        ForwardingSink.bind(self, dtype)
+        return self.make_group()
+
+    cdef int make_group(self) except -1:
+        if self.group is None and self.item_type is not None:
+            self.group = new_block(self.item_type, self.n)
+            self.group_data = <char *>cnp.PyArray_DATA(self.group)
+        return 0
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        cdef const char *source = <const char *>items
+        cdef Py_ssize_t done = 0  # of these items
+        cdef Py_ssize_t part
+        try:
+            while True:
+                if self.held == self.n:
+                    self.forward_held()
+                elif done == count:
+                    return 0
+                elif self.held == 0 and count - done >= self.n:
+                    # whole groups go on from where they are
+                    self.forward(source + done * self.itemsize, (count - done) // self.n, &done)
+                else:
+                    part = min(self.n - self.held, count - done)
+                    memcpy(self.group_data + self.held * self.itemsize, source + done * self.itemsize,
+                           part * self.itemsize)
+                    self.held += part
+                    done += part
+        finally:
+            taken[0] += done
+
+    cdef int forward_held(self) except -1 nogil:
+        """The group that is gathered, full or not; what isn't taken stays."""
+        cdef Py_ssize_t taken = 0
+        try:
+            if self.held == self.n:
+                self.forward(self.group_data, 1, &taken)
+            else:
+                self.forward_part(&taken)
+        finally:
+            self.held -= taken
+            memmove(self.group_data, self.group_data + taken * self.itemsize, self.held * self.itemsize)
+        return 0
+
+    cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
+        cdef Py_ssize_t i = 0
+        while True:
+            if len(self.objects) == self.n:
+                self.forward_objects()
+            elif i == count:
+                return 0
+            else:
+                self.objects.append(<object>items[i])
+                taken[0] += 1
+                i += 1
+
+    cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 nogil:
+        """Send on `groups` groups of n; add to `taken` the items they were made of."""
+        return self.send_block(items, 0, taken)
+
+    cdef int forward_part(self, Py_ssize_t *taken) except -1 nogil:
+        """Send on the group that is still filling."""
+        return self.send_block(NULL, 0, taken)
+
+    cdef int forward_objects(self) except -1:
+        """Send on the gathered objects; those that are taken leave the list."""
+        return 0
+
+    cdef int forward_rest(self) except -1:
+        self.enter()
+        try:
+            if self.held:
+                self.forward_held()
+            if self.objects:
+                self.forward_objects()
+        finally:
+            self.leave()
+        return 0
+
+    def __len__(self):
+        return self.held + len(self.objects)
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.n}, {self.sink!r})"
+
+
+cdef class BatchSink(GroupingSink):
+    """Forwards items in full blocks of n.
+
+    Parameters
+    ----------
+    n : int
+        Items in a block, at least 1.
+    sink : sink
+        Gets the blocks.
+
+    Notes
+    -----
+    Holds up to n items, which ``len`` counts and :meth:`flush` forwards. Blocks that arrive whole
+    are forwarded without a copy. **Thread safety.** One thread at a time; a second is refused.
+
+    >>> ring = ArrayRing(2, "i8", sink=BatchSink(3, print))
+    >>> ring.extend(range(10))
+    [0 1 2]
+    [3 4 5]
+    >>> ring.close()
+    [6 7 8]
+    [9]
+    """
+
+    def __init__(self, n, sink):
+        self.attach_groups(n, sink)
+        if self.target.is_bound:  # a ring behind says what is to come
+            self.bind(self.target.item_type)
+
+    cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 nogil:
+        cdef Py_ssize_t i
+        for i in range(groups):
+            deliver(self.target, <const char *>items + i * self.n * self.itemsize, self.n, taken)
+        return 0
+
+    cdef int forward_part(self, Py_ssize_t *taken) except -1 nogil:
+        return deliver(self.target, self.group_data, self.held, taken)
+
+    cdef int forward_objects(self) except -1:
+        cdef Py_ssize_t taken = 0
+        try:
+            deliver_objects(self.target, PySequence_Fast_ITEMS(self.objects), len(self.objects), &taken)
+        finally:
+            del self.objects[:taken]
+        return 0
+
+    def flush(self):
+        """Forward the items held back, fewer than n, then flush the sink behind."""
+        self.forward_rest()
+        self.target.flush()
+
+
+cdef class ReduceSink(GroupingSink):
+    """Forwards one reduced item for every n: a chain of these is a history at several resolutions.
+
+    Parameters
+    ----------
+    n : int
+        Items that one reduced item stands for, at least 1.
+    reduce : numpy.ufunc or callable
+        A ufunc of two arguments is reduced over each n items, all that arrive in one numpy call. A
+        callable gets n items, an ndarray (typed) or a list, and returns one.
+    sink : sink
+        Gets the reduced items. A ring gives them its dtype, cast with ``casting="same_kind"``;
+        behind any other sink they have the dtype that `reduce` makes.
+
+    Notes
+    -----
+    Holds up to n items, which ``len`` counts. `flush` leaves a group that isn't full where it is;
+    `close` reduces it as it is, so that nothing is lost. **Thread safety.** One thread at a time; a
+    second is refused.
+
+    >>> import numpy as np
+    >>> coarse = ArrayRing(100, "f8")
+    >>> ring = ArrayRing(4, "f8", sink=ReduceSink(2, np.maximum, coarse))
+    >>> ring.extend([3, 1, 4, 1, 5, 9, 2, 6])
+    >>> coarse
+    ArrayRing([3.0, 4.0], capacity=100, dtype=float64)
+    """
+
+    def __init__(self, n, reduce, sink):
+        if not callable(reduce):
+            raise TypeError(f"reduce must be a ufunc or a callable, not {reduce!r}")
+        if isinstance(reduce, np.ufunc) and reduce.nin != 2:
+            raise TypeError(f"a ufunc that reduces takes two arguments, and {reduce!r} takes {reduce.nin}")
+        self.attach_groups(n, sink)
+        self.reduce = reduce
+
+    cdef int bind(self, object dtype) except -1:
+        if self.target is None:
+            self.refuse(SR_NEW)
+        if dtype is None or self.target.is_bound and self.target.item_type is None:
+            self.target.bind(dtype)
+        # else the first reduced items tell what the sink behind is sent
+        Sink.bind(self, dtype)
+        return self.make_group()
+
+    cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 with gil:
+        block = copy_block(self.item_type, items, groups * self.n)
+        block = block.reshape((groups, self.n) + block.shape[1:])
+        if isinstance(self.reduce, np.ufunc):
+            return self.forward_reduced(self.reduce.reduce(block, axis=1), self.n, taken)
+        return self.forward_reduced([self.reduce(group) for group in block], self.n, taken)
+
+    cdef int forward_part(self, Py_ssize_t *taken) except -1 with gil:
+        block = copy_block(self.item_type, self.group_data, self.held)
+        reduced = self.reduce.reduce(block) if isinstance(self.reduce, np.ufunc) else self.reduce(block)
+        return self.forward_reduced([reduced], self.held, taken)
+
+    cdef int forward_reduced(self, object reduced, Py_ssize_t n, Py_ssize_t *taken) except -1:
+        """Send on items that stand for n each."""
+        cdef cnp.ndarray block
+        cdef Py_ssize_t sent = 0
+        if not self.target.is_bound:
+            reduced = np.asarray(reduced)
+            self.target.bind(np.dtype((reduced.dtype, reduced.shape[1:])))
+        if self.target.is_bound:
+            block = as_block(reduced, self.target.item_type)
+        else:  # a sink that takes anything
+            block = np.ascontiguousarray(reduced)
+        try:
+            deliver(self.target, cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0), &sent)
+        finally:
+            taken[0] += sent * n
+        return 0
+
+    cdef int forward_objects(self) except -1:
+        cdef Py_ssize_t taken = 0
+        cdef PyObject *item
+        group = list(self.objects)
+        reduced = self.reduce.reduce(group) if isinstance(self.reduce, np.ufunc) else self.reduce(group)
+        item = <PyObject *>reduced
+        try:
+            deliver_objects(self.target, &item, 1, &taken)
+        finally:
+            if taken:
+                self.objects.clear()
+        return 0
+
+    def flush(self):
+        """Flush the sink behind. A group that isn't full stays."""
+        if len(self) == self.n:  # one that the sink behind refused
+            self.forward_rest()
+        self.target.flush()
+
+    def close(self):
+        """Reduce the group that isn't full, then close the sink behind."""
+        if self.state != SR_CLOSED:
+            self.forward_rest()
+            ForwardingSink.close(self)
+
+    def __repr__(self):
+        return f"ReduceSink({self.n}, {self.reduce!r}, {self.sink!r})"
+
+
+cdef class TeeSink(Sink):
+    """Sends everything to several sinks.
+
+    Parameters
+    ----------
+    *sinks : sink
+        Each gets every item once, in order.
+
+    Notes
+    -----
+    The first sink decides: what it refuses, the tee refuses. When a later one raises, the tee has
+    taken the block and owes that sink its part, at most one block; it raises, and pays before it
+    takes anything more. **Thread safety.** One thread at a time; a second is refused.
+    """
+
+    def __cinit__(self, *args, **kwargs):
+        self.is_guarded = True
+        self.sinks = ()
+        self.targets = []
+        self.owed = []
+
+    def __init__(self, *sinks):
+        if self.targets:
+            raise RuntimeError("TeeSink is initialised already")
+        if not sinks:
+            raise TypeError("TeeSink needs at least one sink")
+        self.targets = [as_sink(given) for given in sinks]
+        self.owed = [None] * len(sinks)
+        self.sinks = sinks
+
+    cdef int bind(self, object dtype) except -1:
+        cdef Sink target
+        if not self.targets:
+            self.refuse(SR_NEW)
+        for target in self.targets:
+            target.bind(dtype)
+        return Sink.bind(self, dtype)
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
+        cdef Py_ssize_t accepted, sent
+        self.pay()
+        failure = None
+        accepted = count
+        for i in range(len(self.targets)):
+            sent = 0
+            try:
+                deliver(self.targets[i], items, accepted, &sent)
+            except BaseException as error:
+                failure = failure or error
+                if i == 0:
+                    accepted = sent
+                elif sent < accepted:
+                    self.owed[i] = copy_block(
+                        self.item_type, <const char *>items + sent * self.itemsize, accepted - sent
+                    )
+            if accepted == 0:
+                break
+        taken[0] += accepted
+        if failure is not None:
+            raise failure
+        return 0
+
+    cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
+        cdef Py_ssize_t accepted = count, sent, j
+        self.pay()
+        failure = None
+        for i in range(len(self.targets)):
+            sent = 0
+            try:
+                deliver_objects(self.targets[i], items, accepted, &sent)
+            except BaseException as error:
+                failure = failure or error
+                if i == 0:
+                    accepted = sent
+                elif sent < accepted:
+                    self.owed[i] = [<object>items[j] for j in range(sent, accepted)]
+            if accepted == 0:
+                break
+        taken[0] += accepted
+        if failure is not None:
+            raise failure
+        return 0
+
+    cdef int pay(self) except -1:
+        """Deliver what is owed from a call that failed."""
+        cdef Py_ssize_t sent
+        for i, owed in enumerate(self.owed):
+            if owed is None:
+                continue
+            sent = 0
+            try:
+                if self.item_type is None:
+                    deliver_objects(self.targets[i], PySequence_Fast_ITEMS(owed), len(owed), &sent)
+                else:
+                    deliver(self.targets[i], cnp.PyArray_DATA(owed), len(owed), &sent)
+            finally:
+                self.owed[i] = owed[sent:] if sent < len(owed) else None
+        return 0
+
+    def flush(self):
+        """Deliver what is owed, then flush all sinks; the first error is raised after the last."""
+        self.enter()
+        try:
+            self.pay()
+        finally:
+            self.leave()
+        self.each("flush")
+
+    def close(self):
+        """Flush, then close all sinks; the first error is raised after the last."""
+        if self.state != SR_CLOSED:
+            self.flush()
+            self.each("close")
+            self.shut()
+
+    cdef int each(self, str call) except -1:
+        failure = None
+        for target in self.targets:
+            try:
+                getattr(target, call)()
+            except BaseException as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        return 0
+
+    def __repr__(self):
+        return f"TeeSink({', '.join(map(repr, self.sinks))})"
+
+
+cdef class ProducerSink(Sink):
+    """Makes each producer a sink of its own.
+
+    Parameters
+    ----------
+    factory : callable
+        ``factory(i)`` returns the sink of producer i; called once for each, when it is first needed.
+
+    Notes
+    -----
+    A ring with one producer is producer 0. **Thread safety.** :meth:`producer` and sending from one
+    thread for each producer; the sinks share nothing here.
+
+    >>> sinks = ProducerSink(lambda i: CollectSink())
+    >>> ring = ArrayRing(2, sink=sinks)
+    >>> ring.extend([1, 2, 3])
+    >>> sinks.producer(0).items
+    array([1.])
+    """
+
+    def __init__(self, factory):
+        if not callable(factory):
+            raise TypeError(f"factory must be a callable that makes a sink for a producer, not {factory!r}")
+        self.factory = factory
+        self.given = {}
+        self.made = {}
+
+    def producer(self, index):
+        """The sink of producer `index`, as the factory made it.
+
+        Parameters
+        ----------
+        index : int
+            From 0.
+        """
+        self.sink_of(operator.index(index))
+        return self.given[index]
+
+    cdef Sink sink_of(self, object index):
+        cdef Sink sink = self.made.get(index)
+        if sink is None:
+            given = self.factory(index)
+            sink = as_sink(given)
+            if self.is_bound:
+                sink.bind(self.item_type)
+            self.given[index] = given
+            self.made[index] = sink
+        return sink
+
+    cdef int bind(self, object dtype) except -1:
+        cdef Sink sink
+        if self.factory is None:
+            self.refuse(SR_NEW)
+        Sink.bind(self, dtype)
+        for sink in self.made.values():
+            sink.bind(dtype)
+        return 0
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
+        return deliver(self.sink_of(0), items, count, taken)
+
+    cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
+        return deliver_objects(self.sink_of(0), items, count, taken)
+
+    def flush(self):
+        """Flush every sink that was made."""
+        for sink in list(self.made.values()):
+            sink.flush()
+
+    def close(self):
+        """Close every sink that was made."""
+        if self.state != SR_CLOSED:
+            for sink in list(self.made.values()):
+                sink.close()
+            self.shut()
+
+    def __repr__(self):
+        return f"ProducerSink({self.factory!r})"

@@ -1,0 +1,73 @@
+"""`FileSink`: raw items into any binary file object."""
+from spill_ring.sink import Sink
+
+
+class FileSink(Sink):
+    """Writes the bytes of the items to a binary file object: no header, no framing.
+
+    Parameters
+    ----------
+    file : binary file object
+        Open for writing: a file, a pipe, a socket's ``makefile("wb")``, ``gzip.open(…, "wb")``. It
+        stays the caller's: `flush` flushes it, `close` doesn't close it.
+
+    Notes
+    -----
+    For typed rings; ``np.fromfile(path, ring.dtype)`` reads them back. A write that fails part of the
+    way (a full disk) has taken the whole items that got through, and the sink finishes the broken
+    one before it takes another. That holds to the byte for an unbuffered file; what Python's own
+    buffer holds when a write fails is Python's. **Thread safety.** That of the file; use `LockedSink`.
+
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> with ArrayRing(2, "u1", sink=FileSink(file)) as ring:
+    ...     ring.extend([1, 2, 3])
+    >>> file.getvalue()
+    b'\\x01\\x02\\x03'
+    """
+
+    def __init__(self, file):
+        if not callable(getattr(file, "write", None)):
+            raise TypeError(f"{file!r} has no write(); expected a binary file object")
+        self.file = file
+        self._broken = b""  # the rest of an item that was written in part
+
+    def attached(self, dtype):
+        """Refuse a ring of objects, which have no bytes of their own."""
+        if dtype is None:
+            raise TypeError("FileSink writes the bytes of typed items; behind an ObjectRing use a function that encodes")
+
+    def send(self, items):
+        """Write a block of items."""
+        self._finish()
+        data = memoryview(items.reshape(-1).view("u1"))
+        written = 0
+        try:
+            while written < len(data):
+                written += self._write(data[written:])
+        except BaseException:
+            size = len(data) // len(items)
+            whole, part = divmod(written, size)
+            if part:
+                self._broken = bytes(data[written : (whole + 1) * size])
+            self.took(whole + bool(part))
+            raise
+
+    def flush(self):
+        """Finish a broken item and flush the file."""
+        self._finish()
+        if hasattr(self.file, "flush"):
+            self.file.flush()
+
+    def _finish(self):
+        while self._broken:
+            self._broken = self._broken[self._write(self._broken) :]
+
+    def _write(self, data):
+        written = self.file.write(data)
+        if written is None:  # a non-blocking file that isn't ready
+            raise BlockingIOError("the file takes no more for now")
+        return written
+
+    def __repr__(self):
+        return f"FileSink({self.file!r})"

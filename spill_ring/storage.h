@@ -1,0 +1,112 @@
+/* Mirrored memory: the same pages mapped twice in a row, so that a run of items that crosses the
+ * end of the first mapping goes on, contiguous, in the second.
+ *
+ * Every function leaves errno set when it fails.  Nothing here touches Python, because the child
+ * of a fork calls some of it. */
+#ifndef SPILL_RING_STORAGE_H
+#define SPILL_RING_STORAGE_H
+
+#include <stddef.h>
+
+#if defined(__linux__) || defined(__APPLE__)
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static size_t sr_page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
+
+/* An anonymous file of nbytes: memory that can be mapped more than once. */
+static int sr_memory_file(size_t nbytes)
+{
+    int fd;
+#if defined(__linux__)
+    fd = memfd_create("spill_ring", MFD_CLOEXEC);
+#else
+    char name[32];
+    unsigned attempt;
+    fd = -1;
+    for (attempt = 0; fd < 0 && attempt < 64; attempt++) {
+        snprintf(name, sizeof name, "/spill_ring.%d.%u", (int)getpid(), attempt);
+        fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    }
+    if (fd >= 0)
+        shm_unlink(name);
+#endif
+    if (fd >= 0 && ftruncate(fd, (off_t)nbytes) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* Map the file twice over the 2 * nbytes at base. */
+static int sr_mirror_over(char *base, size_t nbytes, int fd)
+{
+    int half;
+    for (half = 0; half < 2; half++) {
+        if (mmap(base + half * nbytes, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0)
+            == MAP_FAILED)
+            return -1;
+    }
+    return 0;
+}
+
+/* nbytes of zeros (whole pages), mapped twice in a row; NULL where that is not to be had. */
+static char *sr_mirror_map(size_t nbytes)
+{
+    int fd;
+    char *base;
+    /* A memory file is not charged until it is touched, so an absurd size would be granted and
+     * end in the out-of-memory killer.  Private memory is judged as malloc's is: ask for that. */
+    base = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+    if (base == MAP_FAILED)
+        return NULL;
+    munmap(base, nbytes);
+
+    fd = sr_memory_file(nbytes);
+    if (fd < 0)
+        return NULL;
+    base = mmap(NULL, 2 * nbytes, PROT_NONE, MAP_PRIVATE | MAP_ANON, -1, 0);
+    if (base != MAP_FAILED && sr_mirror_over(base, nbytes, fd) != 0) {
+        munmap(base, 2 * nbytes);
+        base = MAP_FAILED;
+    }
+    close(fd); /* the mappings keep the pages */
+    return base == MAP_FAILED ? NULL : base;
+}
+
+static void sr_mirror_unmap(char *base, size_t nbytes) { munmap(base, 2 * nbytes); }
+
+/* A new memory file that holds what is at base now; -1 on failure. */
+static int sr_mirror_snapshot(const char *base, size_t nbytes)
+{
+    int fd = sr_memory_file(nbytes);
+    void *copy;
+    if (fd < 0)
+        return -1;
+    copy = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (copy == MAP_FAILED) {
+        close(fd);
+        return -1;
+    }
+    memcpy(copy, base, nbytes);
+    munmap(copy, nbytes);
+    return fd;
+}
+
+static void sr_close_file(int fd) { close(fd); }
+
+#else /* no mirrored memory here: the heap serves */
+
+static size_t sr_page_size(void) { return 4096; }
+static char *sr_mirror_map(size_t nbytes) { (void)nbytes; return NULL; }
+static void sr_mirror_unmap(char *base, size_t nbytes) { (void)base; (void)nbytes; }
+static int sr_mirror_snapshot(const char *base, size_t nbytes) { (void)base; (void)nbytes; return -1; }
+static int sr_mirror_over(char *base, size_t nbytes, int fd) { (void)base; (void)nbytes; (void)fd; return -1; }
+static void sr_close_file(int fd) { (void)fd; }
+
+#endif
+#endif
