@@ -17,6 +17,7 @@ DIRECTIVES = {
     "language_level": "3",
     "cdivision": True,
     "initializedcheck": False,
+    "always_allow_keywords": False,  # a method of one argument takes it positionally: 5 ns less
     "binding": False,  # a method call is a quarter faster
     "embedsignature": True,
     "embedsignature.format": "clinic",  # gives inspect.signature back

@@ -4,6 +4,7 @@ The methods here want no GIL. They refuse a second entry as the Python ones do, 
 released nothing orders two threads: one thread at a time is the caller's part.
 """
 cimport cython
+from libc.string cimport memcpy
 
 from spill_ring.ring cimport Ring
 from spill_ring.sink cimport Sink
@@ -47,11 +48,31 @@ cdef class ArrayRing(Ring):
     cdef void *reserve(self, Py_ssize_t count) except NULL nogil
     cdef int commit(self, Py_ssize_t count) except -1 nogil
 
+    cdef int push_any(self, object item) except -1
+    cdef int extend_block(self, object block) except -1
+    cdef int push_over(self, const void *items, Py_ssize_t count) except -1 nogil
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil
     cdef char *run(self, long long position, Py_ssize_t count) noexcept nogil
     cdef bint number(self, object item, void *value) except -1
-    cdef bint overlaps(self, object block) noexcept
     cdef object live(self)
+
+    @cython.final
+    cdef inline bint overlaps(self, void *items) noexcept nogil:
+        """Is this the ring's own memory, which a push would write over?"""
+        return self.base <= <char *>items < self.base + 2 * self.storage.nbytes
+
+    @cython.final
+    cdef inline bint evicts_nothing(self, Py_ssize_t count) noexcept nogil:
+        """May `count` items be written with nobody asked? The ring is entered."""
+        return count <= self.size and count <= self.limit - self.tail
+
+    @cython.final
+    cdef inline void write(self, const void *items, Py_ssize_t count) noexcept nogil:
+        """Copy items to where the next ones go. The ring is entered, and has room for them."""
+        cdef Py_ssize_t offset = <Py_ssize_t>(self.tail & self.mask) * self.itemsize
+        memcpy(self.base + offset, items, count * self.itemsize)
+        self.storage.complete_write(offset, count * self.itemsize)
+        self.tail += count
 
     @cython.final
     cdef inline int push_value(self, numeric value) except -1 nogil:

@@ -24,8 +24,6 @@ cdef extern from "Python.h":
         PyObject *tp_dict
 
 
-cdef object MISSING = object()
-
 C_NUMBERS = [np.dtype(code) for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")]
 cdef int DOUBLE = scalar_code(<double *>NULL)
 cdef int FLOAT = scalar_code(<float *>NULL)
@@ -90,7 +88,7 @@ cdef class ArrayRing(Ring):
 
     # -- pushing ---------------------------------------------------------------------------------
 
-    def push(self, item):
+    def push(self, item, /):
         """Append as newest; a full ring sends its oldest to the sink first. O(1).
 
         Parameters
@@ -109,13 +107,26 @@ cdef class ArrayRing(Ring):
         Exception
             Whatever the sink raises; then nothing was evicted or appended.
         """
+        # No more than this for a float that evicts nothing; all else goes to push_any.
+        if (
+            self.scalar == DOUBLE
+            and isinstance(item, float)
+            and self.tail < self.limit
+            and sr_move(&self.state, SR_OPEN, SR_BUSY) == SR_OPEN
+        ):
+            (<double *>self.base)[self.tail & self.mask] = PyFloat_AS_DOUBLE(item)
+            self.tail += 1
+            self.leave()
+        else:
+            self.push_any(item)
+
+    cdef int push_any(self, object item) except -1:
         cdef long long value  # or any smaller number
         cdef cnp.ndarray block
         if self.number(item, &value):
-            self.push_block(&value, 1)
-        else:
-            block = as_item(item, self.item_type)
-            self.push_block(cnp.PyArray_DATA(block), 1)
+            return self.push_block(&value, 1)
+        block = as_item(item, self.item_type)
+        return self.push_block(cnp.PyArray_DATA(block), 1)
 
     cdef bint number(self, object item, void *value) except -1:
         """Convert a Python number without numpy, if that is simple."""
@@ -145,7 +156,7 @@ cdef class ArrayRing(Ring):
             return True
         return False
 
-    def try_push(self, item):
+    def try_push(self, item, /):
         """Append as newest if there is room; never evicts. O(1).
 
         Returns
@@ -165,7 +176,7 @@ cdef class ArrayRing(Ring):
         self.leave()
         return False
 
-    def extend(self, items):
+    def extend(self, items, /):
         """Push each item, oldest first, at the speed of memcpy.
 
         The outcome is that of pushing one by one, with one sink call for each evicted run: the
@@ -186,19 +197,21 @@ cdef class ArrayRing(Ring):
         Exception
             Whatever the sink raises; ``stats.pushed`` tells how many items were taken.
         """
-        cdef cnp.ndarray block
-        if not is_block(items, self.item_type):
-            if not is_array_like(items):
-                for item in items:
-                    self.push(item)
-                return
-            items = as_block(items, self.item_type)
-        block = <cnp.ndarray>items
-        if self.overlaps(block):
-            block = block.copy()
-        self.push_block(cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
+        if is_block(items, self.item_type):
+            self.extend_block(items)
+        elif is_array_like(items):
+            self.extend_block(as_block(items, self.item_type))
+        else:
+            for item in items:
+                self.push(item)
 
-    def try_extend(self, items):
+    cdef int extend_block(self, object items) except -1:
+        cdef cnp.ndarray block = <cnp.ndarray>items
+        if self.overlaps(cnp.PyArray_DATA(block)):
+            block = block.copy()
+        return self.push_block(cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
+
+    def try_extend(self, items, /):
         """Push as many of the first items as there is room for; never evicts.
 
         Parameters
@@ -216,19 +229,22 @@ cdef class ArrayRing(Ring):
         if not is_array_like(items):
             raise TypeError(f"expected an array or a sequence, not {type(items).__name__}")
         block = as_block(items, self.item_type)
-        if self.overlaps(block):
+        if self.overlaps(cnp.PyArray_DATA(block)):
             block = block.copy()
         count = min(cnp.PyArray_DIM(block, 0), self.size - self.count())
         self.push_block(cnp.PyArray_DATA(block), count)
         return count
 
-    cdef bint overlaps(self, object block) noexcept:
-        """Is this a view of the ring's own memory, which the push would write over?"""
-        return self.base <= <char *>cnp.PyArray_DATA(<cnp.ndarray>block) < self.base + 2 * self.storage.nbytes
-
     cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
-        cdef Py_ssize_t taken = 0
         self.enter()
+        if self.evicts_nothing(count):
+            self.write(items, count)
+            self.leave()
+            return 0
+        return self.push_over(items, count)
+
+    cdef int push_over(self, const void *items, Py_ssize_t count) except -1 nogil:
+        cdef Py_ssize_t taken = 0
         try:
             self.append(items, count, &taken)
         finally:
@@ -245,13 +261,14 @@ cdef class ArrayRing(Ring):
         return self.push_block(value, 1)
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        if self.evicts_nothing(count):
+            self.write(items, count)
+            taken[0] += count
+            return 0
         return self.append(items, count, taken)
 
     cdef int store(self, const void *items, Py_ssize_t count) except -1 nogil:
-        cdef Py_ssize_t offset = (self.tail & self.mask) * self.itemsize
-        memcpy(self.base + offset, items, count * self.itemsize)
-        self.storage.complete_write(offset, count * self.itemsize)
-        self.tail += count
+        self.write(items, count)
         return 0
 
     cdef int pass_on(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
@@ -298,7 +315,7 @@ cdef class ArrayRing(Ring):
         self.leave()
         return 0
 
-    def python_reserve(self, n):
+    def python_reserve(self, n, /):
         """Fill the ring's own memory, without a copy: ``with ring.reserve(n) as block: block[:] = …``
 
         Entering makes room for `n` new items, which may evict as many, and gives a writable ndarray
@@ -326,7 +343,7 @@ cdef class ArrayRing(Ring):
         """
         return Reservation(self, n)
 
-    def python_commit(self, n):
+    def python_commit(self, n, /):
         """Push the first `n` items of the block that `reserve` gave, and end the reservation.
 
         Parameters
@@ -369,7 +386,7 @@ cdef class ArrayRing(Ring):
         cdef Py_ssize_t count = self.trim()
         return view_block(self.item_type, self.run(self.head, count), count, self.storage, False)
 
-    def pop(self, default=MISSING):
+    def pop(self, default=...):
         """Remove and return the oldest item. O(1).
 
         Parameters
@@ -390,7 +407,7 @@ cdef class ArrayRing(Ring):
         self.enter()
         try:
             if self.trim() == 0:
-                if default is MISSING:
+                if default is ...:  # none was given
                     raise IndexError(f"pop from an empty {type(self).__name__}")
                 return default
             item = item_of(self.item_type, self.base + (self.head & self.mask) * self.itemsize)
@@ -419,7 +436,7 @@ cdef class ArrayRing(Ring):
         count = self.pop_block(cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
         return block if count == cnp.PyArray_DIM(block, 0) else block[:count].copy()
 
-    def pop_into(self, out):
+    def pop_into(self, out, /):
         """Remove the oldest items into an array of the caller's.
 
         Parameters

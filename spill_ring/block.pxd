@@ -7,6 +7,18 @@ cdef cnp.ndarray new_block(cnp.dtype dtype, Py_ssize_t count)
 cdef cnp.ndarray copy_block(cnp.dtype dtype, const void *items, Py_ssize_t count)
 cdef cnp.ndarray view_block(cnp.dtype dtype, void *items, Py_ssize_t count, object owner, bint writeable)
 cdef object item_of(cnp.dtype dtype, const void *item)
-cdef bint is_block(object items, cnp.dtype dtype) noexcept
+cdef bint is_like_block(object items, cnp.dtype dtype) noexcept
 cdef cnp.ndarray as_block(object items, cnp.dtype dtype)
 cdef cnp.ndarray as_item(object item, cnp.dtype dtype)
+
+
+cdef inline bint is_block(object items, cnp.dtype dtype) noexcept:
+    """Can the memory of `items` be copied as it is?"""
+    if (
+        type(items) is cnp.ndarray
+        and cnp.PyArray_DESCR(<cnp.ndarray>items) == <cnp.PyArray_Descr *>dtype
+        and cnp.PyArray_NDIM(<cnp.ndarray>items) == 1
+        and cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>items)
+    ):
+        return True
+    return is_like_block(items, dtype)  # the same dtype by another object, or sub-arrays

@@ -75,8 +75,7 @@ cdef object item_of(cnp.dtype dtype, const void *item):
     return copy_block(dtype, item, 1)[0]
 
 
-cdef bint is_block(object items, cnp.dtype dtype) noexcept:
-    """Can the memory of `items` be copied as it is?"""
+cdef bint is_like_block(object items, cnp.dtype dtype) noexcept:
     cdef cnp.ndarray array
     cdef cnp.dtype base
     cdef tuple shape

@@ -5,14 +5,29 @@ from cpython.object cimport PyObject
 from spill_ring.ring cimport Ring
 
 
+cdef extern from "Python.h":
+    void Py_INCREF(PyObject *o)
+
+
 cdef class ObjectRing(Ring):
     # A list, because the garbage collector sees into it. Slots that hold nothing hold None. Only
     # items that are stored move `slot`, so it counts apart from the sequence numbers.
     cdef list items
     cdef Py_ssize_t slot  # where the next item goes
 
+    cdef int push_full(self, PyObject *item) except -1
     cdef PyObject **slots(self) except NULL
     cdef list take(self, Py_ssize_t count)
+
+    @cython.final
+    cdef inline PyObject *swap(self, PyObject **slots, PyObject *item) noexcept:
+        """Put an item into the next slot; the reference that was there is the caller's."""
+        cdef PyObject *old = slots[self.slot]
+        Py_INCREF(item)
+        slots[self.slot] = item
+        self.slot = self.slot + 1 if self.slot + 1 < self.size else 0
+        self.tail += 1
+        return old
 
     @cython.final
     cdef inline Py_ssize_t slot_of(self, long long position) noexcept nogil:

@@ -120,7 +120,7 @@ cdef class Ring(Sink):
             self.release(taken)
         return 0
 
-    def drain(self, sink):
+    def drain(self, sink, /):
         """Move everything into another sink, in order, in as few blocks as there are runs.
 
         Parameters
@@ -287,7 +287,7 @@ cdef class Ring(Sink):
         finally:
             self.leave()
 
-    def latest(self, n):
+    def latest(self, n, /):
         """A copy of the newest items.
 
         Parameters

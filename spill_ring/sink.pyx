@@ -33,7 +33,7 @@ cdef class Sink:
     >>> class Peaks(Sink):
     ...     def __init__(self):
     ...         self.peaks = []
-    ...     def send(self, items):
+    ...     def send(self, items, /):
     ...         self.peaks.append(float(items.max()))
     >>> peaks = Peaks()
     >>> ring = ArrayRing(4, sink=peaks)
@@ -88,7 +88,7 @@ cdef class Sink:
             f"{name} is in use: by another thread, or by the sink that it is sending to"
         )
 
-    def send(self, items):
+    def send(self, items, /):
         """Take a block of items, or one object.
 
         Parameters
@@ -117,7 +117,7 @@ cdef class Sink:
             block = as_block(items, self.item_type)
             guarded(self, cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0), &taken)
 
-    def attached(self, dtype):
+    def attached(self, dtype, /):
         """Called once, when the sink is attached to its first ring. Raise here to refuse it.
 
         Parameters
@@ -126,7 +126,7 @@ cdef class Sink:
             Of the items to come; None: objects.
         """
 
-    def took(self, Py_ssize_t count):
+    def took(self, Py_ssize_t count, /):
         """Say, in a `send` that is about to raise, that it took the first `count` items of its block.
 
         Parameters
@@ -965,7 +965,7 @@ cdef class ProducerSink(Sink):
         self.given = {}
         self.made = {}
 
-    def producer(self, index):
+    def producer(self, index, /):
         """The sink of producer `index`, as the factory made it.
 
         Parameters

@@ -11,7 +11,6 @@ import threading
 import weakref
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
-from libc.string cimport memcpy
 
 
 cdef extern from "storage.h" nogil:
@@ -56,16 +55,6 @@ cdef class Storage:
     def nbytes(self):
         """Bytes in one turn."""
         return self.nbytes
-
-    cdef void complete_read(self, Py_ssize_t offset, Py_ssize_t nbytes) noexcept nogil:
-        """Make the run that is about to be read contiguous."""
-        if not self.is_mirrored and offset + nbytes > self.nbytes:
-            memcpy(self.base + self.nbytes, self.base, offset + nbytes - self.nbytes)
-
-    cdef void complete_write(self, Py_ssize_t offset, Py_ssize_t nbytes) noexcept nogil:
-        """Carry what was written beyond the end back to the start."""
-        if not self.is_mirrored and offset + nbytes > self.nbytes:
-            memcpy(self.base, self.base + self.nbytes, offset + nbytes - self.nbytes)
 
 
 cdef bint mirror_wanted = True
