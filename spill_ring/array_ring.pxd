@@ -26,16 +26,24 @@ ctypedef fused numeric:
     double
 
 
-cdef inline int scalar_code(numeric *kind) noexcept nogil:
-    """Kind and size of a C type in one number, as `ArrayRing.scalar` has it of a dtype."""
-    return (0x200 if <numeric>0.5 != 0 else 0x100 if <numeric>-1 < 1 else 0) | <int>sizeof(numeric)
+cdef inline int scalar_index(numeric *kind) noexcept nogil:
+    """Kind and size of the C type pointed to as one small number, known when it is compiled."""
+    return (8 if <numeric>0.5 != 0 else 4 if <numeric>-1 < 1 else 0) + (
+        0 if sizeof(numeric) == 1 else 1 if sizeof(numeric) == 2 else 2 if sizeof(numeric) == 4 else 3
+    )
 
 
 cdef class ArrayRing(Ring):
     cdef Storage storage
     cdef char *base
     cdef long long mask  # items in one turn of the memory, less one
-    cdef int scalar  # kind and size, if the items are plain C numbers; else 0
+    cdef int scalar  # `scalar_index` of the items' C type; -1 if they are no plain C numbers
+    # While SR_AHEAD, `push_value` writes at `next` and moves it, and nothing else: the tail stands at
+    # `opened`. There is one `stops` for each C type and only that of the dtype is ever set, so
+    # the one comparison that finds the end of the room finds a wrong type too.
+    cdef char *next
+    cdef char *opened
+    cdef char *stops[12]
     cdef Py_ssize_t reserved  # items, while a reserve() is open
     cdef object reservation  # the one that Python has open
 
@@ -52,6 +60,10 @@ cdef class ArrayRing(Ring):
     cdef int extend_block(self, object block) except -1
     cdef int push_over(self, const void *items, Py_ssize_t count) except -1 nogil
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil
+    cdef void go_ahead(self) noexcept nogil
+    cdef int refuse_scalar(self, int scalar) except -1 with gil
+    cdef int refuse_count(self, Py_ssize_t count, Py_ssize_t room) except -1 with gil
+    cdef int refuse_commit(self) except -1 with gil
     cdef char *run(self, long long position, Py_ssize_t count) noexcept nogil
     cdef bint number(self, object item, void *value) except -1
     cdef object live(self)
@@ -77,8 +89,11 @@ cdef class ArrayRing(Ring):
     @cython.final
     cdef inline int push_value(self, numeric value) except -1 nogil:
         """Push one number of the C type that the dtype names, for loops that are compiled."""
-        if self.tail >= self.limit or self.scalar != scalar_code(&value):
-            return self.push_scalar(&value, scalar_code(&value))
-        (<numeric *>self.base)[self.tail & self.mask] = value
-        self.tail += 1
+        cdef numeric copy
+        cdef numeric *place = <numeric *>self.next
+        if <char *>place >= self.stops[scalar_index(<numeric *>NULL)]:
+            copy = value  # so that `value` needs no address, and can stay in a register
+            return self.push_scalar(&copy, scalar_index(&copy))
+        place[0] = value
+        self.next = <char *>(place + 1)
         return 0

@@ -6,7 +6,7 @@ from libc.limits cimport LLONG_MAX, LLONG_MIN
 from libc.string cimport memcpy, memmove
 
 from spill_ring.block cimport as_block, as_item, copy_block, is_block, item_dtype, item_of, new_block, view_block
-from spill_ring.guard cimport SR_BUSY, SR_OPEN, SR_RESERVED, sr_leave, sr_move
+from spill_ring.guard cimport SR_AHEAD, SR_BUSY, SR_OPEN, SR_RESERVED, sr_leave, sr_move
 from spill_ring.ring cimport Ring, count_of
 from spill_ring.sink cimport Sink, deliver
 from spill_ring.storage cimport allocate
@@ -25,8 +25,8 @@ cdef extern from "Python.h":
 
 
 C_NUMBERS = [np.dtype(code) for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")]
-cdef int DOUBLE = scalar_code(<double *>NULL)
-cdef int FLOAT = scalar_code(<float *>NULL)
+cdef int DOUBLE = scalar_index(<double *>NULL)
+cdef int FLOAT = scalar_index(<float *>NULL)
 
 
 @cython.no_gc_clear
@@ -77,8 +77,9 @@ cdef class ArrayRing(Ring):
         self.storage = allocate(self.size, self.itemsize)
         self.base = self.storage.base
         self.mask = self.storage.nbytes // self.itemsize - 1
+        self.scalar = -1
         if items.isnative and items in C_NUMBERS:
-            self.scalar = {"u": 0, "i": 0x100, "f": 0x200}[chr(items.kind)] | items.itemsize
+            self.scalar = {"u": 0, "i": 4, "f": 8}[chr(items.kind)] + {1: 0, 2: 1, 4: 2, 8: 3}[items.itemsize]
         self.start()
 
     @property
@@ -139,7 +140,7 @@ cdef class ArrayRing(Ring):
             if self.scalar == FLOAT:
                 (<float *>value)[0] = <float>PyFloat_AS_DOUBLE(item)
                 return True
-        elif type(item) is int and self.scalar:
+        elif type(item) is int and self.scalar >= 0:
             whole = PyLong_AsLongLongAndOverflow(item, &overflow)
             if overflow:
                 return False
@@ -147,7 +148,7 @@ cdef class ArrayRing(Ring):
                 (<double *>value)[0] = <double>whole
             elif self.scalar == FLOAT:
                 (<float *>value)[0] = <float>whole
-            elif self.scalar & 0x100:
+            elif self.scalar & 4:
                 return narrow(whole, self.itemsize, value)
             elif whole < 0:
                 return False
@@ -253,12 +254,36 @@ cdef class ArrayRing(Ring):
 
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil:
         if scalar != self.scalar:
-            with gil:
-                kind = "unsigned int" if scalar < 0x100 else "int" if scalar < 0x200 else "float"
-                raise TypeError(
-                    f"push_value of a C {kind} of {scalar & 0xFF} bytes into an ArrayRing of dtype {self.item_type}"
-                )
-        return self.push_block(value, 1)
+            return self.refuse_scalar(scalar)
+        self.enter()
+        if not self.evicts_nothing(1):
+            return self.push_over(value, 1)
+        self.write(value, 1)
+        self.go_ahead()
+        return 0
+
+    cdef void go_ahead(self) noexcept nogil:
+        """Leave with room for `push_value` up to the next eviction, or the end of the turn."""
+        cdef long long room = min(self.limit - self.tail, self.mask + 1 - (self.tail & self.mask))
+        self.opened = self.next = self.base + <Py_ssize_t>(self.tail & self.mask) * self.itemsize
+        self.stops[self.scalar] = self.next + <Py_ssize_t>room * self.itemsize
+        sr_leave(&self.state, SR_AHEAD)
+
+    cdef Py_ssize_t ahead(self) noexcept nogil:
+        return (self.next - self.opened) // self.itemsize
+
+    cdef int admit(self, int state) except -1 nogil:
+        if state != SR_AHEAD or sr_move(&self.state, SR_AHEAD, SR_BUSY) != SR_AHEAD:
+            return self.refuse(state)
+        self.tail += self.ahead()
+        self.stops[self.scalar] = NULL
+        return 0
+
+    cdef int refuse_scalar(self, int scalar) except -1 with gil:
+        kind = ("unsigned int", "int", "float")[scalar // 4]
+        raise TypeError(
+            f"push_value of a C {kind} of {1 << scalar % 4} bytes into an ArrayRing of dtype {self.item_type}"
+        )
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         if self.evicts_nothing(count):
@@ -280,8 +305,7 @@ cdef class ArrayRing(Ring):
         cdef Py_ssize_t excess
         cdef int next_state = SR_OPEN
         if not 0 <= count <= self.size:
-            with gil:
-                raise ValueError(f"can't reserve {count} items in a ring of capacity {self.size}")
+            self.refuse_count(count, self.size)
         self.enter()
         try:
             excess = self.trim() + count - self.size
@@ -299,21 +323,27 @@ cdef class ArrayRing(Ring):
 
     cdef int commit(self, Py_ssize_t count) except -1 nogil:
         cdef int found
-        if not 0 <= count <= self.reserved:
-            with gil:
-                raise ValueError(f"can't commit {count} items: {self.reserved} are reserved")
         found = sr_move(&self.state, SR_RESERVED, SR_BUSY)
-        if found != SR_RESERVED:
-            with gil:
-                if found != SR_OPEN:
-                    self.refuse(found)
-                raise RuntimeError(f"{type(self).__name__} has no open reserve() to commit")
+        if found == SR_OPEN:
+            self.refuse_commit()
+        elif found != SR_RESERVED:
+            self.refuse(found)
+        if not 0 <= count <= self.reserved:
+            sr_leave(&self.state, SR_RESERVED)
+            self.refuse_count(count, self.reserved)
         self.storage.complete_write((self.tail & self.mask) * self.itemsize, count * self.itemsize)
         self.tail += count
         self.reserved = 0
         self.limit = LLONG_MAX if self.target is None else self.head + self.size
         self.leave()
         return 0
+
+    # Raising has functions of its own: one that makes Python objects takes the GIL when it returns.
+    cdef int refuse_count(self, Py_ssize_t count, Py_ssize_t room) except -1 with gil:
+        raise ValueError(f"{count} items where there is room for {room}")
+
+    cdef int refuse_commit(self) except -1 with gil:
+        raise RuntimeError(f"{type(self).__name__} has no open reserve() to commit")
 
     def python_reserve(self, n, /):
         """Fill the ring's own memory, without a copy: ``with ring.reserve(n) as block: block[:] = …``

@@ -2,7 +2,8 @@
 
 cdef extern from * nogil:
     """
-    enum { SR_NEW, SR_OPEN, SR_BUSY, SR_RESERVED, SR_CLOSED };
+    /* SR_AHEAD: open, while compiled code pushes single values ahead of the accounting. */
+    enum { SR_NEW, SR_OPEN, SR_AHEAD, SR_BUSY, SR_RESERVED, SR_CLOSED };
 
     /* With the GIL a plain flag is enough: nothing else runs between the look and the store, and
      * whatever lets another thread in (a sink that runs Python) leaves the flag set. Without it
@@ -35,6 +36,7 @@ cdef extern from * nogil:
     enum:
         SR_NEW
         SR_OPEN
+        SR_AHEAD
         SR_BUSY
         SR_RESERVED
         SR_CLOSED

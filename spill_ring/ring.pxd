@@ -1,5 +1,6 @@
 """What every one-thread ring has: positions, accounting, the sink, the end."""
 cimport cython
+from spill_ring.guard cimport SR_AHEAD
 from spill_ring.sink cimport Sink
 
 
@@ -28,14 +29,20 @@ cdef class Ring(Sink):
     cdef int append(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
     cdef int spill(self, Sink sink, Py_ssize_t count) except -1 nogil
     cdef int start(self) except -1
+    cdef Py_ssize_t ahead(self) noexcept nogil
     cdef object resident(self, Py_ssize_t index)
     cdef str shown(self)
 
     @cython.final
     cdef inline Py_ssize_t count(self) noexcept nogil:
         """How many items are resident; for attributes that anyone may ask at any time."""
-        cdef long long behind = self.tail - self.head
+        cdef long long behind = self.pushed() - self.head
         return <Py_ssize_t>behind if behind < self.size else self.size
+
+    @cython.final
+    cdef inline long long pushed(self) noexcept nogil:
+        """The tail, also while `push_value` is ahead of it."""
+        return self.tail + (self.ahead() if self.state == SR_AHEAD else 0)
 
     @cython.final
     cdef inline Py_ssize_t trim(self) noexcept nogil:

@@ -1,7 +1,7 @@
 """What every one-thread ring has: positions, accounting, the sink, the sequence protocol, the end."""
 from libc.limits cimport LLONG_MAX, LLONG_MIN
 
-from spill_ring.guard cimport SR_CLOSED, SR_NEW, SR_OPEN
+from spill_ring.guard cimport SR_AHEAD, SR_CLOSED, SR_NEW, SR_OPEN
 from spill_ring.sink cimport DropSink, as_sink
 
 import operator
@@ -56,6 +56,10 @@ cdef class Ring(Sink):
         """Open for business: the last thing that initialisation does."""
         self.limit = LLONG_MAX if self.target is None else self.size
         self.state = SR_OPEN
+        return 0
+
+    cdef Py_ssize_t ahead(self) noexcept nogil:
+        """Items pushed that the tail doesn't count yet."""
         return 0
 
     cdef int store(self, const void *items, Py_ssize_t count) except -1 nogil:
@@ -196,9 +200,7 @@ cdef class Ring(Sink):
 
     def __del__(self):
         # A sink may still be waiting for what is here. A file object that is dropped does the same.
-        if self.state != SR_OPEN or self.target is None:
-            return
-        if self.count() == 0:
+        if self.target is None or self.state == SR_NEW or self.state == SR_CLOSED or self.count() == 0:
             return
         try:
             self.flush()
@@ -222,7 +224,8 @@ cdef class Ring(Sink):
     @property
     def stats(self):
         """Counts since the ring was made: `Stats`, a named tuple of ``pushed, popped, spilled, dropped``."""
-        return Stats(self.tail, self.popped, self.spilled, self.tail - self.count() - self.popped - self.spilled)
+        left = self.pushed() - self.count()
+        return Stats(self.pushed(), self.popped, self.spilled, left - self.popped - self.spilled)
 
     @property
     def is_empty(self):
@@ -314,7 +317,7 @@ cdef class Ring(Sink):
 
     def __repr__(self):
         name = type(self).__name__
-        if self.state != SR_OPEN:
+        if self.state != SR_OPEN and self.state != SR_AHEAD:
             word = {SR_CLOSED: "closed", SR_NEW: "not initialised"}.get(self.state, "in use")
             return f"<{name}: {word}, capacity={self.size}>"
         if Py_ReprEnter(self):  # a ring that holds itself

@@ -23,15 +23,14 @@ cdef class Sink:
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1
 
-    cdef int refuse(self, int state) except -1 nogil
+    cdef int admit(self, int state) except -1 nogil  # when it isn't plainly open
+    cdef int refuse(self, int state) except -1 with gil
     cdef int shut(self) except -1
 
     @cython.final
     cdef inline int enter(self) except -1 nogil:
         cdef int found = sr_move(&self.state, SR_OPEN, SR_BUSY)
-        if found != SR_OPEN:
-            self.refuse(found)
-        return 0
+        return 0 if found == SR_OPEN else self.admit(found)
 
     @cython.final
     cdef inline void leave(self) noexcept nogil:
@@ -54,6 +53,8 @@ cdef class CollectSink(Sink):
     cdef list objects
     cdef char *data
     cdef Py_ssize_t count, room  # in items
+
+    cdef int refuse_growth(self) except -1 with gil
 
 
 cdef class FnSink(Sink):

@@ -76,6 +76,9 @@ cdef class Sink:
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
         return self.send_block(items, count, taken)
 
+    cdef int admit(self, int state) except -1 nogil:
+        return self.refuse(state)
+
     cdef int refuse(self, int state) except -1 with gil:
         name = type(self).__name__
         if state == SR_CLOSED:
@@ -157,8 +160,8 @@ cdef class Sink:
         return self.state == SR_CLOSED
 
     def __enter__(self):
-        if self.state != SR_OPEN:
-            self.refuse(self.state)
+        self.enter()
+        self.leave()
         return self
 
     def __exit__(self, *exc_info):
@@ -298,14 +301,16 @@ cdef class CollectSink(Sink):
                 room *= 2
             data = PyMem_RawRealloc(self.data, room * self.itemsize)
             if data == NULL:
-                with gil:
-                    raise MemoryError(f"no memory to collect {self.count + count} items")
+                return self.refuse_growth()
             self.data = <char *>data
             self.room = room
         memcpy(self.data + self.count * self.itemsize, items, count * self.itemsize)
         self.count += count
         taken[0] += count
         return 0
+
+    cdef int refuse_growth(self) except -1 with gil:
+        raise MemoryError(f"no memory to collect more than {self.count} items")
 
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
         cdef Py_ssize_t i

@@ -1,0 +1,37 @@
+from spill_ring.array_ring import ArrayRing
+from spill_ring.object_ring import ObjectRing
+from spill_ring.ring import Stats
+from spill_ring.sink import (
+    BatchSink,
+    ChannelSink,
+    CollectSink,
+    DropSink,
+    FnSink,
+    LockedSink,
+    ProducerSink,
+    ReduceSink,
+    Sink,
+    TeeSink,
+)
+from spill_ring.sinks.file import FileSink
+from spill_ring.spill import SpillRing
+
+__version__: str
+
+__all__ = [
+    "ArrayRing",
+    "BatchSink",
+    "ChannelSink",
+    "CollectSink",
+    "DropSink",
+    "FileSink",
+    "FnSink",
+    "LockedSink",
+    "ObjectRing",
+    "ProducerSink",
+    "ReduceSink",
+    "Sink",
+    "SpillRing",
+    "Stats",
+    "TeeSink",
+]

@@ -1,0 +1,13 @@
+from typing import Literal, Never
+
+from typing_extensions import disjoint_base
+
+@disjoint_base
+class Storage:
+    def __init__(self, made_by_a_ring: Never, /) -> None: ...
+    @property
+    def kind(self) -> Literal["mirrored", "heap"]: ...
+    @property
+    def nbytes(self) -> int: ...
+
+def use_mirror(wanted: bool, /) -> bool: ...

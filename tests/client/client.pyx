@@ -1,0 +1,89 @@
+# cython: language_level=3
+"""What a user's Cython code does with the package: compiled by tests/test_cython.py against what is installed."""
+from cpython.object cimport PyObject
+from libc.string cimport memcpy
+
+from spill_ring cimport ArrayRing, Sink
+
+
+cdef class SumSink(Sink):
+    """Adds up what it is sent, without the GIL."""
+
+    cdef public double total
+    cdef public Py_ssize_t blocks
+    cdef public Py_ssize_t refuse_after  # blocks; -1: never
+
+    def __init__(self):
+        self.refuse_after = -1
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        cdef Py_ssize_t i
+        if self.blocks == self.refuse_after:
+            with gil:
+                raise OSError("refused")
+        for i in range(count):
+            self.total += (<const double *>items)[i]
+        self.blocks += 1
+        taken[0] += count
+        return 0
+
+
+def push_doubles(ArrayRing ring, Py_ssize_t n, double first=0):
+    cdef Py_ssize_t i
+    with nogil:
+        for i in range(n):
+            ring.push_value(first + i)
+
+
+def push_typed(ArrayRing ring, Py_ssize_t n, kind):
+    """One loop for each C type that push_value takes."""
+    cdef Py_ssize_t i
+    if kind == "i1":
+        for i in range(n):
+            ring.push_value(<signed char>i)
+    elif kind == "u1":
+        for i in range(n):
+            ring.push_value(<unsigned char>i)
+    elif kind == "i2":
+        for i in range(n):
+            ring.push_value(<short>i)
+    elif kind == "u2":
+        for i in range(n):
+            ring.push_value(<unsigned short>i)
+    elif kind == "i4":
+        for i in range(n):
+            ring.push_value(<int>i)
+    elif kind == "u4":
+        for i in range(n):
+            ring.push_value(<unsigned int>i)
+    elif kind == "i8":
+        for i in range(n):
+            ring.push_value(<long long>i)
+    elif kind == "u8":
+        for i in range(n):
+            ring.push_value(<unsigned long>i)
+    elif kind == "f4":
+        for i in range(n):
+            ring.push_value(<float>i)
+    else:
+        push_doubles(ring, n)
+
+
+def push_block(ArrayRing ring, double[::1] items):
+    with nogil:
+        ring.push_block(&items[0], items.shape[0])
+
+
+def pop_block(ArrayRing ring, double[::1] out):
+    cdef Py_ssize_t count
+    with nogil:
+        count = ring.pop_block(&out[0], out.shape[0])
+    return count
+
+
+def reserve_commit(ArrayRing ring, double[::1] items, Py_ssize_t reserved):
+    cdef void *room
+    with nogil:
+        room = ring.reserve(reserved)
+        memcpy(room, &items[0], items.shape[0] * sizeof(double))
+        ring.commit(items.shape[0])

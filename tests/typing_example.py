@@ -1,0 +1,265 @@
+"""What users write, for `mypy --strict` to accept; `test_types` runs it as well.
+
+Under `if TYPE_CHECKING` is what must be refused: each line names the error that it has to give, and
+strict mode objects to a `type: ignore` that ignores nothing.
+"""
+from __future__ import annotations
+
+import io
+import queue
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, assert_type
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spill_ring import (
+    ArrayRing,
+    BatchSink,
+    ChannelSink,
+    CollectSink,
+    DropSink,
+    FileSink,
+    FnSink,
+    LockedSink,
+    ObjectRing,
+    ProducerSink,
+    ReduceSink,
+    Sink,
+    SpillRing,
+    Stats,
+    TeeSink,
+)
+
+
+class Peaks(Sink):
+    def __init__(self) -> None:
+        self.peaks: list[float] = []
+
+    def attached(self, dtype: np.dtype[Any] | None) -> None:
+        if dtype is None:
+            raise TypeError("Peaks is for typed rings")
+
+    def send(self, items: NDArray[np.float64]) -> None:
+        for n, item in enumerate(items):
+            if np.isnan(item):
+                self.took(n)
+                raise ValueError("not a number")
+        self.peaks.append(float(items.max()))
+
+    def flush(self) -> None:
+        self.peaks.sort()
+
+
+class Lines:
+    """No `Sink`, but it has `send`."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def send(self, line: str) -> int:
+        self.lines.append(line)
+        return len(line)
+
+
+if TYPE_CHECKING:
+    Ints = ObjectRing[int]
+    Strings = ObjectRing[str]
+    Anything = ObjectRing[Any]
+else:  # a ring can't be subscripted at run time
+    Ints = Strings = Anything = ObjectRing
+
+
+class Log(Strings):
+    """A ring of one's own."""
+
+    def __init__(self, name: str, capacity: int = 4) -> None:
+        super().__init__(capacity)
+        self.name = name
+
+    def say(self, text: str) -> None:
+        self.push(f"{self.name}: {text}")
+
+
+def objects() -> None:
+    spilled: list[int] = []
+    ring = ObjectRing(2, spilled.append)
+    assert_type(ring, Ints)
+    ring.push(1)
+    ring.extend(n for n in (2, 3))
+    assert_type(ring.try_push(4), bool)
+    assert_type(ring.try_extend([4, 5]), int)
+    assert_type(ring.peek(), int)
+    assert_type(ring.peek_back(), int)
+    assert_type(ring[0], int)
+    assert_type(ring[-1:], list[int])
+    assert_type(ring.latest(1), list[int])
+    assert_type([*ring, *reversed(ring)], list[int])
+    assert_type(2 in ring, bool)
+    assert_type(ring.pop(), int)
+    assert_type(ring.pop(-1), int)
+    assert_type(ring.pop(None), int | None)
+    assert_type(ring.pop(default="none"), int | str)
+    assert_type(ring.pop_many(), list[int])
+    assert_type(ring.pop_many(n=1), list[int])
+    assert spilled == [1]
+
+    lines = Lines()
+    warm: ObjectRing[str] = ObjectRing(capacity=8, sink=lines)
+    hot: ObjectRing[str] = ObjectRing(4, sink=warm)
+    hot.extend(["a", "b"])
+    assert_type(hot.drain(warm), int)
+    assert_type(warm.drain(lines.lines.append), int)
+    assert lines.lines == ["a", "b"]
+
+    anything = ObjectRing(4)
+    assert_type(anything, Anything)
+    anything.extend([1, "one", None])
+
+    with Log("pump") as log:
+        assert_type(log, Log)
+        log.say("on")
+        assert_type(log.pop(), str)
+
+
+def arrays() -> None:
+    archive = ArrayRing(64)
+    ring = ArrayRing(capacity=4, dtype="f8", sink=archive)
+    frames = ArrayRing(4, ("f4", (2,)))
+    records = ArrayRing(4, [("t", "M8[s]"), ("value", "f8")])
+    ArrayRing(4, np.float32)
+    ArrayRing(4, np.dtype("S16"))
+    ArrayRing(np.int64(4), int)
+
+    ring.push(1)
+    ring.push(np.float32(2.5))
+    ring.extend([1.0, 2.0])
+    ring.extend(np.arange(8.0))
+    ring.extend(float(n) for n in range(3))
+    ring.extend(archive)
+    ring.extend(memoryview(b"").cast("d"))
+    frames.push((1.0, 2.0))
+    frames.push(np.zeros(2, "f4"))
+    frames.extend(np.zeros((3, 2), "f4"))
+    records.push((np.datetime64("2026-01-01"), 3.0))
+    assert_type(ring.try_push(1.0), bool)
+    assert_type(ring.try_extend(np.zeros(3)), int)
+
+    assert_type(ring.dtype, np.dtype[Any])
+    assert_type(ring[1:], NDArray[Any])
+    assert_type(ring.latest(2), NDArray[Any])
+    assert_type(ring.view(), NDArray[Any])
+    assert_type(np.asarray(ring), NDArray[Any])
+    assert_type(ring[0] + 1, Any)
+    assert_type(ring.pop(), Any)
+    assert_type(ring.pop(default=None), Any)
+    assert_type(ring.pop_many(2), NDArray[Any])
+    assert_type(ring.pop_into(np.empty(4)), int)
+    assert_type(ring.pop_into(memoryview(bytearray(32)).cast("d")), int)
+    with ring.reserve(2) as block:
+        assert_type(block, NDArray[Any])
+        block[:] = 7.0
+        ring.commit(1)
+    assert_type(ring.flush(), int)
+
+
+def either() -> None:
+    assert_type(SpillRing(4), Anything)
+    assert_type(SpillRing(4, None, print), Anything)
+    assert_type(SpillRing(capacity=4, sink=print), Anything)
+    typed = SpillRing(4, "i8", sink=CollectSink())
+    assert_type(typed, ArrayRing)
+
+    def fill(ring: SpillRing) -> None:
+        ring.extend([1, 2, 3])
+        ring.push(4)
+        if isinstance(ring, ArrayRing):
+            assert_type(ring.view(), NDArray[Any])
+        elif isinstance(ring, ObjectRing):
+            assert_type(ring, Anything)
+            ring.push("any")
+
+    fill(typed)
+    fill(SpillRing(4))
+    rings: list[SpillRing] = [typed, ObjectRing(4), ArrayRing(4)]
+    for ring in rings:
+        assert isinstance(ring, SpillRing)
+
+    stats = typed.stats
+    assert_type(stats, Stats)
+    pushed, popped, spilled, dropped = stats
+    assert pushed == popped + spilled + dropped + len(typed)
+    assert_type(stats.pushed, int)
+    assert_type(typed.capacity, int)
+    assert_type(typed.is_empty or typed.is_full, bool)
+    assert_type(typed.closed, bool)
+    typed.clear()
+    typed.close()
+
+
+def sinks(path: Path) -> None:
+    late: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    collected = CollectSink()
+    peaks = Peaks()
+    ring = ArrayRing(
+        2,
+        sink=TeeSink(
+            peaks,
+            collected,
+            DropSink(),
+            ChannelSink(queue=late),
+            FnSink(fn=np.sum, flush=peaks.flush),
+            LockedSink(sink=BatchSink(n=2, sink=lambda block: block.sum())),
+            ReduceSink(n=2, reduce=np.maximum, sink=ArrayRing(8)),
+            ReduceSink(2, np.median, DropSink()),
+            ProducerSink(factory=lambda i: CollectSink()),
+            FileSink(file=io.BytesIO()),
+        ),
+    )
+    ring.extend([1.0, 2.0, 3.0, 4.0])
+    ring.flush()
+    assert len(collected) == 4
+    assert collected.items.sum() == collected.take().sum()
+    ring.close()
+
+    with open(path, "wb") as file, ArrayRing(4, "i2", FileSink(file)) as recorded:
+        recorded.extend(range(10))
+    with ProducerSink(lambda i: CollectSink()) as each:
+        each.send(1)
+        assert each.producer(0).items == [1]
+
+
+def main(folder: Path) -> None:
+    objects()
+    arrays()
+    either()
+    sinks(folder / "recorded")
+
+
+if TYPE_CHECKING:
+    ArrayRing("4")  # type: ignore[arg-type]
+    ArrayRing()  # type: ignore[call-arg]
+    ArrayRing(4, "f8", Path())  # type: ignore[arg-type]
+    ArrayRing(4, sink=CollectSink)  # type: ignore[arg-type]
+    ArrayRing(4).push(object())  # type: ignore[arg-type]
+    ArrayRing(4).push(item=1.0)  # type: ignore[call-arg]
+    ArrayRing(4).extend(1.0)  # type: ignore[arg-type]
+    ArrayRing(4).try_extend(n for n in range(3))  # type: ignore[arg-type]
+    ArrayRing(4).pop_into([0.0])  # type: ignore[arg-type]
+    ArrayRing(4)["t"]  # type: ignore[call-overload]
+    ArrayRing(4).capacity = 8  # type: ignore[misc]
+    ObjectRing(4, "f8")  # type: ignore[arg-type]
+    ObjectRing[int](4).push("four")  # type: ignore[arg-type]
+    ObjectRing[int](4, ObjectRing[str](4))  # type: ignore[arg-type]
+    ObjectRing(4).view()  # type: ignore[attr-defined]
+    SpillRing(4.0)  # type: ignore[call-overload]
+    SpillRing(4).dtype  # type: ignore[attr-defined]
+    FileSink(io.StringIO())  # type: ignore[arg-type]
+    FileSink("path")  # type: ignore[arg-type]
+    BatchSink(print, 4)  # type: ignore[arg-type]
+    TeeSink(sinks=print)  # type: ignore[call-arg]
+    CollectSink(8)  # type: ignore[call-arg]
+    hash(Stats(1, 2, 3, "4"))  # type: ignore[arg-type]
+
+    class _Wrong(Sink):
+        def send(self) -> None: ...  # type: ignore[override]
