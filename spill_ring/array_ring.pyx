@@ -11,6 +11,8 @@ from spill_ring.ring cimport Ring, count_of
 from spill_ring.sink cimport Sink, deliver
 from spill_ring.storage cimport allocate
 
+from itertools import islice
+
 import numpy as np
 
 cnp.import_array()
@@ -24,7 +26,7 @@ cdef extern from "Python.h":
         PyObject *tp_dict
 
 
-C_NUMBERS = [np.dtype(code) for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")]
+cdef list C_NUMBERS = [np.dtype(code) for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")]
 cdef int DOUBLE = scalar_index(<double *>NULL)
 cdef int FLOAT = scalar_index(<float *>NULL)
 
@@ -217,8 +219,8 @@ cdef class ArrayRing(Ring):
 
         Parameters
         ----------
-        items : array_like
-            As for `extend`.
+        items : array_like or iterable
+            As for `extend`. No more is drawn from a generator than is taken.
 
         Returns
         -------
@@ -227,12 +229,13 @@ cdef class ArrayRing(Ring):
         """
         cdef cnp.ndarray block
         cdef Py_ssize_t count
+        cdef Py_ssize_t room = self.size - self.count()
         if not is_array_like(items):
-            raise TypeError(f"expected an array or a sequence, not {type(items).__name__}")
+            items = list(islice(iter(items), room))
         block = as_block(items, self.item_type)
         if self.overlaps(cnp.PyArray_DATA(block)):
             block = block.copy()
-        count = min(cnp.PyArray_DIM(block, 0), self.size - self.count())
+        count = min(cnp.PyArray_DIM(block, 0), room)
         self.push_block(cnp.PyArray_DATA(block), count)
         return count
 
@@ -344,45 +347,6 @@ cdef class ArrayRing(Ring):
 
     cdef int refuse_commit(self) except -1 with gil:
         raise RuntimeError(f"{type(self).__name__} has no open reserve() to commit")
-
-    def python_reserve(self, n, /):
-        """Fill the ring's own memory, without a copy: ``with ring.reserve(n) as block: block[:] = …``
-
-        Entering makes room for `n` new items, which may evict as many, and gives a writable ndarray
-        over it; leaving pushes them. ``ring.commit(k)`` inside pushes only the first k, and ends it.
-        If the block raises, nothing is pushed. Meanwhile the ring refuses every other call.
-
-        Parameters
-        ----------
-        n : int
-            Items, at most the capacity.
-
-        Returns
-        -------
-        context manager
-            Of an ndarray of shape ``(n,) + dtype.shape``. What is written to it afterwards goes into
-            whatever the ring holds by then.
-
-        Examples
-        --------
-        >>> ring = ArrayRing(4, "i8")
-        >>> with ring.reserve(3) as block:
-        ...     block[:] = [1, 2, 3]
-        >>> ring
-        ArrayRing([1, 2, 3], capacity=4, dtype=int64)
-        """
-        return Reservation(self, n)
-
-    def python_commit(self, n, /):
-        """Push the first `n` items of the block that `reserve` gave, and end the reservation.
-
-        Parameters
-        ----------
-        n : int
-            At most what was reserved.
-        """
-        self.commit(count_of(n))
-        self.reservation = None
 
     # -- popping ---------------------------------------------------------------------------------
 
@@ -549,22 +513,72 @@ cdef class ArrayRing(Ring):
         return self.view()
 
     def __contains__(self, item):
-        self.enter()
+        live = self.view()
         try:
-            return item in self.live()
-        finally:
-            self.leave()
+            if self.item_type.names is not None:
+                item = as_item(item, self.item_type)[0]  # a tuple is no record yet
+            equal = live == item
+        except (TypeError, ValueError):  # nothing that such items could equal
+            return False
+        if np.shape(equal) != live.shape:
+            return False
+        return bool(equal.reshape(len(live), -1).all(axis=1).any()) if len(live) else False
 
     cdef str shown(self):
         return np.array2string(self.view(), separator=", ", threshold=10, edgeitems=3)
 
 
-# Cython keeps cdef and def methods in one namespace. Compiled code calls `reserve` and `commit`
-# for pointers, Python calls them for ndarrays; so the Python ones get their names here.
-cdef dict methods = <dict>(<PyTypeObject *>ArrayRing).tp_dict
-methods["reserve"] = methods.pop("python_reserve")
-methods["commit"] = methods.pop("python_commit")
+# Cython keeps cdef and def methods in one namespace. Compiled code calls `reserve` and `commit` for
+# pointers, Python calls them for ndarrays; so the Python ones are functions that are put into the type.
+
+@cython.binding(True)
+def reserve(ArrayRing self not None, n, /):
+    """Fill the ring's own memory, without a copy: ``with ring.reserve(n) as block: block[:] = …``
+
+    Entering makes room for `n` new items, which may evict as many, and gives a writable ndarray
+    over it; leaving pushes them. ``ring.commit(k)`` inside pushes only the first k, and ends it.
+    If the block raises, nothing is pushed. Meanwhile the ring refuses every other call.
+
+    Parameters
+    ----------
+    n : int
+        Items, at most the capacity.
+
+    Returns
+    -------
+    context manager
+        Of an ndarray of shape ``(n,) + dtype.shape``. What is written to it afterwards goes into
+        whatever the ring holds by then.
+
+    Examples
+    --------
+    >>> ring = ArrayRing(4, "i8")
+    >>> with ring.reserve(3) as block:
+    ...     block[:] = [1, 2, 3]
+    >>> ring
+    ArrayRing([1, 2, 3], capacity=4, dtype=int64)
+    """
+    return Reservation(self, n)
+
+
+@cython.binding(True)
+def commit(ArrayRing self not None, n, /):
+    """Push the first `n` items of the block that `reserve` gave, and end the reservation.
+
+    Parameters
+    ----------
+    n : int
+        At most what was reserved.
+    """
+    self.commit(count_of(n))
+    self.reservation = None
+
+
+for method in (reserve, commit):
+    method.__qualname__ = f"ArrayRing.{method.__name__}"
+    (<dict>(<PyTypeObject *>ArrayRing).tp_dict)[method.__name__] = method
 PyType_Modified(ArrayRing)
+del reserve, commit, method
 
 
 cdef class Reservation:

@@ -8,6 +8,7 @@ from spill_ring.ring cimport Ring, count_of
 from spill_ring.sink cimport Sink, deliver_objects
 
 from itertools import islice
+from types import GenericAlias
 
 
 cdef extern from *:
@@ -64,6 +65,11 @@ cdef class ObjectRing(Ring):
         self.itemsize = sizeof(PyObject *)
         self.items = [None] * self.size
         self.start()
+
+    @classmethod
+    def __class_getitem__(cls, item):
+        """``ObjectRing[int]``, for annotations."""
+        return GenericAlias(cls, item)
 
     cdef PyObject **slots(self) except NULL:
         # The list can be found with gc.get_objects() and resized, or cleared as garbage.

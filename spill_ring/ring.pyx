@@ -15,7 +15,7 @@ cdef extern from *:
     const Py_ssize_t PY_SSIZE_T_MAX
 
 
-Stats = namedtuple("Stats", "pushed popped spilled dropped")
+Stats = namedtuple("Stats", "pushed popped spilled dropped", module="spill_ring.ring")
 Stats.__doc__ = """Counts of items since a ring was made; ``pushed == popped + spilled + dropped + len(ring)``."""
 Stats.pushed.__doc__ = "Taken from the caller."
 Stats.popped.__doc__ = "Removed by the caller."
@@ -29,6 +29,9 @@ cdef class Ring(Sink):
     def __cinit__(self, *args, **kwargs):
         self.is_guarded = True
         self.state = SR_NEW
+
+    def __init__(self):
+        raise TypeError("Ring is what rings share; make an ObjectRing, an ArrayRing or a SpillRing")
 
     cdef int attach(self, object capacity, object sink, object dtype) except -1:
         cdef Py_ssize_t size
@@ -347,6 +350,9 @@ cdef class RingIterator:
     cdef long long position, left, version
     cdef Py_ssize_t step
 
+    def __init__(self):
+        raise TypeError("a RingIterator is made by iter(ring)")
+
     @staticmethod
     cdef RingIterator over(Ring ring, Py_ssize_t step):
         cdef RingIterator self = RingIterator.__new__(RingIterator)
@@ -364,14 +370,14 @@ cdef class RingIterator:
 
     def __next__(self):
         cdef Ring ring = self.ring
-        if self.left == 0:
-            raise StopIteration
         ring.enter()
         try:
             ring.trim()
             if ring.head + ring.tail != self.version:
                 self.left = 0
                 raise RuntimeError(f"{type(ring).__name__} changed during iteration")
+            if self.left == 0:
+                raise StopIteration
             item = ring.item(self.position)
         finally:
             ring.leave()

@@ -54,6 +54,7 @@ cdef class CollectSink(Sink):
     cdef char *data
     cdef Py_ssize_t count, room  # in items
 
+    cdef int look(self) except -1
     cdef int refuse_growth(self) except -1 with gil
 
 

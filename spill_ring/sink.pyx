@@ -11,7 +11,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from libc.string cimport memcpy, memmove
 
 from spill_ring.block cimport as_block, copy_block, is_block, new_block, view_block
-from spill_ring.guard cimport SR_BUSY, SR_CLOSED, SR_NEW, SR_OPEN, SR_RESERVED, sr_move
+from spill_ring.guard cimport SR_BUSY, SR_CLOSED, SR_NEW, SR_OPEN, SR_RESERVED, sr_leave, sr_move
 
 import operator
 import threading
@@ -26,7 +26,8 @@ cdef extern from "Python.h":
 
 
 cdef class Sink:
-    """Where items go: the base of every sink, and of every ring.
+    """Sink()\n--\n
+    Where items go: the base of every sink, and of every ring.
 
     A sink of your own defines ``send(items)`` and, if it likes, ``flush()`` and ``close()``:
 
@@ -56,6 +57,9 @@ cdef class Sink:
     def __cinit__(self, *args, **kwargs):
         self.state = SR_OPEN
         self.overrides_send = type(self).send is not Sink.send
+
+    def __init__(self):
+        """Takes nothing; a subclass takes what it likes."""
 
     cdef int bind(self, object dtype) except -1:
         if not self.is_bound:
@@ -252,7 +256,8 @@ cdef Sink as_sink(object given):
 
 
 cdef class DropSink(Sink):
-    """Discards what it is sent: what a ring without a sink does. Any number of threads."""
+    """DropSink()\n--\n
+    Discards what it is sent: what a ring without a sink does. Any number of threads."""
 
     cdef int bind(self, object dtype) except -1:
         return 0
@@ -270,7 +275,8 @@ cdef void free_capsule(object capsule) noexcept:
 
 
 cdef class CollectSink(Sink):
-    """Gathers what it is sent, in memory that grows.
+    """CollectSink()\n--\n
+    Gathers what it is sent, in memory that grows.
 
     >>> sink = CollectSink()
     >>> ring = SpillRing(4, sink=sink)
@@ -324,11 +330,18 @@ cdef class CollectSink(Sink):
         """All that was gathered, oldest first: the list itself, or one ndarray, a copy (O(n))."""
         if self.item_type is None:
             return self.objects
-        self.enter()
+        cdef int before = self.look()
         try:
             return copy_block(self.item_type, self.data, self.count)
         finally:
-            self.leave()
+            sr_leave(&self.state, before)
+
+    cdef int look(self) except -1:
+        """Enter; what was collected may be had from a closed sink too. Returns the state to leave to."""
+        if sr_move(&self.state, SR_CLOSED, SR_BUSY) == SR_CLOSED:
+            return SR_CLOSED
+        self.enter()
+        return SR_OPEN
 
     def take(self):
         """Remove all that was gathered and return it, without a copy.
@@ -339,7 +352,7 @@ cdef class CollectSink(Sink):
             Oldest first.
         """
         cdef void *data
-        self.enter()
+        cdef int before = self.look()
         try:
             if self.item_type is None:
                 taken, self.objects = self.objects, []
@@ -356,7 +369,7 @@ cdef class CollectSink(Sink):
             self.count = self.room = 0
             return taken
         finally:
-            self.leave()
+            sr_leave(&self.state, before)
 
     def __len__(self):
         return len(self.objects) if self.item_type is None else self.count
@@ -366,7 +379,8 @@ cdef class CollectSink(Sink):
 
 
 cdef class FnSink(Sink):
-    """Calls a function with what it is sent.
+    """FnSink(fn, flush=None)\n--\n
+    Calls a function with what it is sent.
 
     Parameters
     ----------
@@ -424,7 +438,8 @@ cdef class FnSink(Sink):
 
 
 cdef class ChannelSink(FnSink):
-    """Puts what it is sent on a queue, for a consumer in another thread.
+    """ChannelSink(queue)\n--\n
+    Puts what it is sent on a queue, for a consumer in another thread.
 
     Parameters
     ----------
@@ -464,6 +479,9 @@ cdef class ForwardingSink(Sink):
         The sink behind this one, as it was given.
     """
 
+    def __init__(self):
+        raise TypeError(f"{type(self).__name__} is what sinks share; make a BatchSink, a ReduceSink or a LockedSink")
+
     cdef int attach(self, object given) except -1:
         if self.target is not None:
             raise RuntimeError(f"{type(self).__name__} is initialised already")
@@ -493,7 +511,8 @@ cdef class ForwardingSink(Sink):
 
 
 cdef class LockedSink(ForwardingSink):
-    """A lock in front of one sink that several producers share.
+    """LockedSink(sink)\n--\n
+    A lock in front of one sink that several producers share.
 
     Parameters
     ----------
@@ -659,7 +678,8 @@ cdef class GroupingSink(ForwardingSink):
 
 
 cdef class BatchSink(GroupingSink):
-    """Forwards items in full blocks of n.
+    """BatchSink(n, sink)\n--\n
+    Forwards items in full blocks of n.
 
     Parameters
     ----------
@@ -711,7 +731,8 @@ cdef class BatchSink(GroupingSink):
 
 
 cdef class ReduceSink(GroupingSink):
-    """Forwards one reduced item for every n: a chain of these is a history at several resolutions.
+    """ReduceSink(n, reduce, sink)\n--\n
+    Forwards one reduced item for every n: a chain of these is a history at several resolutions.
 
     Parameters
     ----------
@@ -814,7 +835,8 @@ cdef class ReduceSink(GroupingSink):
 
 
 cdef class TeeSink(Sink):
-    """Sends everything to several sinks.
+    """TeeSink(*sinks)\n--\n
+    Sends everything to several sinks.
 
     Parameters
     ----------
@@ -944,7 +966,8 @@ cdef class TeeSink(Sink):
 
 
 cdef class ProducerSink(Sink):
-    """Makes each producer a sink of its own.
+    """ProducerSink(factory)\n--\n
+    Makes each producer a sink of its own.
 
     Parameters
     ----------
@@ -978,8 +1001,9 @@ cdef class ProducerSink(Sink):
         index : int
             From 0.
         """
-        self.sink_of(operator.index(index))
-        return self.given[index]
+        number = operator.index(index)
+        self.sink_of(number)
+        return self.given[number]
 
     cdef Sink sink_of(self, object index):
         cdef Sink sink = self.made.get(index)

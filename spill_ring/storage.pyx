@@ -60,7 +60,7 @@ cdef class Storage:
 cdef bint mirror_wanted = True
 
 
-def use_mirror(bint wanted):
+def use_mirror(bint wanted, /):
     """Choose the memory of the rings made from now on; for tests.
 
     Parameters
@@ -114,8 +114,8 @@ cdef Storage allocate(Py_ssize_t count, Py_ssize_t itemsize):
 # the fork each is copied to pages that will be the child's, and the child maps those over its own,
 # at the same addresses: its rings and views hold on. (Copying in the child instead would race with
 # a parent that goes on.) Memory and time at a fork: the size of the mirrored rings.
-mirrored = weakref.WeakSet()
-snapshots = {}  # thread that forks -> [(storage, file descriptor)]
+cdef object mirrored = weakref.WeakSet()
+cdef dict snapshots = {}  # thread that forks -> [(storage, file descriptor)]
 
 
 cdef int give_own_pages(Storage storage, int fd) except -1:

@@ -1,4 +1,6 @@
 """`FileSink`: raw items into any binary file object."""
+import io
+
 from spill_ring.sink import Sink
 
 
@@ -27,8 +29,8 @@ class FileSink(Sink):
     """
 
     def __init__(self, file):
-        if not callable(getattr(file, "write", None)):
-            raise TypeError(f"{file!r} has no write(); expected a binary file object")
+        if not callable(getattr(file, "write", None)) or isinstance(file, io.TextIOBase):
+            raise TypeError(f"{file!r} is no binary file object; open it in mode 'wb'")
         self.file = file
         self._broken = b""  # the rest of an item that was written in part
 
