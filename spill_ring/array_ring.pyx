@@ -73,6 +73,9 @@ cdef class ArrayRing(Ring):
     (np.float64(28.0), np.float64(91.0))
     """
 
+    def __cinit__(self, *args, **kwargs):
+        self.item_type = np.dtype("f8")  # until __init__ knows better: an array is compared with it
+
     def __init__(self, capacity, dtype="f8", sink=None):
         cdef cnp.dtype items = item_dtype(dtype)
         self.attach(capacity, sink, items)

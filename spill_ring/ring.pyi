@@ -1,5 +1,5 @@
 from collections.abc import Iterator, Sequence
-from typing import Any, Generic, NamedTuple, Self, SupportsIndex, TypeVar, overload, type_check_only
+from typing import Any, Generic, NamedTuple, Never, Self, SupportsIndex, TypeVar, overload, type_check_only
 
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
@@ -16,6 +16,7 @@ class Stats(NamedTuple):
 
 @disjoint_base
 class Ring(Sink):
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     @property
     def capacity(self) -> int: ...
     @property
@@ -57,6 +58,7 @@ class _AnyRing(Ring):
 
 @disjoint_base
 class RingIterator(Generic[_T_co]):
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> _T_co: ...
     def __length_hint__(self) -> int: ...

@@ -160,13 +160,13 @@ cdef class Ring(Sink):
         Returns
         -------
         int
-            Items sent. Without a sink they are dropped.
+            Items sent. Without a sink there is nowhere to send them: they stay, and it is 0.
         """
         cdef Py_ssize_t count
         self.enter()
         try:
-            count = self.trim()
-            if self.target is None:
+            count = 0 if self.given is None else self.trim()
+            if self.target is None:  # a DropSink, if any
                 self.release(count)
             elif count:
                 self.spill(self.target, count)
@@ -185,7 +185,10 @@ cdef class Ring(Sink):
             self.leave()
 
     def close(self):
-        """Flush, then close the sink. Closing again does nothing.
+        """Flush, then close the sink, and so on to the end of the chain. Closing again does nothing.
+
+        Without a sink the content is dropped: to go on using the ring at the end of a chain, `flush`
+        the first one and leave both open.
 
         If the sink raises, the ring stays open and holds what the sink didn't take. Afterwards every
         call that needs the ring open raises `ValueError`; the attributes, `len` and `stats` still answer.
@@ -194,6 +197,7 @@ cdef class Ring(Sink):
             self.flush()
             if self.target is not None:
                 self.target.close()
+            self.clear()
             self.shut()
 
     cdef int shut(self) except -1:

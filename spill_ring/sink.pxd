@@ -59,17 +59,17 @@ cdef class CollectSink(Sink):
 
 
 cdef class FnSink(Sink):
-    cdef readonly object fn
+    cdef object fn
     cdef object on_flush, on_close
 
 
 cdef class ChannelSink(FnSink):
-    cdef readonly object queue
+    cdef object queue
 
 
 cdef class ForwardingSink(Sink):
     cdef Sink target
-    cdef readonly object sink  # as it was given
+    cdef object sink  # as it was given
 
     cdef int attach(self, object given) except -1
 
@@ -83,7 +83,7 @@ cdef class LockedSink(ForwardingSink):
 
 
 cdef class GroupingSink(ForwardingSink):
-    cdef readonly Py_ssize_t n
+    cdef Py_ssize_t n
     cdef Py_ssize_t held  # items of the group that is filling
     cdef object group  # ndarray of n items
     cdef char *group_data
@@ -103,13 +103,13 @@ cdef class BatchSink(GroupingSink):
 
 
 cdef class ReduceSink(GroupingSink):
-    cdef readonly object reduce
+    cdef object reduce
 
     cdef int forward_reduced(self, object reduced, Py_ssize_t n, Py_ssize_t *taken) except -1
 
 
 cdef class TeeSink(Sink):
-    cdef readonly tuple sinks
+    cdef tuple sinks
     cdef list targets
     cdef list owed  # for each target, what the tee has taken and the target has not
 
@@ -118,7 +118,7 @@ cdef class TeeSink(Sink):
 
 
 cdef class ProducerSink(Sink):
-    cdef readonly object factory
+    cdef object factory
     cdef dict given  # producer -> what the factory made
     cdef dict made  # producer -> that as a Sink
 

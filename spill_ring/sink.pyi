@@ -57,6 +57,7 @@ class ChannelSink(FnSink):
 
 @disjoint_base
 class ForwardingSink(Sink):
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     @property
     def sink(self) -> Any: ...  # as it was given
     def flush(self) -> None: ...

@@ -433,6 +433,11 @@ cdef class FnSink(Sink):
                 self.on_close()
             self.shut()
 
+    @property
+    def fn(self):
+        """The function that is called."""
+        return self.fn
+
     def __repr__(self):
         return f"FnSink({self.fn!r})"
 
@@ -466,18 +471,17 @@ cdef class ChannelSink(FnSink):
         self.queue = queue
         FnSink.__init__(self, put)
 
+    @property
+    def queue(self):
+        """The queue that is put on."""
+        return self.queue
+
     def __repr__(self):
         return f"ChannelSink({self.queue!r})"
 
 
 cdef class ForwardingSink(Sink):
-    """What the sinks in front of one other sink share. Not made by hand.
-
-    Attributes
-    ----------
-    sink : object
-        The sink behind this one, as it was given.
-    """
+    """What the sinks in front of one other sink share. Not made by hand."""
 
     def __init__(self):
         raise TypeError(f"{type(self).__name__} is what sinks share; make a BatchSink, a ReduceSink or a LockedSink")
@@ -505,6 +509,11 @@ cdef class ForwardingSink(Sink):
             self.flush()
             self.target.close()
             self.shut()
+
+    @property
+    def sink(self):
+        """The sink behind this one, as it was given."""
+        return self.sink
 
     def __repr__(self):
         return f"{type(self).__name__}({self.sink!r})"
@@ -568,15 +577,7 @@ cdef class LockedSink(ForwardingSink):
 
 
 cdef class GroupingSink(ForwardingSink):
-    """What `BatchSink` and `ReduceSink` share: items are gathered into groups of n. Not made by hand.
-
-    Attributes
-    ----------
-    n : int
-        Items in a group.
-    sink : object
-        The sink behind this one, as it was given.
-    """
+    """What `BatchSink` and `ReduceSink` share: items are gathered into groups of n. Not made by hand."""
 
     def __cinit__(self, *args, **kwargs):
         self.is_guarded = True
@@ -673,6 +674,11 @@ cdef class GroupingSink(ForwardingSink):
     def __len__(self):
         return self.held + len(self.objects)
 
+    @property
+    def n(self):
+        """Items in a group."""
+        return self.n
+
     def __repr__(self):
         return f"{type(self).__name__}({self.n}, {self.sink!r})"
 
@@ -756,7 +762,7 @@ cdef class ReduceSink(GroupingSink):
     >>> ring = ArrayRing(4, "f8", sink=ReduceSink(2, np.maximum, coarse))
     >>> ring.extend([3, 1, 4, 1, 5, 9, 2, 6])
     >>> coarse
-    ArrayRing([3.0, 4.0], capacity=100, dtype=float64)
+    ArrayRing([3., 4.], capacity=100, dtype=float64)
     """
 
     def __init__(self, n, reduce, sink):
@@ -829,6 +835,11 @@ cdef class ReduceSink(GroupingSink):
         if self.state != SR_CLOSED:
             self.forward_rest()
             ForwardingSink.close(self)
+
+    @property
+    def reduce(self):
+        """The ufunc or callable."""
+        return self.reduce
 
     def __repr__(self):
         return f"ReduceSink({self.n}, {self.reduce!r}, {self.sink!r})"
@@ -961,6 +972,11 @@ cdef class TeeSink(Sink):
             raise failure
         return 0
 
+    @property
+    def sinks(self):
+        """The sinks, as they were given."""
+        return self.sinks
+
     def __repr__(self):
         return f"TeeSink({', '.join(map(repr, self.sinks))})"
 
@@ -1042,6 +1058,11 @@ cdef class ProducerSink(Sink):
             for sink in list(self.made.values()):
                 sink.close()
             self.shut()
+
+    @property
+    def factory(self):
+        """What makes the sinks."""
+        return self.factory
 
     def __repr__(self):
         return f"ProducerSink({self.factory!r})"

@@ -95,8 +95,9 @@ cdef Storage allocate(Py_ssize_t count, Py_ssize_t itemsize):
         whole_pages *= 2
 
     storage = Storage.__new__(Storage)
-    # Large items of an odd size may need thousands of them to fill whole pages; not worth it.
-    if mirror_wanted and whole_pages * itemsize <= max(4 * turn * itemsize, 1 << 20):
+    # Large items of an odd size may need thousands of them to fill whole pages: not worth it. And a
+    # process has some 65,000 mappings, which thousands of rings must not use up for all the rest.
+    if mirror_wanted and len(mirrored) < 8192 and whole_pages * itemsize <= max(4 * turn * itemsize, 1 << 20):
         storage.nbytes = whole_pages * itemsize
         storage.base = sr_mirror_map(storage.nbytes)
         storage.is_mirrored = storage.base != NULL

@@ -78,7 +78,7 @@ class RingModel:
         return count
 
     def flush(self):
-        count = len(self.items)
+        count = len(self.items) if self.sink is not None else 0
         self.evict(count)
         return count
 

@@ -13,8 +13,6 @@ import pytest
 
 import spill_ring
 
-pytest.importorskip("mypy")
-
 TESTS = Path(__file__).parent
 PACKAGE = Path(spill_ring.__file__).parent
 SOURCES = [path for ending in ("*.py", "*.pyx") for path in PACKAGE.rglob(ending)]

@@ -1,0 +1,1 @@
+from spill_ring.cli import main as main

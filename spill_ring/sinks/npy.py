@@ -1,0 +1,82 @@
+"""`NpySink`: a ``.npy`` file that grows."""
+import io
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from spill_ring.sinks.file import FileSink
+
+
+class NpySink(FileSink):
+    """Writes the items to a ``.npy`` file, which `numpy.load` opens after every flush.
+
+    Parameters
+    ----------
+    file : seekable binary file object
+        Open for writing, empty, not in append mode. It stays the caller's: `close` writes the header
+        for the last time and leaves the file open.
+
+    Notes
+    -----
+    `flush` rewrites the header in place, to count the items that are whole in the file, also when
+    the rest of a broken item still doesn't get through: what `FileSink` says of a full disk holds,
+    and the file stays readable. **Thread safety.** That of the file; use `LockedSink`.
+
+    >>> import io
+    >>> import numpy as np
+    >>> file = io.BytesIO()
+    >>> with ArrayRing(2, "u1", sink=NpySink(file)) as ring:
+    ...     ring.extend([1, 2, 3])
+    >>> np.load(io.BytesIO(file.getvalue()))
+    array([1, 2, 3], dtype=uint8)
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
+        self._header = b""  # for no items yet
+        self._itemsize = 0
+
+    def attached(self, dtype: Any) -> None:
+        """Refuse a ring of objects; else begin the file."""
+        super().attached(dtype)
+        header = io.BytesIO()
+        np.save(header, np.empty(0, dtype))
+        self._header = header.getvalue()
+        self._itemsize = dtype.itemsize
+        self._write_header(0)
+
+    def send(self, items: np.ndarray) -> None:
+        """Write a block of items."""
+        if not self._header:  # sent to by hand, not by a ring
+            self.attached(np.dtype((items.dtype, items.shape[1:])))
+        super().send(items)
+
+    def flush(self) -> None:
+        """Finish a broken item, bring the header up to date and flush the file."""
+        try:
+            super().flush()
+        finally:
+            if self._header:
+                self._write_header(self.count)
+                self.file.flush()
+
+    @property
+    def count(self) -> int:
+        """Items that are whole in the file."""
+        return (self.file.tell() - len(self._header)) // self._itemsize if self._header else 0
+
+    def _write_header(self, count: int) -> None:
+        # The shape stands last, with its length first. numpy pads a header with as many blanks as the
+        # longest length needs, so that a file that grows can have it written again in place.
+        before, _, after = self._header.rpartition(b"(0,")
+        header = (before + b"(%d," % count + after.rstrip()).ljust(len(self._header) - 1) + b"\n"
+        end = self.file.tell()
+        self.file.seek(0)
+        try:
+            while header:
+                header = header[self.file.write(header) :]
+        finally:
+            self.file.seek(max(end, len(self._header)))
+
+    def __repr__(self) -> str:
+        return f"NpySink({self.file!r})"

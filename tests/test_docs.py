@@ -1,0 +1,61 @@
+"""The documentation: examples that run, and public docstrings that say what they must."""
+import doctest
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import spill_ring
+
+MODULES = ["storage", "block", "sink", "ring", "object_ring", "array_ring", "spill", "sinks.file", "sinks.npy"]
+README = Path(__file__).parent.parent / "README.md"
+NAMES = {name: getattr(spill_ring, name) for name in spill_ring.__all__} | {"np": np}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings(name):
+    module = importlib.import_module(f"spill_ring.{name}")
+    finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    for test in finder.find(module, module.__name__, extraglobs=NAMES):
+        runner.run(test)
+    assert runner.failures == 0
+
+
+def test_there_are_examples():
+    """The ones above are found in compiled modules too."""
+    module = importlib.import_module("spill_ring.sink")
+    assert sum(len(test.examples) for test in doctest.DocTestFinder().find(module)) >= 25
+
+
+def test_examples_in_the_readme():
+    test = doctest.DocTestParser().get_doctest(README.read_text(), dict(NAMES), "README.md", str(README), 0)
+    assert len(test.examples) > 10
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    runner.run(test)
+    assert runner.failures == 0
+
+
+def public_methods():
+    for name in spill_ring.__all__:
+        thing = getattr(spill_ring, name)
+        if inspect.isclass(thing) and issubclass(thing, spill_ring.Sink):
+            for attribute in dir(thing):
+                if not attribute.startswith("_"):
+                    yield f"{name}.{attribute}", getattr(thing, attribute)
+
+
+@pytest.mark.parametrize("name, thing", list(public_methods()), ids=lambda value: value if isinstance(value, str) else "")
+def test_everything_public_has_a_docstring_and_a_signature(name, thing):
+    assert thing.__doc__, name
+    if callable(thing):
+        inspect.signature(thing)
+
+
+@pytest.mark.parametrize("name", [n for n in spill_ring.__all__ if n not in ("Stats", "SpillRing")])
+def test_classes_say_who_may_call_them(name):
+    doc = getattr(spill_ring, name).__doc__
+    assert re.search(r"Thread safety|[Aa]ny number of threads", doc), name
+    inspect.signature(getattr(spill_ring, name))
