@@ -6,7 +6,7 @@ from libc.limits cimport LLONG_MAX, LLONG_MIN
 from libc.string cimport memcpy, memmove
 
 from spill_ring.block cimport as_block, as_item, copy_block, is_block, item_dtype, item_of, new_block, view_block
-from spill_ring.guard cimport SR_AHEAD, SR_BUSY, SR_OPEN, SR_RESERVED, sr_leave, sr_move
+from spill_ring.guard cimport SR_AHEAD, SR_BUSY, SR_OPEN, SR_RESERVED, sr_hold, sr_leave, sr_let_go, sr_move
 from spill_ring.ring cimport Ring, count_of
 from spill_ring.sink cimport Sink, deliver
 from spill_ring.storage cimport allocate
@@ -114,15 +114,10 @@ cdef class ArrayRing(Ring):
             Whatever the sink raises; then nothing was evicted or appended.
         """
         # No more than this for a float that evicts nothing; all else goes to push_any.
-        if (
-            self.scalar == DOUBLE
-            and isinstance(item, float)
-            and self.tail < self.limit
-            and sr_move(&self.state, SR_OPEN, SR_BUSY) == SR_OPEN
-        ):
+        if self.scalar == DOUBLE and isinstance(item, float) and self.tail < self.limit and sr_hold(&self.state):
             (<double *>self.base)[self.tail & self.mask] = PyFloat_AS_DOUBLE(item)
             self.tail += 1
-            self.leave()
+            sr_let_go(&self.state)
         else:
             self.push_any(item)
 

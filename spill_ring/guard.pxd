@@ -32,6 +32,26 @@ cdef extern from * nogil:
         *state = to;
     #endif
     }
+
+    /* The same around a few instructions that call nothing: with the GIL a look is enough, since
+     * nobody can come in meanwhile. */
+    static inline int sr_hold(int *state)
+    {
+    #ifdef Py_GIL_DISABLED
+        return sr_move(state, SR_OPEN, SR_BUSY) == SR_OPEN;
+    #else
+        return *state == SR_OPEN;
+    #endif
+    }
+
+    static inline void sr_let_go(int *state)
+    {
+    #ifdef Py_GIL_DISABLED
+        sr_leave(state, SR_OPEN);
+    #else
+        (void)state;
+    #endif
+    }
     """
     enum:
         SR_NEW
@@ -42,3 +62,5 @@ cdef extern from * nogil:
         SR_CLOSED
     int sr_move(int *state, int expected, int to)
     void sr_leave(int *state, int to)
+    bint sr_hold(int *state)
+    void sr_let_go(int *state)

@@ -5,7 +5,14 @@ from cpython.object cimport PyObject
 from spill_ring.ring cimport Ring
 
 
-cdef extern from "Python.h":
+cdef extern from *:
+    """
+    /* Without the counting of references that Cython does around an object's macros. */
+    #define sr_list_size(list) PyList_GET_SIZE(list)
+    #define sr_list_items(list) (((PyListObject *)(list))->ob_item)
+    """
+    Py_ssize_t sr_list_size(PyObject *list)
+    PyObject **sr_list_items(PyObject *list)
     void Py_INCREF(PyObject *o)
 
 
@@ -16,8 +23,15 @@ cdef class ObjectRing(Ring):
     cdef Py_ssize_t slot  # where the next item goes
 
     cdef int push_full(self, PyObject *item) except -1
-    cdef PyObject **slots(self) except NULL
+    cdef int refuse_list(self) except -1
     cdef list take(self, Py_ssize_t count)
+
+    @cython.final
+    cdef inline PyObject **slots(self) except NULL:
+        # The list can be found with gc.get_objects() and resized, or cleared as garbage.
+        if sr_list_size(<PyObject *>self.items) != self.size:
+            self.refuse_list()
+        return sr_list_items(<PyObject *>self.items)
 
     @cython.final
     cdef inline PyObject *swap(self, PyObject **slots, PyObject *item) noexcept:

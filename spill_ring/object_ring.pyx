@@ -1,9 +1,9 @@
 """A ring of Python objects."""
 cimport cython
-from cpython.list cimport PyList_GET_SIZE, PyList_New
+from cpython.list cimport PyList_New
 from cpython.object cimport PyObject
 
-from spill_ring.guard cimport SR_BUSY, SR_OPEN, sr_move
+from spill_ring.guard cimport sr_hold, sr_let_go
 from spill_ring.ring cimport Ring, count_of
 from spill_ring.sink cimport Sink, deliver_objects
 
@@ -12,15 +12,9 @@ from types import GenericAlias
 
 
 cdef extern from *:
-    """
-    #define sr_list_items(list) (((PyListObject *)(list))->ob_item)
-    """
-    PyObject **sr_list_items(object list)
     void PyList_SET_ITEM(object list, Py_ssize_t i, PyObject *item)
     PyObject **PySequence_Fast_ITEMS(object o)
-    void Py_INCREF(PyObject *o)
     void Py_DECREF(PyObject *o)
-
 
 
 # The list is cleared by the garbage collector as any list is, and `slots` then refuses; clearing
@@ -71,11 +65,8 @@ cdef class ObjectRing(Ring):
         """``ObjectRing[int]``, for annotations."""
         return GenericAlias(cls, item)
 
-    cdef PyObject **slots(self) except NULL:
-        # The list can be found with gc.get_objects() and resized, or cleared as garbage.
-        if PyList_GET_SIZE(self.items) != self.size:
-            raise RuntimeError("the list that holds a ring's items was changed behind its back")
-        return sr_list_items(self.items)
+    cdef int refuse_list(self) except -1:
+        raise RuntimeError("the list that holds a ring's items was changed behind its back")
 
     def push(self, item, /):
         """Append as newest; a full ring sends its oldest to the sink first. O(1).
@@ -90,14 +81,11 @@ cdef class ObjectRing(Ring):
             Whatever the sink raises; then nothing was evicted or appended.
         """
         cdef PyObject *old
+        cdef PyObject *items = <PyObject *>self.items
         # No more than this is as fast as a deque's append; all else goes to push_full.
-        if (
-            self.tail < self.limit
-            and PyList_GET_SIZE(self.items) == self.size
-            and sr_move(&self.state, SR_OPEN, SR_BUSY) == SR_OPEN
-        ):
-            old = self.swap(sr_list_items(self.items), <PyObject *>item)
-            self.leave()
+        if self.tail < self.limit and sr_list_size(items) == self.size and sr_hold(&self.state):
+            old = self.swap(sr_list_items(items), <PyObject *>item)
+            sr_let_go(&self.state)
             Py_DECREF(old)  # may run a destructor that pushes here again
         else:
             self.push_full(<PyObject *>item)
