@@ -52,7 +52,10 @@ setup(
                 f"spill_ring.{name}",
                 [f"spill_ring/{name}.pyx"],
                 include_dirs=[np.get_include()],
-                define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")],
+                define_macros=[
+                    ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+                    ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
+                ],
                 depends=["spill_ring/storage.h"] if name == "storage" else [],
                 extra_compile_args=compile_args,
                 extra_link_args=link_args,
@@ -61,6 +64,5 @@ setup(
         ],
         compiler_directives=DIRECTIVES,
         annotate=bool(os.environ.get("SPILL_RING_ANNOTATE")),
-        gdb_debug=False,
     ),
 )

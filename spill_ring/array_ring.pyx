@@ -3,7 +3,7 @@ cimport cython
 cimport numpy as cnp
 from cpython.object cimport PyObject
 from libc.limits cimport LLONG_MAX, LLONG_MIN
-from libc.string cimport memcpy, memmove
+from libc.string cimport memmove
 
 from spill_ring.block cimport as_block, as_item, copy_block, is_block, item_dtype, item_of, new_block, view_block
 from spill_ring.guard cimport SR_AHEAD, SR_BUSY, SR_OPEN, SR_RESERVED, sr_hold, sr_leave, sr_let_go, sr_move

@@ -3,7 +3,6 @@
 What numpy would assign with ``casting="same_kind"`` becomes a block here, and nothing else does:
 :func:`as_block` is the only place that knows the rule.
 """
-cimport cython
 cimport numpy as cnp
 from cpython.object cimport PyObject
 from libc.string cimport memcpy

@@ -10,7 +10,7 @@ from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from libc.string cimport memcpy, memmove
 
-from spill_ring.block cimport as_block, copy_block, is_block, new_block, view_block
+from spill_ring.block cimport as_block, copy_block, new_block, view_block
 from spill_ring.guard cimport SR_BUSY, SR_CLOSED, SR_NEW, SR_OPEN, SR_RESERVED, sr_leave, sr_move
 
 import operator

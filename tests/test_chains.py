@@ -4,11 +4,10 @@ import os
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from kinds import KINDS
+from test_machine import Flaky, outcome
 
 import spill_ring
-from kinds import KINDS
-from model import Boom
-from test_machine import Flaky, outcome
 
 
 class Chain(RuleBasedStateMachine):

@@ -105,7 +105,8 @@ def test_push_value_between_other_calls(client, memory):
             model += range(pushed, pushed + 3)
             pushed += 3
         elif call == 6 and model:
-            assert ring.peek() == model[0] and ring.peek_back() == model[-1] and ring[len(model) // 2] == model[len(model) // 2]
+            middle = len(model) // 2
+            assert [ring.peek(), ring[middle], ring.peek_back()] == [model[0], model[middle], model[-1]]
         model = model[-600:]
         stats = ring.stats
         assert stats == (pushed, popped, pushed - popped - len(model), 0)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-
-import spill_ring
 from kinds import KINDS
 from model import Boom, RingModel, SinkModel
+
+import spill_ring
 from spill_ring.storage import use_mirror
 
 STEPS = settings(
@@ -34,7 +34,7 @@ class Flaky(spill_ring.Sink):
         if self.kind.dtype is None:
             items = [items]
         else:
-            assert items.flags.owndata and items.flags.writeable and items.base is None or items.ndim > 1
+            assert (items.flags.owndata and items.flags.writeable and items.base is None) or items.ndim > 1
         taken = len(items) if self.budget is None else min(self.budget, len(items))
         self.got += self.kind.numbers(items[:taken])
         if self.budget is not None:

@@ -8,9 +8,9 @@ import weakref
 
 import numpy as np
 import pytest
-
 from kinds import KINDS
 from model import Boom
+
 from spill_ring import ArrayRing, CollectSink, FnSink, ObjectRing, Sink, SpillRing, TeeSink
 from spill_ring.ring import Ring
 from spill_ring.storage import Storage
@@ -263,7 +263,11 @@ def test_a_sink_that_calls_back(kind):
 
 def test_what_a_sink_may_ask_its_ring():
     seen = []
-    ring = ArrayRing(2, sink=lambda items: seen.append((len(ring), ring.is_full, ring.stats.pushed, ring.capacity, repr(ring))))
+
+    def look(items):
+        seen.append((len(ring), ring.is_full, ring.stats.pushed, ring.capacity, repr(ring)))
+
+    ring = ArrayRing(2, sink=look)
     ring.extend([1, 2])
     ring.push(3)
     assert seen == [(2, True, 2, 2, "<ArrayRing: in use, capacity=2>")]
@@ -282,7 +286,8 @@ def test_two_threads_in_one_ring(kind):
     thread = threading.Thread(target=ring.push, args=(kind.item(2),))
     thread.start()
     assert inside.wait(30)
-    calls = [ring.pop, lambda: ring.push(kind.item(3)), ring.flush, ring.clear, ring.close, lambda: list(ring), ring.peek]
+    calls = [ring.pop, ring.peek, ring.flush, ring.clear, ring.close]
+    calls += [lambda: ring.push(kind.item(3)), lambda: list(ring)]
     for call in calls:
         with pytest.raises(RuntimeError, match="another thread"):
             call()
@@ -343,8 +348,8 @@ def test_use_after_close(kind):
     ]
     if kind.dtype is not None:
         calls += [
-            ring.view, lambda: np.asarray(ring), lambda: np.asarray(ring, copy=False), lambda: ring.pop_into(np.zeros(3)),
-            lambda: ring.reserve(1).__enter__(), lambda: ring.commit(1),
+            ring.view, lambda: np.asarray(ring), lambda: np.asarray(ring, copy=False),
+            lambda: ring.pop_into(np.zeros(3)), lambda: ring.reserve(1).__enter__(), lambda: ring.commit(1),
         ]
     for call in calls:
         with pytest.raises(ValueError, match="closed"):
@@ -403,7 +408,8 @@ def test_no_pickle_and_no_copy(made):
 def test_half_made_rings():
     for make in (ObjectRing, ArrayRing):
         ring = make.__new__(make)
-        for call in (lambda: ring.push(1), lambda: ring.extend([1.0]), ring.pop, ring.flush, ring.clear, lambda: list(ring)):
+        calls = [lambda: ring.push(1), lambda: ring.extend([1.0]), lambda: ring.extend(np.zeros(1)), lambda: list(ring)]
+        for call in [*calls, ring.pop, ring.flush, ring.clear]:
             with pytest.raises((RuntimeError, TypeError)):
                 call()
         assert len(ring) == 0 and "not initialised" in repr(ring)

@@ -8,9 +8,9 @@ import threading
 
 import numpy as np
 import pytest
+from model import Boom
 
 import spill_ring
-from model import Boom
 from spill_ring import (
     ArrayRing,
     BatchSink,
@@ -386,7 +386,7 @@ def test_tee_sink_owes_what_a_later_sink_refused():
     ring.extend([2, 3, 4])
     ring.close()
     assert first.items.tolist() == [0, 1, 2, 3, 4]
-    assert sum(last.blocks, []) == [0, 1, 2, 3, 4]
+    assert [n for block in last.blocks for n in block] == [0, 1, 2, 3, 4]
     with pytest.raises(TypeError, match="at least one"):
         TeeSink()
 

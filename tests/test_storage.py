@@ -25,7 +25,8 @@ def test_content_is_the_newest_in_order(memory, dtype, capacity):
     ring = ArrayRing(capacity, dtype, sink)
     size = np.dtype(dtype).itemsize
     data = rng.integers(1, 255, (5 * capacity + 13) * size, "u1")
-    items = np.ndarray(len(data) // size, dtype, data) if np.dtype(dtype).subdtype is None else data.view("f4").reshape(-1, 8)
+    frames = np.dtype(dtype).subdtype is not None
+    items = data.view("f4").reshape(-1, 8) if frames else np.ndarray(len(data) // size, dtype, data)
     done = 0
     while done < len(items):
         count = int(rng.integers(1, 2 * capacity + 2))
@@ -83,7 +84,7 @@ def test_reserve_is_the_ring_itself(memory):
         with ring.reserve(70) as block:
             assert block.flags.writeable and block.shape == (70,)
             block[:] = np.arange(start, start + 70)
-    assert ring.view().tolist() == list(range(950 - 20, 1050 - 20)) or ring.latest(70).tolist() == list(range(980, 1050))
+    assert ring.view().tolist() == list(range(950, 1050))
     storage = ring.view().base
     del block, ring
     gc.collect()
@@ -178,7 +179,7 @@ def test_a_machine_without_memory_maps_left():
         assert ring.view()[-1] == 29_999
         print("done", ring.view().base.kind)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-c", textwrap.dedent(script)], capture_output=True, text=True)
     assert done.stdout.startswith("done"), done.stderr
 
     too_many = """
@@ -190,7 +191,7 @@ def test_a_machine_without_memory_maps_left():
             assert ring.view().tolist() == [n, n, n, n + 1]
         print(sorted(kinds))
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(too_many)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-c", textwrap.dedent(too_many)], capture_output=True, text=True)
     assert done.stdout.strip() == "['heap', 'mirrored']", done.stderr
 
 
@@ -235,7 +236,7 @@ def test_fork(memory):
         assert len(fds) <= 6, fds  # the snapshots' files are closed
         print("done")
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-c", textwrap.dedent(script)], capture_output=True, text=True)
     assert done.stdout.strip() == "done", done.stderr
 
 

@@ -53,11 +53,11 @@ class PushValue:
         return self.rate(ArrayRing(1024, "u8"))
 
     def track_collecting(self, folder):
-        """`push_value` in a loop, into a `CollectSink`; target ≥ 450, the Rust crate's rate."""
+        """`push_value` in a loop, into a `CollectSink`. The Rust crate's loop does 450."""
         return self.rate(ArrayRing(1024, "u8", CollectSink()), "ring.sink.take()")
 
     def track_chained(self, folder):
-        """`push_value` in a loop, through rings of 8 and 64; target ≥ 650, the Rust crate's rate."""
+        """`push_value` in a loop, through rings of 8 and 64. The Rust crate's loop does 650."""
         return self.rate(ArrayRing(8, "u8", ArrayRing(64, "u8")))
 
 

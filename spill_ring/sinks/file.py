@@ -37,7 +37,7 @@ class FileSink(Sink):
     def attached(self, dtype):
         """Refuse a ring of objects, which have no bytes of their own."""
         if dtype is None:
-            raise TypeError("FileSink writes the bytes of typed items; behind an ObjectRing use a function that encodes")
+            raise TypeError("FileSink writes the bytes of typed items; for objects use a function that encodes")
 
     def send(self, items):
         """Write a block of items."""

@@ -1,6 +1,5 @@
 # cython: language_level=3, boundscheck=False
 """What a user's Cython code does with the package: compiled by tests/test_cython.py against what is installed."""
-from cpython.object cimport PyObject
 from libc.string cimport memcpy
 
 from spill_ring cimport ArrayRing, Sink
