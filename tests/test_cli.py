@@ -18,7 +18,8 @@ from spill_ring import ArrayRing, ObjectRing
 from spill_ring.cli import Source, main, pump
 from spill_ring.sinks.npy import NpySink
 
-COMMAND = [sys.executable, "-m", "spill_ring", "record"]
+# -P: what is installed, not what lies in the current folder
+COMMAND = [sys.executable, "-P", "-m", "spill_ring", "record"]
 PATIENCE = 30  # seconds after which a test has failed; none waits for them to pass
 HEADER = 128  # bytes of a short one
 
@@ -164,7 +165,7 @@ def test_memory_does_not_grow_with_the_input(tmp_path, out):
     for count in (500_000, 50_000_000):  # 4 MB, 400 MB
         np.lib.format.open_memmap(tmp_path / "in.npy", "w+", "f8", (count,))[-1] = 1.0
         command = [*COMMAND, tmp_path / "in.npy", "--to", out, "--force"]
-        peaks.append(int(subprocess.check_output([sys.executable, "-c", script, *command], timeout=PATIENCE)))
+        peaks.append(int(subprocess.check_output([sys.executable, "-P", "-c", script, *command], timeout=PATIENCE)))
         assert np.load(out, mmap_mode="r").shape == (count,)
         assert np.load(out, mmap_mode="r")[-1] == 1.0
     assert peaks[1] - peaks[0] < 4096, f"{peaks} KiB"
@@ -377,14 +378,14 @@ def test_a_folder_that_is_not_there(ecg, tmp_path):
 
 def test_without_the_extra_it_says_what_to_install():
     script = "import sys; sys.modules['typer'] = None; from spill_ring.cli import main; main()"
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=PATIENCE, check=False)
+    result = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, timeout=PATIENCE, check=False)
     assert result.returncode == 1
     assert said(result).endswith("pip install 'spill_ring[cli]'")
 
 
 def test_the_package_needs_neither_typer_nor_rich():
     script = "import spill_ring, spill_ring.cli, sys; assert not {'typer', 'rich'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=PATIENCE)
+    subprocess.run([sys.executable, "-P", "-c", script], check=True, timeout=PATIENCE)
 
 
 # -- the sink ------------------------------------------------------------------------------------
