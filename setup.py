@@ -3,7 +3,7 @@
 Environment switches, each off unless it is set to something:
 
 SPILL_RING_ANNOTATE   write Cython's annotated HTML beside each .pyx
-SPILL_RING_DEBUG      -O0 -g and Cython's line tracing of errors, assertions on
+SPILL_RING_DEBUG      -O0 -g, assertions on
 SPILL_RING_SANITIZE   a list for -fsanitize, such as "address,undefined"
 """
 import os

@@ -71,7 +71,7 @@ cdef class ArrayRing(Ring):
     @cython.final
     cdef inline bint overlaps(self, void *items) noexcept nogil:
         """Is this the ring's own memory, which a push would write over?"""
-        return self.base <= <char *>items < self.base + 2 * self.storage.nbytes
+        return self.base <= <char *>items < self.base + 2 * <Py_ssize_t>(self.mask + 1) * self.itemsize
 
     @cython.final
     cdef inline bint evicts_nothing(self, Py_ssize_t count) noexcept nogil:

@@ -2,7 +2,6 @@
 cimport cython
 cimport numpy as cnp
 from cpython.object cimport PyObject
-from libc.limits cimport LLONG_MAX, LLONG_MIN
 from libc.string cimport memmove
 
 from spill_ring.block cimport as_block, as_item, copy_block, is_block, item_dtype, item_of, new_block, view_block
@@ -78,14 +77,14 @@ cdef class ArrayRing(Ring):
 
     def __init__(self, capacity, dtype="f8", sink=None):
         cdef cnp.dtype items = item_dtype(dtype)
-        self.attach(capacity, sink, items)
-        self.storage = allocate(self.size, self.itemsize)
+        self.measure(capacity)
+        self.storage = allocate(self.size, items.itemsize)
         self.base = self.storage.base
-        self.mask = self.storage.nbytes // self.itemsize - 1
+        self.mask = self.storage.nbytes // items.itemsize - 1
         self.scalar = -1
         if items.isnative and items in C_NUMBERS:
             self.scalar = {"u": 0, "i": 4, "f": 8}[chr(items.kind)] + {1: 0, 2: 1, 4: 2, 8: 3}[items.itemsize]
-        self.start()
+        self.start(sink, items)
 
     @property
     def dtype(self):
@@ -100,7 +99,8 @@ cdef class ArrayRing(Ring):
         Parameters
         ----------
         item : scalar or array_like
-            What numpy would assign with ``casting="same_kind"``; of shape ``dtype.shape``.
+            What numpy would assign with ``casting="same_kind"``; of shape ``dtype.shape``. Python
+            objects for records and times are read as ``np.array(item, dtype)`` reads them.
 
         Raises
         ------
@@ -111,7 +111,7 @@ cdef class ArrayRing(Ring):
         ValueError
             Its shape is not that of the dtype.
         Exception
-            Whatever the sink raises; then nothing was evicted or appended.
+            Whatever the sink raises; then `item` was not appended.
         """
         # No more than this for a float that evicts nothing; all else goes to push_any.
         if self.scalar == DOUBLE and isinstance(item, float) and self.tail < self.limit and sr_hold(&self.state):
@@ -233,6 +233,7 @@ cdef class ArrayRing(Ring):
         block = as_block(items, self.item_type)
         if self.overlaps(cnp.PyArray_DATA(block)):
             block = block.copy()
+        room = self.size - self.count()  # drawing them may have pushed others here
         count = min(cnp.PyArray_DIM(block, 0), room)
         self.push_block(cnp.PyArray_DATA(block), count)
         return count
@@ -316,7 +317,6 @@ cdef class ArrayRing(Ring):
                 else:
                     self.spill(self.target, excess)
             self.reserved = count
-            self.limit = LLONG_MIN
             next_state = SR_RESERVED
         finally:
             sr_leave(&self.state, next_state)
@@ -325,7 +325,7 @@ cdef class ArrayRing(Ring):
     cdef int commit(self, Py_ssize_t count) except -1 nogil:
         cdef int found
         found = sr_move(&self.state, SR_RESERVED, SR_BUSY)
-        if found == SR_OPEN:
+        if found == SR_OPEN or found == SR_AHEAD:
             self.refuse_commit()
         elif found != SR_RESERVED:
             self.refuse(found)
@@ -335,7 +335,6 @@ cdef class ArrayRing(Ring):
         self.storage.complete_write((self.tail & self.mask) * self.itemsize, count * self.itemsize)
         self.tail += count
         self.reserved = 0
-        self.limit = LLONG_MAX if self.target is None else self.head + self.size
         self.leave()
         return 0
 
@@ -515,6 +514,8 @@ cdef class ArrayRing(Ring):
         try:
             if self.item_type.names is not None:
                 item = as_item(item, self.item_type)[0]  # a tuple is no record yet
+            if np.shape(item) != self.item_type.shape:
+                return False
             equal = live == item
         except (TypeError, ValueError):  # nothing that such items could equal
             return False
@@ -591,8 +592,13 @@ cdef class Reservation:
 
     def __enter__(self):
         cdef void *room = self.ring.reserve(self.count)
+        try:
+            block = view_block(self.ring.item_type, room, self.count, self.ring.storage, True)
+        except BaseException:
+            self.ring.commit(0)
+            raise
         self.ring.reservation = self
-        return view_block(self.ring.item_type, room, self.count, self.ring.storage, True)
+        return block
 
     def __exit__(self, kind, error, trace):
         if self.ring.reservation is self:  # not committed yet

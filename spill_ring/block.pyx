@@ -56,7 +56,8 @@ cdef cnp.ndarray new_block(cnp.dtype dtype, Py_ssize_t count):
 cdef cnp.ndarray copy_block(cnp.dtype dtype, const void *items, Py_ssize_t count):
     """A copy of `count` items as an ndarray that owns its data."""
     cdef cnp.ndarray block = new_block(dtype, count)
-    memcpy(cnp.PyArray_DATA(block), items, count * dtype.itemsize)
+    if count:  # else there may be no memory to copy from
+        memcpy(cnp.PyArray_DATA(block), items, count * dtype.itemsize)
     return block
 
 
@@ -132,6 +133,8 @@ cdef cnp.ndarray convert(object items, cnp.dtype dtype, int ndim):
             f"expected shape ({', '.join(map(str, wanted))}{',' if len(wanted) == 1 else ''}) "
             f"for items of dtype {dtype}, not {array.shape}"
         )
+    if array.dtype.kind == "O" and not is_array and base.kind in "fc" and all_ints(array):
+        array = np.asarray(items, dtype=base)  # ints that no integer dtype holds
     check_cast(items, array, base, is_array)
     if ndim == 0:
         array = array[np.newaxis]
@@ -158,14 +161,18 @@ cdef int check_cast(object items, object array, cnp.dtype base, bint is_array) e
             return 0
         if source.kind in "fO" and not is_array:
             # numpy makes floats or objects of ints that no one integer dtype holds
-            values = np.asarray(items, dtype=object).ravel().tolist()
-            if all(isinstance(value, int) for value in values):
-                check_range(base, min(values), max(values))
+            values = np.asarray(items, dtype=object)
+            if all_ints(values):
+                check_range(base, values.min(), values.max())
     if not allowed:
         raise TypeError(
             f"cannot cast {source!r} to {base!r} with casting='same_kind'; convert it first, as with .astype()"
         )
     return 0
+
+
+cdef bint all_ints(object array) except -1:
+    return all(isinstance(value, int) for value in array.ravel().tolist())
 
 
 cdef int check_range(cnp.dtype base, object low, object high) except -1:

@@ -5,7 +5,10 @@ cdef extern from * nogil:
     /* SR_AHEAD: open, while compiled code pushes single values ahead of the accounting. */
     enum { SR_NEW, SR_OPEN, SR_AHEAD, SR_BUSY, SR_RESERVED, SR_CLOSED };
 
-    /* With the GIL a plain flag is enough: nothing else runs between the look and the store, and
+    /* (On a free-threaded Python the GIL is back as soon as this package is imported, until every
+     * class has been through an audit and setup.py says freethreading_compatible.)
+     *
+     * With the GIL a plain flag is enough: nothing else runs between the look and the store, and
      * whatever lets another thread in (a sink that runs Python) leaves the flag set. Without it
      * the flag is taken with a compare-and-swap: acquire pairs with the release in sr_leave, so
      * that who comes in sees all that the one before wrote. */

@@ -21,8 +21,14 @@ cdef class ObjectRing(Ring):
     # items that are stored move `slot`, so it counts apart from the sequence numbers.
     cdef list items
     cdef Py_ssize_t slot  # where the next item goes
+    # What was let go of while the ring was entered; a destructor may want to push here, so they run
+    # after it was left.
+    cdef list trash
+    cdef Py_ssize_t trashed
 
     cdef int push_full(self, PyObject *item) except -1
+    cdef int evict_oldest(self) except -1
+    cdef int discard(self, PyObject *item) except -1
     cdef int refuse_list(self) except -1
     cdef list take(self, Py_ssize_t count)
 

@@ -55,10 +55,11 @@ cdef class ObjectRing(Ring):
     """
 
     def __init__(self, capacity, sink=None):
-        self.attach(capacity, sink, None)
-        self.itemsize = sizeof(PyObject *)
+        self.measure(capacity)
         self.items = [None] * self.size
-        self.start()
+        self.slot = 0
+        self.start(sink, None)
+        self.itemsize = sizeof(PyObject *)
 
     @classmethod
     def __class_getitem__(cls, item):
@@ -78,7 +79,7 @@ cdef class ObjectRing(Ring):
         Raises
         ------
         Exception
-            Whatever the sink raises; then nothing was evicted or appended.
+            Whatever the sink raises; then `item` was not appended.
         """
         cdef PyObject *old
         cdef PyObject *items = <PyObject *>self.items
@@ -93,17 +94,29 @@ cdef class ObjectRing(Ring):
     cdef int push_full(self, PyObject *item) except -1:
         """Push into a ring that is full, or isn't open."""
         cdef PyObject *old
-        cdef Py_ssize_t taken = 0
         self.enter()
         try:
             if self.tail == self.limit:  # the oldest is where the new one goes
-                deliver_objects(self.target, self.slots() + self.slot, 1, &taken)
-                self.spilled += 1
-                self.advance(1)
+                self.evict_oldest()
             old = self.swap(self.slots(), item)
         finally:
             self.leave()
         Py_DECREF(old)
+        return 0
+
+    cdef int evict_oldest(self) except -1:
+        """Send the oldest of a full ring; its slot is the next to be written, and is left to that."""
+        cdef Py_ssize_t taken = 0
+        try:
+            deliver_objects(self.target, self.slots() + self.slot, 1, &taken)
+        except BaseException:
+            if taken:  # and nothing will be written
+                self.prepare(1)
+                self.spilled += 1
+                self.release(1)
+            raise
+        self.spilled += 1
+        self.advance(1)
         return 0
 
     def try_push(self, item, /):
@@ -124,8 +137,8 @@ cdef class ObjectRing(Ring):
     def extend(self, items, /):
         """Push each item, oldest first.
 
-        The outcome is that of pushing one by one, but a list or tuple goes in as a whole, with one
-        sink call for each evicted run; what doesn't stay goes on to the sink.
+        The outcome is that of pushing one by one, but a list or tuple goes in as a whole: each evicted
+        run goes to the sink in one step, and what doesn't stay goes on to the sink.
 
         Parameters
         ----------
@@ -141,12 +154,13 @@ cdef class ObjectRing(Ring):
             for item in items:
                 self.push(item)
             return
-        items = tuple(items)  # nobody else can change it while a sink runs
+        items = list(items)  # nobody else can change it while a sink runs
         self.enter()
         try:
             self.append(PySequence_Fast_ITEMS(items), len(items), &taken)
         finally:
             self.leave()
+            self.tidy()
 
     def try_extend(self, items, /):
         """Push as many of the first items as there is room for; never evicts.
@@ -161,8 +175,8 @@ cdef class ObjectRing(Ring):
         int
             How many were taken.
         """
-        cdef Py_ssize_t room = self.size - self.count()
-        fitting = tuple(islice(iter(items), room))
+        fitting = list(islice(iter(items), self.size - self.count()))
+        fitting = fitting[:self.size - self.count()]  # drawing them may have pushed others here
         self.extend(fitting)
         return len(fitting)
 
@@ -171,10 +185,31 @@ cdef class ObjectRing(Ring):
         cdef PyObject **slots
         cdef PyObject *old
         with gil:
+            self.prepare(count)
             slots = self.slots()
             for i in range(count):
-                old = self.swap(slots, (<PyObject **>items)[i])
-                Py_DECREF(old)
+                self.discard(self.swap(slots, (<PyObject **>items)[i]))
+        return 0
+
+    cdef int prepare(self, Py_ssize_t count) except -1 nogil:
+        with gil:
+            if self.trash is None:
+                self.trash = []
+                self.trashed = 0
+            self.trash += [None] * count
+        return 0
+
+    cdef int discard(self, PyObject *item) except -1:
+        """Let go of a reference, once the ring is left."""
+        cdef PyObject **room = sr_list_items(<PyObject *>self.trash)
+        if self.trashed < sr_list_size(<PyObject *>self.trash):
+            item, room[self.trashed] = room[self.trashed], item
+            self.trashed += 1
+        Py_DECREF(item)
+        return 0
+
+    cdef int tidy(self) except -1:
+        trash, self.trash = self.trash, None
         return 0
 
     cdef int pass_on(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
@@ -194,8 +229,19 @@ cdef class ObjectRing(Ring):
         return 0
 
     cdef int release(self, Py_ssize_t count) except -1 nogil:
+        cdef Py_ssize_t slot = self.slot_of(self.head)
+        cdef Py_ssize_t i
+        cdef PyObject **slots
+        cdef PyObject *item
+        self.advance(count)
         with gil:
-            self.take(count)
+            slots = self.slots()
+            for i in range(count):
+                item = slots[slot]
+                Py_INCREF(<PyObject *>None)
+                slots[slot] = <PyObject *>None
+                slot = slot + 1 if slot + 1 < self.size else 0
+                self.discard(item)
         return 0
 
     cdef list take(self, Py_ssize_t count):
@@ -269,8 +315,9 @@ cdef class ObjectRing(Ring):
         self.enter()
         try:
             count = min(count, self.trim())
+            popped = self.take(count)
             self.popped += count
-            return self.take(count)
+            return popped
         finally:
             self.leave()
 

@@ -8,30 +8,37 @@ cdef class Ring(Sink):
     # Absolute sequence numbers of the oldest item and of the next to come. They never wrap: at
     # 10^10 items/s a long long lasts 29 years. `tail` is what was pushed, `head` what has left.
     cdef long long head, tail
-    # A push needs no more than `tail < limit`. False when the ring is full and has a sink, and
-    # whenever it is not open. A ring that drops never says so: `trim` brings its head up later.
+    # An open ring's push needs no more than `tail < limit`: false when the ring is full and has a
+    # sink. A ring that drops is never full to it; `trim` brings its head up later.
     cdef long long limit
     cdef long long popped, spilled
     cdef Py_ssize_t size  # the capacity
     cdef Sink target  # None: what is evicted is dropped
     cdef object given  # the sink, as it was given
 
-    cdef int attach(self, object capacity, object sink, object dtype) except -1
+    # Initialisation: the size, then whatever the kind of ring allocates, and last what the rest of
+    # the world sees of it.
+    cdef int measure(self, object capacity) except -1
+    cdef int start(self, object sink, object dtype) except -1
 
-    # What the kinds of ring do in their own way.
+    # A kind of ring is a subclass that overrides these, and registers with SpillRing.
     cdef int store(self, const void *items, Py_ssize_t count) except -1 nogil
     cdef int pass_on(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
     cdef int offer(self, Sink sink, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
     cdef int release(self, Py_ssize_t count) except -1 nogil
     cdef object item(self, long long position)
     cdef object copy(self, long long position, Py_ssize_t count, Py_ssize_t step)
+    cdef str shown(self)
+    # And, where there is something to do: before a run is sent, and after the ring was left.
+    cdef int prepare(self, Py_ssize_t count) except -1 nogil
+    cdef int tidy(self) except -1
 
+    cdef int missing(self) except -1 with gil
     cdef int append(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
     cdef int spill(self, Sink sink, Py_ssize_t count) except -1 nogil
-    cdef int start(self) except -1
+    cdef Py_ssize_t flush_through(self) except -1
     cdef Py_ssize_t ahead(self) noexcept nogil
-    cdef object resident(self, Py_ssize_t index)
-    cdef str shown(self)
+    cdef object end(self, Py_ssize_t index)
 
     @cython.final
     cdef inline Py_ssize_t count(self) noexcept nogil:

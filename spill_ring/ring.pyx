@@ -1,11 +1,10 @@
 """What every one-thread ring has: positions, accounting, the sink, the sequence protocol, the end."""
-from libc.limits cimport LLONG_MAX, LLONG_MIN
+from libc.limits cimport LLONG_MAX
 
-from spill_ring.guard cimport SR_AHEAD, SR_CLOSED, SR_NEW, SR_OPEN
-from spill_ring.sink cimport DropSink, as_sink
+from spill_ring.guard cimport SR_AHEAD, SR_CLOSED, SR_NEW, SR_OPEN, sr_leave
+from spill_ring.sink cimport DropSink, as_sink, hang_up, warn_lost
 
 import operator
-import warnings
 from collections import namedtuple
 
 
@@ -33,7 +32,7 @@ cdef class Ring(Sink):
     def __init__(self):
         raise TypeError("Ring is what rings share; make an ObjectRing, an ArrayRing or a SpillRing")
 
-    cdef int attach(self, object capacity, object sink, object dtype) except -1:
+    cdef int measure(self, object capacity) except -1:
         cdef Py_ssize_t size
         if self.state != SR_NEW:
             raise RuntimeError(f"{type(self).__name__} is initialised already")
@@ -46,17 +45,16 @@ cdef class Ring(Sink):
         if size < 1:
             raise ValueError(f"capacity must be at least 1, not {capacity}")
         self.size = size
-        self.given = sink
-        if sink is not None:
-            self.target = as_sink(sink)
-            self.target.bind(dtype)
-            if isinstance(self.target, DropSink):
-                self.target = None  # dropping needs no call
-        Sink.bind(self, dtype)
         return 0
 
-    cdef int start(self) except -1:
-        """Open for business: the last thing that initialisation does."""
+    cdef int start(self, object sink, object dtype) except -1:
+        cdef Sink target = None if sink is None else as_sink(sink)
+        if target is not None:
+            target.bind(dtype)
+            target.users += 1
+        Sink.bind(self, dtype)
+        self.given = sink
+        self.target = None if type(target) is DropSink else target  # dropping needs no call
         self.limit = LLONG_MAX if self.target is None else self.size
         self.state = SR_OPEN
         return 0
@@ -67,25 +65,38 @@ cdef class Ring(Sink):
 
     cdef int store(self, const void *items, Py_ssize_t count) except -1 nogil:
         """Write `count` new items, for which there is room, and move the tail."""
-        return 0
+        return self.missing()
 
     cdef int pass_on(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         """Send new items on to the ring's sink."""
-        return 0
+        return self.missing()
 
     cdef int offer(self, Sink sink, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         """Send the oldest `count` to a sink, without moving the head."""
-        return 0
+        return self.missing()
 
     cdef int release(self, Py_ssize_t count) except -1 nogil:
         """Let go of the oldest `count`, and move the head."""
-        return 0
+        return self.missing()
 
     cdef object item(self, long long position):
         """A copy of the item at a sequence number."""
+        self.missing()
 
     cdef object copy(self, long long position, Py_ssize_t count, Py_ssize_t step):
         """A copy of `count` items from a sequence number on."""
+        self.missing()
+
+    cdef int missing(self) except -1 with gil:
+        raise NotImplementedError(f"{type(self).__name__} lacks what every kind of ring defines")
+
+    cdef int prepare(self, Py_ssize_t count) except -1 nogil:
+        """Get what `release` will need, which must not fail once a sink has taken the items."""
+        return 0
+
+    cdef int tidy(self) except -1:
+        """Do what has to wait until the ring is left."""
+        return 0
 
     cdef int append(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         """Push a run: evict in one call, pass on in one call what can't stay, store the rest.
@@ -120,6 +131,7 @@ cdef class Ring(Sink):
     cdef int spill(self, Sink sink, Py_ssize_t count) except -1 nogil:
         """Send the oldest `count` to a sink; what it doesn't take stays. The ring is entered."""
         cdef Py_ssize_t taken = 0
+        self.prepare(count)
         try:
             self.offer(sink, count, &taken)
         finally:
@@ -153,6 +165,7 @@ cdef class Ring(Sink):
             return count
         finally:
             self.leave()
+            self.tidy()
 
     def flush(self):
         """Send everything resident to the sink, then flush the sink.
@@ -162,61 +175,74 @@ cdef class Ring(Sink):
         int
             Items sent. Without a sink there is nowhere to send them: they stay, and it is 0.
         """
-        cdef Py_ssize_t count
         self.enter()
         try:
-            count = 0 if self.given is None else self.trim()
-            if self.target is None:  # a DropSink, if any
-                self.release(count)
-            elif count:
-                self.spill(self.target, count)
+            return self.flush_through()
         finally:
             self.leave()
-        if self.target is not None:
+            self.tidy()
+
+    cdef Py_ssize_t flush_through(self) except -1:
+        """Flush, while the ring is entered: a sink that pushes back as it is flushed would lose that."""
+        cdef Py_ssize_t count = 0 if self.given is None else self.trim()
+        if self.target is None:  # a DropSink, if any
+            self.prepare(count)
+            self.release(count)
+            return count
+        if count:
+            self.spill(self.target, count)
+        if self.target.state != SR_CLOSED:
             self.target.flush()
         return count
 
     def clear(self):
         """Drop the content; the sink sees nothing of it."""
+        cdef Py_ssize_t count
         self.enter()
         try:
-            self.release(self.trim())
+            count = self.trim()
+            self.prepare(count)
+            self.release(count)
         finally:
             self.leave()
+            self.tidy()
 
     def close(self):
         """Flush, then close the sink, and so on to the end of the chain. Closing again does nothing.
 
-        Without a sink the content is dropped: to go on using the ring at the end of a chain, `flush`
-        the first one and leave both open.
+        A sink that other rings use too is closed with the last of them. Without a sink the content
+        is dropped: to go on using the ring at the end of a chain, `flush` the first one and leave
+        both open.
 
         If the sink raises, the ring stays open and holds what the sink didn't take. Afterwards every
         call that needs the ring open raises `ValueError`; the attributes, `len` and `stats` still answer.
         """
-        if self.state != SR_CLOSED:
-            self.flush()
+        cdef Py_ssize_t count
+        cdef int state = SR_OPEN
+        if self.state == SR_CLOSED:
+            return
+        self.enter()
+        try:
+            self.flush_through()
             if self.target is not None:
-                self.target.close()
-            self.clear()
-            self.shut()
-
-    cdef int shut(self) except -1:
-        Sink.shut(self)
-        self.limit = LLONG_MIN
-        return 0
+                hang_up(self.target)
+            count = self.trim()
+            self.prepare(count)
+            self.release(count)
+            state = SR_CLOSED
+        finally:
+            sr_leave(&self.state, state)
+            self.tidy()
 
     def __del__(self):
         # A sink may still be waiting for what is here. A file object that is dropped does the same.
-        if self.target is None or self.state == SR_NEW or self.state == SR_CLOSED or self.count() == 0:
+        if self.target is None or self.state == SR_NEW or self.state == SR_CLOSED:
             return
+        self.target.users -= 1
         try:
             self.flush()
         except BaseException as error:
-            warnings.warn(
-                f"{type(self).__name__} was dropped without close(), and its sink did not take the last "
-                f"{self.count()} items: {error!r}",
-                ResourceWarning, source=self,
-            )
+            warn_lost(self, self.count(), error)
 
     @property
     def capacity(self):
@@ -280,13 +306,13 @@ cdef class Ring(Sink):
 
     def peek(self):
         """The oldest item, left in place; `IndexError` when empty. O(1)."""
-        return self.resident(0)
+        return self.end(0)
 
     def peek_back(self):
         """The newest item, left in place; `IndexError` when empty. O(1)."""
-        return self.resident(-1)
+        return self.end(-1)
 
-    cdef object resident(self, Py_ssize_t index):
+    cdef object end(self, Py_ssize_t index):
         cdef Py_ssize_t count
         self.enter()
         try:
@@ -374,6 +400,8 @@ cdef class RingIterator:
 
     def __next__(self):
         cdef Ring ring = self.ring
+        if ring is None:  # made by __new__
+            raise StopIteration
         ring.enter()
         try:
             ring.trim()

@@ -9,13 +9,14 @@ cdef class Sink:
     cdef int state
     cdef bint is_guarded  # refuses a second entry: what keeps state of its own between two sends
     cdef bint overrides_send  # in Python
-    cdef bint is_bound
-    cdef object item_type  # dtype of the items it is sent; None: objects
+    cdef bint is_bound  # to the items that it is sent:
+    cdef object item_type  # their dtype; None: objects, or not bound yet
     cdef Py_ssize_t itemsize
     cdef Py_ssize_t taken_by_send
+    cdef Py_ssize_t users  # rings and sinks that send here; it closes with the last
     cdef object __weakref__
 
-    # Called once for each ring or sink that is going to send here. `dtype` None: objects.
+    # Called for each ring or sink that is going to send here. `dtype` None: objects.
     cdef int bind(self, object dtype) except -1
 
     # `count` contiguous items, oldest first, that are the sink's only until it returns. A sink adds
@@ -43,6 +44,12 @@ cdef int deliver_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize
 
 # What a user gave as `sink=`, as a Sink that is yet to be bound.
 cdef Sink as_sink(object given)
+
+# The end of one user of a sink: its last one closes it.
+cdef int hang_up(Sink sink) except -1
+
+# For a `__del__` whose sink doesn't take what is left.
+cdef int warn_lost(object holder, Py_ssize_t count, object error) except -1
 
 
 cdef class DropSink(Sink):
@@ -72,6 +79,7 @@ cdef class ForwardingSink(Sink):
     cdef object sink  # as it was given
 
     cdef int attach(self, object given) except -1
+    cdef int adopt(self) except -1
 
 
 cdef class LockedSink(ForwardingSink):
@@ -112,8 +120,10 @@ cdef class TeeSink(Sink):
     cdef tuple sinks
     cdef list targets
     cdef list owed  # for each target, what the tee has taken and the target has not
+    cdef list hung_up
 
-    cdef int pay(self) except -1
+    cdef int pay(self, Py_ssize_t i) except -1
+    cdef int pay_all(self) except -1
     cdef int each(self, str call) except -1
 
 

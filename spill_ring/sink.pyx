@@ -10,11 +10,12 @@ from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from libc.string cimport memcpy, memmove
 
-from spill_ring.block cimport as_block, copy_block, new_block, view_block
+from spill_ring.block cimport as_block, copy_block, item_dtype, new_block, view_block
 from spill_ring.guard cimport SR_BUSY, SR_CLOSED, SR_NEW, SR_OPEN, SR_RESERVED, sr_leave, sr_move
 
 import operator
 import threading
+import warnings
 
 import numpy as np
 
@@ -63,6 +64,8 @@ cdef class Sink:
 
     cdef int bind(self, object dtype) except -1:
         if not self.is_bound:
+            if dtype is not None:
+                dtype = item_dtype(dtype)  # what `reduce` made, or an array sent by hand, may be no items
             self.attached(dtype)
             self.item_type = dtype
             self.itemsize = 0 if dtype is None else dtype.itemsize
@@ -113,16 +116,21 @@ cdef class Sink:
         cdef Py_ssize_t taken = 0
         cdef cnp.ndarray block
         cdef PyObject *item = <PyObject *>items
+        if self.state == SR_NEW:
+            self.refuse(SR_NEW)
         if not self.is_bound:
             if isinstance(items, np.ndarray) and items.ndim:
                 self.bind(np.dtype((items.dtype, items.shape[1:])))
             else:
                 self.bind(None)
-        if self.item_type is None:
-            guarded_objects(self, &item, 1, &taken)
-        else:
-            block = as_block(items, self.item_type)
-            guarded(self, cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0), &taken)
+        try:
+            if self.item_type is None:
+                guarded_objects(self, &item, 1, &taken)
+            else:
+                block = as_block(items, self.item_type)
+                guarded(self, cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0), &taken)
+        finally:
+            self.taken_by_send += taken  # for an override that calls this by super()
 
     def attached(self, dtype, /):
         """Called once, when the sink is attached to its first ring. Raise here to refuse it.
@@ -139,7 +147,8 @@ cdef class Sink:
         Parameters
         ----------
         count : int
-            Items, not bytes. They leave the ring; the others stay there.
+            Items, not bytes. They leave the ring; the others stay there. An override that calls
+            ``super().send`` for a part of its block need not count that part.
         """
         self.taken_by_send = count
 
@@ -180,9 +189,11 @@ cdef str describe(object dtype):
 
 
 cdef int deliver(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
-    if sink.overrides_send:
-        return call_send(sink, items, count, taken)
-    return guarded(sink, items, count, taken)
+    if not sink.overrides_send:
+        return guarded(sink, items, count, taken)
+    if sink.state == SR_CLOSED:
+        sink.refuse(SR_CLOSED)
+    return call_send(sink, items, count, taken)
 
 
 cdef int deliver_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
@@ -190,7 +201,14 @@ cdef int deliver_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize
     if not sink.overrides_send:
         return guarded_objects(sink, items, count, taken)
     for i in range(count):
-        sink.send(<object>items[i])
+        if sink.state == SR_CLOSED:
+            sink.refuse(SR_CLOSED)
+        sink.taken_by_send = 0
+        try:
+            sink.send(<object>items[i])
+        except BaseException:
+            taken[0] += sink.taken_by_send > 0
+            raise
         taken[0] += 1
     return 0
 
@@ -242,6 +260,9 @@ cdef Sink as_sink(object given):
         sink = given
         if sink.state == SR_CLOSED:
             sink.refuse(SR_CLOSED)
+    elif hasattr(given, "makefile"):
+        # its send() may take a part of the bytes, and says so where nobody listens
+        raise TypeError(f"{given!r} is no sink; a socket goes into a FileSink, as socket.makefile('wb')")
     elif callable(getattr(given, "send", None)):
         sink = FnSink(given.send, getattr(given, "flush", None))
         (<FnSink>sink).on_close = getattr(given, "close", None)
@@ -255,12 +276,33 @@ cdef Sink as_sink(object given):
     return sink
 
 
+cdef int warn_lost(object holder, Py_ssize_t count, object error) except -1:
+    """What a `__del__` can't deliver is lost, but not silently."""
+    warnings.warn(
+        f"{type(holder).__name__} was dropped without close(), and its sink did not take the last "
+        f"{count} items: {error!r}",
+        ResourceWarning, source=holder,
+    )
+    return 0
+
+
+cdef int hang_up(Sink sink) except -1:
+    sink.users -= 1
+    if sink.users <= 0 and sink.state != SR_CLOSED:
+        try:
+            sink.close()
+        except BaseException:
+            sink.users += 1  # who hung up may try again
+            raise
+    return 0
+
+
 cdef class DropSink(Sink):
     """DropSink()\n--\n
     Discards what it is sent: what a ring without a sink does. Any number of threads."""
 
     cdef int bind(self, object dtype) except -1:
-        return 0
+        return Sink.bind(self, dtype) if self.overrides_send else 0
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         taken[0] += count
@@ -302,7 +344,7 @@ cdef class CollectSink(Sink):
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         cdef Py_ssize_t room = max(self.room, 64)
         cdef void *data
-        if self.count + count > self.room:
+        if self.count + count >= self.room:  # also when there is no memory yet
             while self.count + count > room:
                 room *= 2
             data = PyMem_RawRealloc(self.data, room * self.itemsize)
@@ -352,6 +394,7 @@ cdef class CollectSink(Sink):
             Oldest first.
         """
         cdef void *data
+        cdef Py_ssize_t count
         cdef int before = self.look()
         try:
             if self.item_type is None:
@@ -362,12 +405,12 @@ cdef class CollectSink(Sink):
             data = PyMem_RawRealloc(self.data, self.count * self.itemsize)  # shrinks
             if data != NULL:
                 self.data = <char *>data
-            taken = view_block(
-                self.item_type, self.data, self.count, PyCapsule_New(self.data, NULL, free_capsule), True
-            )
-            self.data = NULL
+                self.room = self.count
+            owner = PyCapsule_New(self.data, NULL, free_capsule)
+            data, count = self.data, self.count
+            self.data = NULL  # it is the capsule's from here on
             self.count = self.room = 0
-            return taken
+            return view_block(self.item_type, data, count, owner, True)
         finally:
             sr_leave(&self.state, before)
 
@@ -491,7 +534,12 @@ cdef class ForwardingSink(Sink):
             raise RuntimeError(f"{type(self).__name__} is initialised already")
         self.sink = given
         self.target = as_sink(given)
+        self.target.users += 1
         return 0
+
+    cdef int adopt(self) except -1:
+        """A ring behind says what is to come, also to a ReduceSink in front, which asks."""
+        return self.bind(self.target.item_type) if self.target.is_bound else 0
 
     cdef int bind(self, object dtype) except -1:
         if self.target is None:
@@ -507,7 +555,7 @@ cdef class ForwardingSink(Sink):
         """Flush, then close the sink behind."""
         if self.state != SR_CLOSED:
             self.flush()
-            self.target.close()
+            hang_up(self.target)
             self.shut()
 
     @property
@@ -537,6 +585,7 @@ cdef class LockedSink(ForwardingSink):
     def __init__(self, sink):
         self.attach(sink)
         self.lock = threading.Lock()
+        self.adopt()
 
     cdef int acquire(self) except -1:
         me = threading.get_ident()
@@ -575,6 +624,16 @@ cdef class LockedSink(ForwardingSink):
         finally:
             self.release()
 
+    def close(self):
+        """Close the sink behind, under the lock."""
+        if self.state != SR_CLOSED:
+            self.acquire()
+            try:
+                hang_up(self.target)
+                self.shut()
+            finally:
+                self.release()
+
 
 cdef class GroupingSink(ForwardingSink):
     """What `BatchSink` and `ReduceSink` share: items are gathered into groups of n. Not made by hand."""
@@ -584,7 +643,7 @@ cdef class GroupingSink(ForwardingSink):
         self.objects = []
 
     cdef int attach_groups(self, object n, object given) except -1:
-        size = operator.index(n)
+        cdef Py_ssize_t size = operator.index(n)
         if size < 1:
             raise ValueError(f"n must be at least 1, not {n}")
         self.attach(given)
@@ -650,11 +709,11 @@ cdef class GroupingSink(ForwardingSink):
 
     cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 nogil:
         """Send on `groups` groups of n; add to `taken` the items they were made of."""
-        return self.send_block(items, 0, taken)
+        return Sink.send_block(self, items, groups, taken)  # raises: a subclass knows how
 
     cdef int forward_part(self, Py_ssize_t *taken) except -1 nogil:
         """Send on the group that is still filling."""
-        return self.send_block(NULL, 0, taken)
+        return Sink.send_block(self, NULL, 0, taken)
 
     cdef int forward_objects(self) except -1:
         """Send on the gathered objects; those that are taken leave the list."""
@@ -670,6 +729,14 @@ cdef class GroupingSink(ForwardingSink):
         finally:
             self.leave()
         return 0
+
+    def __del__(self):
+        if self.state == SR_CLOSED or len(self) == 0:
+            return
+        try:
+            self.forward_rest()
+        except BaseException as error:
+            warn_lost(self, len(self), error)
 
     def __len__(self):
         return self.held + len(self.objects)
@@ -710,8 +777,7 @@ cdef class BatchSink(GroupingSink):
 
     def __init__(self, n, sink):
         self.attach_groups(n, sink)
-        if self.target.is_bound:  # a ring behind says what is to come
-            self.bind(self.target.item_type)
+        self.adopt()
 
     cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 nogil:
         cdef Py_ssize_t i
@@ -749,7 +815,7 @@ cdef class ReduceSink(GroupingSink):
         callable gets n items, an ndarray (typed) or a list, and returns one.
     sink : sink
         Gets the reduced items. A ring gives them its dtype, cast with ``casting="same_kind"``;
-        behind any other sink they have the dtype that `reduce` makes.
+        behind any other sink they have the dtype of the first ones that `reduce` makes.
 
     Notes
     -----
@@ -872,8 +938,12 @@ cdef class TeeSink(Sink):
             raise RuntimeError("TeeSink is initialised already")
         if not sinks:
             raise TypeError("TeeSink needs at least one sink")
+        cdef Sink target
         self.targets = [as_sink(given) for given in sinks]
+        for target in self.targets:
+            target.users += 1
         self.owed = [None] * len(sinks)
+        self.hung_up = [False] * len(sinks)
         self.sinks = sinks
 
     cdef int bind(self, object dtype) except -1:
@@ -886,7 +956,7 @@ cdef class TeeSink(Sink):
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
         cdef Py_ssize_t accepted, sent
-        self.pay()
+        self.pay_all()
         failure = None
         accepted = count
         for i in range(len(self.targets)):
@@ -910,7 +980,7 @@ cdef class TeeSink(Sink):
 
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
         cdef Py_ssize_t accepted = count, sent, j
-        self.pay()
+        self.pay_all()
         failure = None
         for i in range(len(self.targets)):
             sent = 0
@@ -929,48 +999,69 @@ cdef class TeeSink(Sink):
             raise failure
         return 0
 
-    cdef int pay(self) except -1:
-        """Deliver what is owed from a call that failed."""
-        cdef Py_ssize_t sent
-        for i, owed in enumerate(self.owed):
-            if owed is None:
-                continue
-            sent = 0
-            try:
-                if self.item_type is None:
-                    deliver_objects(self.targets[i], PySequence_Fast_ITEMS(owed), len(owed), &sent)
-                else:
-                    deliver(self.targets[i], cnp.PyArray_DATA(owed), len(owed), &sent)
-            finally:
-                self.owed[i] = owed[sent:] if sent < len(owed) else None
+    cdef int pay(self, Py_ssize_t i) except -1:
+        """Deliver what is owed to a sink from a call that failed."""
+        cdef Py_ssize_t sent = 0
+        owed = self.owed[i]
+        if owed is None:
+            return 0
+        try:
+            if self.item_type is None:
+                deliver_objects(self.targets[i], PySequence_Fast_ITEMS(owed), len(owed), &sent)
+            else:
+                deliver(self.targets[i], cnp.PyArray_DATA(owed), len(owed), &sent)
+        finally:
+            self.owed[i] = owed[sent:] if sent < len(owed) else None
+        return 0
+
+    cdef int pay_all(self) except -1:
+        for i in range(len(self.owed)):
+            self.pay(i)
+        return 0
+
+    cdef int each(self, str call) except -1:
+        """Pay each sink, then flush or close it; the first error is raised after the last sink."""
+        cdef Sink target
+        failure = None
+        self.enter()
+        try:
+            for i, target in enumerate(self.targets):
+                try:
+                    self.pay(i)
+                    if call == "close":
+                        if not self.hung_up[i]:
+                            hang_up(target)
+                            self.hung_up[i] = True
+                    elif target.state != SR_CLOSED:
+                        target.flush()
+                except BaseException as error:
+                    failure = failure or error
+        finally:
+            self.leave()
+        if failure is not None:
+            raise failure
         return 0
 
     def flush(self):
         """Deliver what is owed, then flush all sinks; the first error is raised after the last."""
-        self.enter()
-        try:
-            self.pay()
-        finally:
-            self.leave()
         self.each("flush")
 
     def close(self):
-        """Flush, then close all sinks; the first error is raised after the last."""
+        """Deliver what is owed, then close all sinks; the first error is raised after the last.
+
+        A sink that is still owed something then stays open, and closing again goes on from there.
+        """
         if self.state != SR_CLOSED:
-            self.flush()
             self.each("close")
             self.shut()
 
-    cdef int each(self, str call) except -1:
-        failure = None
-        for target in self.targets:
-            try:
-                getattr(target, call)()
-            except BaseException as error:
-                failure = failure or error
-        if failure is not None:
-            raise failure
-        return 0
+    def __del__(self):
+        if self.state == SR_CLOSED or not any(owed is not None for owed in self.owed):
+            return
+        try:
+            self.pay_all()
+        except BaseException as error:
+            warn_lost(self, sum(len(owed) for owed in self.owed if owed is not None), error)
 
     @property
     def sinks(self):
@@ -1018,16 +1109,22 @@ cdef class ProducerSink(Sink):
             From 0.
         """
         number = operator.index(index)
-        self.sink_of(number)
+        if number < 0:
+            raise ValueError(f"producers count from 0, not {index}")
+        if number not in self.given:
+            self.sink_of(number)
         return self.given[number]
 
     cdef Sink sink_of(self, object index):
         cdef Sink sink = self.made.get(index)
         if sink is None:
+            if self.state == SR_CLOSED:
+                self.refuse(SR_CLOSED)
             given = self.factory(index)
             sink = as_sink(given)
             if self.is_bound:
                 sink.bind(self.item_type)
+            sink.users += 1
             self.given[index] = given
             self.made[index] = sink
         return sink
@@ -1053,11 +1150,20 @@ cdef class ProducerSink(Sink):
             sink.flush()
 
     def close(self):
-        """Close every sink that was made."""
-        if self.state != SR_CLOSED:
-            for sink in list(self.made.values()):
-                sink.close()
-            self.shut()
+        """Close every sink that was made; the first error is raised after the last."""
+        cdef Sink sink
+        failure = None
+        if self.state == SR_CLOSED:
+            return
+        for index, sink in list(self.made.items()):
+            try:
+                hang_up(sink)
+                del self.made[index]
+            except BaseException as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        self.shut()
 
     @property
     def factory(self):

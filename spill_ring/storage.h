@@ -1,8 +1,6 @@
 /* Mirrored memory: the same pages mapped twice in a row, so that a run of items that crosses the
  * end of the first mapping goes on, contiguous, in the second.
- *
- * Every function leaves errno set when it fails.  Nothing here touches Python, because the child
- * of a fork calls some of it. */
+ * Nothing here touches Python. */
 #ifndef SPILL_RING_STORAGE_H
 #define SPILL_RING_STORAGE_H
 

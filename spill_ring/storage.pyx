@@ -144,10 +144,12 @@ def _after_fork_in_parent():
 
 
 def _after_fork_in_child():
+    # All of them, also one that another thread made after the snapshots.
     cdef Storage storage
-    for storage, fd in snapshots.pop(threading.get_ident(), ()):
-        give_own_pages(storage, fd)
+    files = {id(storage): fd for storage, fd in snapshots.pop(threading.get_ident(), ())}
     snapshots.clear()
+    for storage in list(mirrored):
+        give_own_pages(storage, files.get(id(storage), -1))
 
 
 if hasattr(os, "register_at_fork"):

@@ -41,6 +41,8 @@ class FileSink(Sink):
 
     def send(self, items):
         """Write a block of items."""
+        if self.closed:
+            raise ValueError("FileSink is closed")
         self._finish()
         data = memoryview(items.reshape(-1).view("u1"))
         written = 0

@@ -74,7 +74,7 @@ class NpySink(FileSink):
         self.file.seek(0)
         try:
             while header:
-                header = header[self.file.write(header) :]
+                header = header[self._write(header) :]
         finally:
             self.file.seek(max(end, len(self._header)))
 
