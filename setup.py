@@ -24,7 +24,7 @@ DIRECTIVES = {
     "auto_pickle": False,
 }
 
-MODULES = ["storage", "block", "sink", "ring", "object_ring", "array_ring"]
+MODULES = ["storage", "block", "sink", "ring", "object_ring", "array_ring", "sinks.file"]
 
 compile_args = ["-O3", "-Wall", "-Wextra", "-Wno-unused-parameter"]
 link_args = []
@@ -50,7 +50,7 @@ setup(
         [
             Extension(
                 f"spill_ring.{name}",
-                [f"spill_ring/{name}.pyx"],
+                [f"spill_ring/{name.replace('.', '/')}.pyx"],
                 include_dirs=[np.get_include()],
                 define_macros=[
                     ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),

@@ -59,6 +59,7 @@ cdef class ArrayRing(Ring):
     cdef int push_any(self, object item) except -1
     cdef int extend_block(self, object block) except -1
     cdef int push_over(self, const void *items, Py_ssize_t count) except -1 nogil
+    cdef int append_copy(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil
     cdef void go_ahead(self) noexcept nogil
     cdef int refuse_scalar(self, int scalar) except -1 with gil
@@ -69,7 +70,7 @@ cdef class ArrayRing(Ring):
     cdef object live(self)
 
     @cython.final
-    cdef inline bint overlaps(self, void *items) noexcept nogil:
+    cdef inline bint overlaps(self, const void *items) noexcept nogil:
         """Is this the ring's own memory, which a push would write over?"""
         return self.base <= <char *>items < self.base + 2 * <Py_ssize_t>(self.mask + 1) * self.itemsize
 

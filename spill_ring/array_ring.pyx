@@ -8,7 +8,7 @@ from spill_ring.block cimport as_block, as_item, copy_block, is_block, item_dtyp
 from spill_ring.guard cimport SR_AHEAD, SR_BUSY, SR_OPEN, SR_RESERVED, sr_hold, sr_leave, sr_let_go, sr_move
 from spill_ring.ring cimport Ring, count_of
 from spill_ring.sink cimport Sink, deliver
-from spill_ring.storage cimport allocate
+from spill_ring.storage cimport Storage, allocate
 
 from itertools import islice
 
@@ -77,14 +77,16 @@ cdef class ArrayRing(Ring):
 
     def __init__(self, capacity, dtype="f8", sink=None):
         cdef cnp.dtype items = item_dtype(dtype)
-        self.measure(capacity)
-        self.storage = allocate(self.size, items.itemsize)
-        self.base = self.storage.base
-        self.mask = self.storage.nbytes // items.itemsize - 1
-        self.scalar = -1
+        cdef Py_ssize_t size = self.measure(capacity)
+        cdef Storage storage = allocate(size, items.itemsize)
+        cdef int scalar = -1
         if items.isnative and items in C_NUMBERS:
-            self.scalar = {"u": 0, "i": 4, "f": 8}[chr(items.kind)] + {1: 0, 2: 1, 4: 2, 8: 3}[items.itemsize]
-        self.start(sink, items)
+            scalar = {"u": 0, "i": 4, "f": 8}[chr(items.kind)] + {1: 0, 2: 1, 4: 2, 8: 3}[items.itemsize]
+        self.start(size, items, sink)
+        self.storage = storage
+        self.base = storage.base
+        self.mask = storage.nbytes // items.itemsize - 1
+        self.scalar = scalar
 
     @property
     def dtype(self):
@@ -170,12 +172,19 @@ cdef class ArrayRing(Ring):
         TypeError, OverflowError, ValueError
             As `push` does.
         """
-        if self.count() < self.size:
-            self.push(item)
-            return True
-        self.enter()  # a ring that isn't open says so
+        cdef long long value
+        cdef const void *converted = &value
+        cdef cnp.ndarray block
+        if not self.number(item, &value):
+            block = as_item(item, self.item_type)
+            converted = cnp.PyArray_DATA(block)
+        self.enter()  # only now: to convert an item may run Python
+        if self.trim() == self.size:
+            self.leave()
+            return False
+        self.write(converted, 1)
         self.leave()
-        return False
+        return True
 
     def extend(self, items, /):
         """Push each item, oldest first, at the speed of memcpy.
@@ -288,11 +297,18 @@ cdef class ArrayRing(Ring):
         )
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        if self.overlaps(items):
+            return self.append_copy(items, count, taken)
         if self.evicts_nothing(count):
             self.write(items, count)
             taken[0] += count
             return 0
         return self.append(items, count, taken)
+
+    cdef int append_copy(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
+        """Push what is a view of the ring itself."""
+        block = copy_block(self.item_type, items, count)
+        return self.append(cnp.PyArray_DATA(block), count, taken)
 
     cdef int store(self, const void *items, Py_ssize_t count) except -1 nogil:
         self.write(items, count)

@@ -21,7 +21,7 @@ cdef extern from "numpy/arrayobject.h":
         PyTypeObject *subtype, cnp.PyArray_Descr *dtype, int ndim, cnp.npy_intp *dims, cnp.npy_intp *strides,
         void *data, int flags, PyObject *obj
     )
-    object PyArray_Scalar(void *data, cnp.dtype dtype, object base)
+    object PyArray_Scalar(void *data, cnp.dtype dtype, PyObject *base)
     bint PyArray_EquivTypes(cnp.PyArray_Descr *a, cnp.PyArray_Descr *b) noexcept
 
 
@@ -34,6 +34,8 @@ cdef cnp.dtype item_dtype(object dtype):
     cdef cnp.dtype found = np.dtype(dtype)
     if found.hasobject:
         raise TypeError(f"dtype {found!r} holds references to Python objects; use an ObjectRing for those")
+    if found.base.subdtype is not None:  # an array of arrays is one array
+        return item_dtype((found.base.base, found.shape + found.base.shape))
     if found.itemsize == 0:
         raise ValueError(f"dtype {found!r} has items of no size; give a length, as in 'S16' or 'U16'")
     return found
@@ -71,7 +73,7 @@ cdef cnp.ndarray view_block(cnp.dtype dtype, void *items, Py_ssize_t count, obje
 cdef object item_of(cnp.dtype dtype, const void *item):
     """A copy of one item, as indexing an ndarray would give it."""
     if dtype.subarray == NULL:
-        return PyArray_Scalar(<void *>item, dtype, None)
+        return PyArray_Scalar(<void *>item, dtype, NULL)  # no base: a record is a copy too
     return copy_block(dtype, item, 1)[0]
 
 

@@ -97,7 +97,7 @@ def progress_bar(title: str, total: int | None) -> Iterator[Callable[[int], obje
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+    with Progress(*columns, console=Console(stderr=True), disable=sys.stderr is None or not sys.stderr.isatty()) as bar:
         task = bar.add_task(title, total=total)
         yield lambda nbytes: bar.advance(task, nbytes)
 
@@ -195,7 +195,7 @@ def record(name: str, capacity: int, warm: int, to: Path, dtype: str | None, for
     begin = time.perf_counter()
     kept = ""
     try:
-        with caught(signal.SIGINT, signal.SIGTERM) as stop, open(to, "wb" if force else "xb", buffering=0) as file:
+        with caught(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as stop, open(to, "wb" if force else "xb", buffering=0) as file:
             sink = NpySink(file)
             try:
                 # Each closes what is behind it, and on a full disk the sink still writes its header.

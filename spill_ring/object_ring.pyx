@@ -55,11 +55,10 @@ cdef class ObjectRing(Ring):
     """
 
     def __init__(self, capacity, sink=None):
-        self.measure(capacity)
-        self.items = [None] * self.size
-        self.slot = 0
-        self.start(sink, None)
-        self.itemsize = sizeof(PyObject *)
+        cdef Py_ssize_t size = self.measure(capacity)
+        cdef list items = [None] * size
+        self.start(size, None, sink)
+        self.items = items
 
     @classmethod
     def __class_getitem__(cls, item):
@@ -107,8 +106,10 @@ cdef class ObjectRing(Ring):
     cdef int evict_oldest(self) except -1:
         """Send the oldest of a full ring; its slot is the next to be written, and is left to that."""
         cdef Py_ssize_t taken = 0
+        cdef PyObject *oldest = self.slots()[self.slot]
+        held = <object>oldest  # whatever becomes of the list
         try:
-            deliver_objects(self.target, self.slots() + self.slot, 1, &taken)
+            deliver_objects(self.target, &oldest, 1, &taken)
         except BaseException:
             if taken:  # and nothing will be written
                 self.prepare(1)
@@ -220,12 +221,9 @@ cdef class ObjectRing(Ring):
         return self.append(items, count, taken)
 
     cdef int offer(self, Sink sink, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
-        cdef Py_ssize_t first = self.slot_of(self.head)
-        cdef Py_ssize_t before_end = min(count, self.size - first)
         with gil:
-            deliver_objects(sink, self.slots() + first, before_end, taken)
-            if before_end < count:
-                deliver_objects(sink, self.slots(), count - before_end, taken)
+            items = tuple(self.copy(self.head, count, 1))  # whatever becomes of the list
+            deliver_objects(sink, PySequence_Fast_ITEMS(items), count, taken)
         return 0
 
     cdef int release(self, Py_ssize_t count) except -1 nogil:

@@ -16,10 +16,9 @@ cdef class Ring(Sink):
     cdef Sink target  # None: what is evicted is dropped
     cdef object given  # the sink, as it was given
 
-    # Initialisation: the size, then whatever the kind of ring allocates, and last what the rest of
-    # the world sees of it.
-    cdef int measure(self, object capacity) except -1
-    cdef int start(self, object sink, object dtype) except -1
+    # Initialisation: all that may fail or run Python first; `start` opens the ring.
+    cdef Py_ssize_t measure(self, object capacity) except -1
+    cdef int start(self, Py_ssize_t size, object dtype, object sink) except -1
 
     # A kind of ring is a subclass that overrides these, and registers with SpillRing.
     cdef int store(self, const void *items, Py_ssize_t count) except -1 nogil

@@ -2,9 +2,11 @@
 from libc.limits cimport LLONG_MAX
 
 from spill_ring.guard cimport SR_AHEAD, SR_CLOSED, SR_NEW, SR_OPEN, sr_leave
-from spill_ring.sink cimport DropSink, as_sink, hang_up, warn_lost
+from spill_ring.sink cimport DropSink, as_sink, engage, hang_up, warn_lost
 
+import atexit
 import operator
+import weakref
 from collections import namedtuple
 
 
@@ -32,10 +34,8 @@ cdef class Ring(Sink):
     def __init__(self):
         raise TypeError("Ring is what rings share; make an ObjectRing, an ArrayRing or a SpillRing")
 
-    cdef int measure(self, object capacity) except -1:
+    cdef Py_ssize_t measure(self, object capacity) except -1:
         cdef Py_ssize_t size
-        if self.state != SR_NEW:
-            raise RuntimeError(f"{type(self).__name__} is initialised already")
         try:
             size = operator.index(capacity)
         except TypeError:
@@ -44,18 +44,25 @@ cdef class Ring(Sink):
             raise MemoryError(f"a capacity of {capacity} items is more than this machine can address") from None
         if size < 1:
             raise ValueError(f"capacity must be at least 1, not {capacity}")
-        self.size = size
-        return 0
+        return size
 
-    cdef int start(self, object sink, object dtype) except -1:
+    cdef int start(self, Py_ssize_t size, object dtype, object sink) except -1:
         cdef Sink target = None if sink is None else as_sink(sink)
         if target is not None:
             target.bind(dtype)
-            target.users += 1
-        Sink.bind(self, dtype)
+        if self.state != SR_NEW:  # asked last: all of the above may run Python
+            raise RuntimeError(f"{type(self).__name__} is initialised already")
+        if target is not None:
+            engage(self, target)
+        self.size = size
+        self.item_type = dtype
+        self.itemsize = sizeof(void *) if dtype is None else dtype.itemsize
+        self.is_bound = True
         self.given = sink
         self.target = None if type(target) is DropSink else target  # dropping needs no call
         self.limit = LLONG_MAX if self.target is None else self.size
+        if self.target is not None:
+            left_open.add(self)
         self.state = SR_OPEN
         return 0
 
@@ -360,6 +367,21 @@ cdef class Ring(Sink):
             return f"{name}({self.shown()}, capacity={self.size}{dtype})"
         finally:
             Py_ReprLeave(self)
+
+
+# A ring that is alive when the interpreter ends, in a module or a daemon thread, may never be
+# finalised; what it holds is flushed while everything still works.
+cdef object left_open = weakref.WeakSet()
+
+
+@atexit.register
+def _flush_what_is_left_open():
+    for ring in list(left_open):
+        if len(ring) and not ring.closed:
+            try:
+                ring.flush()
+            except BaseException as error:
+                warn_lost(ring, len(ring), error)
 
 
 cdef Py_ssize_t count_of(object n) except -1:

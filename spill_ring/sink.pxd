@@ -13,6 +13,7 @@ cdef class Sink:
     cdef object item_type  # their dtype; None: objects, or not bound yet
     cdef Py_ssize_t itemsize
     cdef Py_ssize_t taken_by_send
+    cdef int depth  # sinks behind it, in the longest line
     cdef Py_ssize_t users  # rings and sinks that send here; it closes with the last
     cdef object __weakref__
 
@@ -44,6 +45,9 @@ cdef int deliver_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize
 
 # What a user gave as `sink=`, as a Sink that is yet to be bound.
 cdef Sink as_sink(object given)
+
+# The beginning of one user of a sink, which is initialised and open.
+cdef int engage(Sink user, Sink sink) except -1
 
 # The end of one user of a sink: its last one closes it.
 cdef int hang_up(Sink sink) except -1
@@ -85,6 +89,7 @@ cdef class ForwardingSink(Sink):
 cdef class LockedSink(ForwardingSink):
     cdef object lock
     cdef object owner  # thread that holds it
+    cdef Py_ssize_t forks
 
     cdef int acquire(self) except -1
     cdef int release(self) except -1

@@ -14,6 +14,7 @@ from spill_ring.block cimport as_block, copy_block, item_dtype, new_block, view_
 from spill_ring.guard cimport SR_BUSY, SR_CLOSED, SR_NEW, SR_OPEN, SR_RESERVED, sr_leave, sr_move
 
 import operator
+import os
 import threading
 import warnings
 
@@ -66,10 +67,14 @@ cdef class Sink:
         if not self.is_bound:
             if dtype is not None:
                 dtype = item_dtype(dtype)  # what `reduce` made, or an array sent by hand, may be no items
-            self.attached(dtype)
             self.item_type = dtype
             self.itemsize = 0 if dtype is None else dtype.itemsize
             self.is_bound = True
+            try:
+                self.attached(dtype)
+            except BaseException:
+                self.is_bound = False
+                raise
         # None == dtype("f8") to numpy
         elif (dtype is None) != (self.item_type is None) or dtype is not None and dtype != self.item_type:
             raise TypeError(
@@ -184,6 +189,9 @@ cdef class Sink:
         raise TypeError(f"cannot pickle a live {type(self).__name__}; pickle the items it holds instead")
 
 
+cdef int DEEPEST = 1000
+
+
 cdef str describe(object dtype):
     return "objects" if dtype is None else f"items of {dtype!r}"
 
@@ -197,19 +205,22 @@ cdef int deliver(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *tak
 
 
 cdef int deliver_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, outer
     if not sink.overrides_send:
         return guarded_objects(sink, items, count, taken)
     for i in range(count):
         if sink.state == SR_CLOSED:
             sink.refuse(SR_CLOSED)
+        outer = sink.taken_by_send
         sink.taken_by_send = 0
         try:
             sink.send(<object>items[i])
+            taken[0] += 1
         except BaseException:
             taken[0] += sink.taken_by_send > 0
             raise
-        taken[0] += 1
+        finally:
+            sink.taken_by_send = outer
     return 0
 
 
@@ -242,13 +253,16 @@ cdef int guarded_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize
 cdef int call_send(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
     """Hand a copy to the `send` that Python defines: the memory behind `items` will be written again."""
     cdef cnp.ndarray block = copy_block(sink.item_type, items, count)
+    cdef Py_ssize_t outer = sink.taken_by_send  # of a send that is under way, from another ring
     sink.taken_by_send = 0
     try:
         sink.send(block)
+        taken[0] += count
     except BaseException:
         taken[0] += max(0, min(count, sink.taken_by_send))
         raise
-    taken[0] += count
+    finally:
+        sink.taken_by_send = outer
     return 0
 
 
@@ -283,6 +297,17 @@ cdef int warn_lost(object holder, Py_ssize_t count, object error) except -1:
         f"{count} items: {error!r}",
         ResourceWarning, source=holder,
     )
+    return 0
+
+
+cdef int engage(Sink user, Sink sink) except -1:
+    """Make `user` a user of `sink`: the one way in which chains come about, and so they can't loop."""
+    if sink.state == SR_NEW or sink.state == SR_CLOSED:
+        sink.refuse(sink.state)
+    if sink.depth >= DEEPEST:
+        raise RecursionError(f"a chain of more than {DEEPEST} sinks")  # C calls for each
+    user.depth = max(user.depth, sink.depth + 1)
+    sink.users += 1
     return 0
 
 
@@ -526,19 +551,24 @@ cdef class ChannelSink(FnSink):
 cdef class ForwardingSink(Sink):
     """What the sinks in front of one other sink share. Not made by hand."""
 
+    def __cinit__(self, *args, **kwargs):
+        self.state = SR_NEW
+
     def __init__(self):
         raise TypeError(f"{type(self).__name__} is what sinks share; make a BatchSink, a ReduceSink or a LockedSink")
 
     cdef int attach(self, object given) except -1:
-        if self.target is not None:
+        cdef Sink target = as_sink(given)
+        if self.state != SR_NEW:  # asked last: making a sink of what was given may run Python
             raise RuntimeError(f"{type(self).__name__} is initialised already")
+        engage(self, target)
         self.sink = given
-        self.target = as_sink(given)
-        self.target.users += 1
+        self.target = target
         return 0
 
     cdef int adopt(self) except -1:
-        """A ring behind says what is to come, also to a ReduceSink in front, which asks."""
+        """Open. A ring behind says what is to come, also to a ReduceSink in front, which asks."""
+        self.state = SR_OPEN
         return self.bind(self.target.item_type) if self.target.is_bound else 0
 
     cdef int bind(self, object dtype) except -1:
@@ -567,6 +597,18 @@ cdef class ForwardingSink(Sink):
         return f"{type(self).__name__}({self.sink!r})"
 
 
+cdef Py_ssize_t forks = 0  # between this process and the first
+
+
+def _after_fork_in_child():
+    global forks
+    forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 cdef class LockedSink(ForwardingSink):
     """LockedSink(sink)\n--\n
     A lock in front of one sink that several producers share.
@@ -585,10 +627,15 @@ cdef class LockedSink(ForwardingSink):
     def __init__(self, sink):
         self.attach(sink)
         self.lock = threading.Lock()
+        self.forks = forks
         self.adopt()
 
     cdef int acquire(self) except -1:
         me = threading.get_ident()
+        if self.forks != forks:  # in a child: whoever held the lock is not here
+            self.lock = threading.Lock()
+            self.owner = None
+            self.forks = forks
         if self.owner == me:
             self.refuse(SR_BUSY)
         self.lock.acquire()
@@ -791,7 +838,8 @@ cdef class BatchSink(GroupingSink):
     cdef int forward_objects(self) except -1:
         cdef Py_ssize_t taken = 0
         try:
-            deliver_objects(self.target, PySequence_Fast_ITEMS(self.objects), len(self.objects), &taken)
+            group = tuple(self.objects)  # of which nobody else can get hold
+            deliver_objects(self.target, PySequence_Fast_ITEMS(group), len(group), &taken)
         finally:
             del self.objects[:taken]
         return 0
@@ -838,6 +886,7 @@ cdef class ReduceSink(GroupingSink):
             raise TypeError(f"a ufunc that reduces takes two arguments, and {reduce!r} takes {reduce.nin}")
         self.attach_groups(n, sink)
         self.reduce = reduce
+        self.state = SR_OPEN
 
     cdef int bind(self, object dtype) except -1:
         if self.target is None:
@@ -929,19 +978,22 @@ cdef class TeeSink(Sink):
 
     def __cinit__(self, *args, **kwargs):
         self.is_guarded = True
+        self.state = SR_NEW
         self.sinks = ()
         self.targets = []
         self.owed = []
 
     def __init__(self, *sinks):
-        if self.targets:
-            raise RuntimeError("TeeSink is initialised already")
+        cdef Sink target
         if not sinks:
             raise TypeError("TeeSink needs at least one sink")
-        cdef Sink target
-        self.targets = [as_sink(given) for given in sinks]
-        for target in self.targets:
-            target.users += 1
+        targets = [as_sink(given) for given in sinks]
+        if self.state != SR_NEW:
+            raise RuntimeError("TeeSink is initialised already")
+        for target in targets:
+            engage(self, target)
+        self.targets = targets
+        self.state = SR_OPEN
         self.owed = [None] * len(sinks)
         self.hung_up = [False] * len(sinks)
         self.sinks = sinks
@@ -964,7 +1016,7 @@ cdef class TeeSink(Sink):
             try:
                 deliver(self.targets[i], items, accepted, &sent)
             except BaseException as error:
-                failure = failure or error
+                failure = error if failure is None else failure
                 if i == 0:
                     accepted = sent
                 elif sent < accepted:
@@ -987,7 +1039,7 @@ cdef class TeeSink(Sink):
             try:
                 deliver_objects(self.targets[i], items, accepted, &sent)
             except BaseException as error:
-                failure = failure or error
+                failure = error if failure is None else failure
                 if i == 0:
                     accepted = sent
                 elif sent < accepted:
@@ -1035,7 +1087,7 @@ cdef class TeeSink(Sink):
                     elif target.state != SR_CLOSED:
                         target.flush()
                 except BaseException as error:
-                    failure = failure or error
+                    failure = error if failure is None else failure
         finally:
             self.leave()
         if failure is not None:
@@ -1093,12 +1145,18 @@ cdef class ProducerSink(Sink):
     array([1.])
     """
 
+    def __cinit__(self, *args, **kwargs):
+        self.state = SR_NEW
+
     def __init__(self, factory):
+        if self.state != SR_NEW:
+            raise RuntimeError("ProducerSink is initialised already")
         if not callable(factory):
             raise TypeError(f"factory must be a callable that makes a sink for a producer, not {factory!r}")
         self.factory = factory
         self.given = {}
         self.made = {}
+        self.state = SR_OPEN
 
     def producer(self, index, /):
         """The sink of producer `index`, as the factory made it.
@@ -1124,7 +1182,7 @@ cdef class ProducerSink(Sink):
             sink = as_sink(given)
             if self.is_bound:
                 sink.bind(self.item_type)
-            sink.users += 1
+            engage(self, sink)
             self.given[index] = given
             self.made[index] = sink
         return sink
@@ -1133,10 +1191,9 @@ cdef class ProducerSink(Sink):
         cdef Sink sink
         if self.factory is None:
             self.refuse(SR_NEW)
-        Sink.bind(self, dtype)
-        for sink in self.made.values():
+        for sink in list(self.made.values()):
             sink.bind(dtype)
-        return 0
+        return Sink.bind(self, dtype)
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
         return deliver(self.sink_of(0), items, count, taken)
@@ -1160,7 +1217,7 @@ cdef class ProducerSink(Sink):
                 hang_up(sink)
                 del self.made[index]
             except BaseException as error:
-                failure = failure or error
+                failure = error if failure is None else failure
         if failure is not None:
             raise failure
         self.shut()

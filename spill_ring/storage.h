@@ -9,6 +9,7 @@
 #if defined(__linux__) || defined(__APPLE__)
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -118,35 +119,113 @@ static char *sr_mirror_map(size_t nbytes)
     return base;
 }
 
-static void sr_mirror_unmap(char *base, size_t nbytes) { munmap(base, 2 * nbytes); }
+/* Mirrored pages are shared mappings, so a forked child would write into its parent's rings. Before
+ * a fork each is copied; the child puts the copy in place of its pages, at the same addresses, so
+ * that its rings and views hold on. (Copying in the child instead would race with a parent that
+ * goes on.) What the child gets is private memory that is not mirrored any more.
+ *
+ * This hangs on fork() itself and not on Python's hooks, since other hooks run Python code before
+ * and after ours. In the child nothing is called but mmap, munmap and memcpy. A fork costs the time
+ * to copy all mirrored rings, and until it is through their size in memory. */
+typedef struct sr_mirror {
+    char *base;
+    size_t nbytes;
+    int is_mirrored;
+    char *copy;
+    struct sr_mirror *next, **link;
+} sr_mirror;
 
-/* A new memory file that holds what is at base now; -1 on failure. */
-static int sr_mirror_snapshot(const char *base, size_t nbytes)
+static sr_mirror *sr_mirrors;
+static pthread_mutex_t sr_mirrors_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void sr_before_fork(void)
 {
-    int fd = sr_memory_file(nbytes);
-    void *copy;
-    if (fd < 0)
-        return -1;
-    copy = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (copy == MAP_FAILED) {
-        close(fd);
-        return -1;
+    sr_mirror *m;
+    pthread_mutex_lock(&sr_mirrors_lock);
+    for (m = sr_mirrors; m != NULL; m = m->next) {
+        m->copy = mmap(NULL, m->nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+        if (m->copy != MAP_FAILED)
+            memcpy(m->copy, m->base, m->nbytes);
     }
-    memcpy(copy, base, nbytes);
-    munmap(copy, nbytes);
-    return fd;
 }
 
-static void sr_close_file(int fd) { close(fd); }
+static void sr_after_fork_in_parent(void)
+{
+    sr_mirror *m;
+    for (m = sr_mirrors; m != NULL; m = m->next) {
+        if (m->copy != MAP_FAILED)
+            munmap(m->copy, m->nbytes);
+    }
+    pthread_mutex_unlock(&sr_mirrors_lock);
+}
+
+static void sr_after_fork_in_child(void)
+{
+    static const char complaint[] = "spill_ring: no memory for a forked process's own copy of its rings\n";
+    sr_mirror *m;
+    for (m = sr_mirrors; m != NULL; m = m->next) {
+        if (m->copy == MAP_FAILED
+            || mmap(m->base, 2 * m->nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON | MAP_FIXED, -1, 0)
+                == MAP_FAILED) {
+            /* To go on would be to write into the parent's memory. */
+            if (write(2, complaint, sizeof complaint - 1) < 0) {
+            }
+            _exit(70);
+        }
+        memcpy(m->base, m->copy, m->nbytes);
+        memcpy(m->base + m->nbytes, m->copy, m->nbytes); /* for views that cross the end */
+        munmap(m->copy, m->nbytes);
+        m->is_mirrored = 0;
+    }
+    sr_mirrors = NULL;
+    pthread_mutex_unlock(&sr_mirrors_lock);
+}
+
+/* Map nbytes of mirrored memory into `m`; 0 where that is not to be had. */
+static int sr_mirror_open(sr_mirror *m, size_t nbytes)
+{
+    static int hooked;
+    char *base = sr_mirror_map(nbytes);
+    if (base == NULL)
+        return 0;
+    m->base = base;
+    m->nbytes = nbytes;
+    m->is_mirrored = 1;
+    pthread_mutex_lock(&sr_mirrors_lock);
+    if (!hooked)
+        hooked = pthread_atfork(sr_before_fork, sr_after_fork_in_parent, sr_after_fork_in_child) == 0;
+    m->next = sr_mirrors;
+    m->link = &sr_mirrors;
+    if (m->next != NULL)
+        m->next->link = &m->next;
+    sr_mirrors = m;
+    pthread_mutex_unlock(&sr_mirrors_lock);
+    return 1;
+}
+
+static void sr_mirror_close(sr_mirror *m)
+{
+    pthread_mutex_lock(&sr_mirrors_lock);
+    if (m->is_mirrored) { /* else a fork has taken it off the list */
+        *m->link = m->next;
+        if (m->next != NULL)
+            m->next->link = m->link;
+    }
+    pthread_mutex_unlock(&sr_mirrors_lock);
+    munmap(m->base, 2 * m->nbytes);
+}
 
 #else /* no mirrored memory here: the heap serves */
 
+typedef struct {
+    char *base;
+    size_t nbytes;
+    int is_mirrored;
+} sr_mirror;
+
 static size_t sr_page_size(void) { return 4096; }
-static char *sr_mirror_map(size_t nbytes) { (void)nbytes; return NULL; }
-static void sr_mirror_unmap(char *base, size_t nbytes) { (void)base; (void)nbytes; }
-static int sr_mirror_snapshot(const char *base, size_t nbytes) { (void)base; (void)nbytes; return -1; }
-static int sr_mirror_over(char *base, size_t nbytes, int fd) { (void)base; (void)nbytes; (void)fd; return -1; }
-static void sr_close_file(int fd) { (void)fd; }
+static int sr_mirror_open(sr_mirror *m, size_t nbytes) { (void)m; (void)nbytes; return 0; }
+static void sr_mirror_close(sr_mirror *m) { (void)m; }
 
 #endif
 #endif

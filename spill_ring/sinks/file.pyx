@@ -1,4 +1,7 @@
-"""`FileSink`: raw items into any binary file object."""
+"""`FileSink`: raw items into any binary file object.
+
+Compiled, though it is plain Python: so no signal handler runs between a write and its accounting.
+"""
 import io
 
 from spill_ring.sink import Sink
@@ -56,6 +59,7 @@ class FileSink(Sink):
                 self._broken = bytes(data[written : (whole + 1) * size])
             self.took(whole + bool(part))
             raise
+        self.took(len(items))  # should a subclass be interrupted before it returns
 
     def flush(self):
         """Finish a broken item and flush the file."""
