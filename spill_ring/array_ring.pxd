@@ -77,7 +77,8 @@ cdef class ArrayRing(Ring):
     @cython.final
     cdef inline bint evicts_nothing(self, Py_ssize_t count) noexcept nogil:
         """May `count` items be written with nobody asked? The ring is entered."""
-        return count <= self.size and count <= self.limit - self.tail
+        # as unsigned, so that a negative count is refused with those that are too large
+        return <size_t>count <= <size_t>self.size and count <= self.limit - self.tail
 
     @cython.final
     cdef inline void write(self, const void *items, Py_ssize_t count) noexcept nogil:

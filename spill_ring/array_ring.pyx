@@ -258,6 +258,8 @@ cdef class ArrayRing(Ring):
     cdef int push_over(self, const void *items, Py_ssize_t count) except -1 nogil:
         cdef Py_ssize_t taken = 0
         try:
+            if count < 0:
+                self.refuse_count(count, self.size)
             self.append(items, count, &taken)
         finally:
             self.leave()
@@ -489,6 +491,8 @@ cdef class ArrayRing(Ring):
             self.leave()
 
     cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil:
+        if count < 0:
+            self.refuse_count(count, self.size)
         self.enter()
         count = min(count, self.trim())
         # memmove: `out` may be a block that reserve() gave out once

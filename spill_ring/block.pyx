@@ -112,7 +112,7 @@ cdef cnp.ndarray as_block(object items, cnp.dtype dtype):
     """
     if is_block(items, dtype):
         return items
-    if np.ndim(items) == 0 and not isinstance(items, (list, tuple)):
+    if not isinstance(items, (list, tuple)) and np.ndim(items) == 0:
         raise TypeError(f"expected a sequence of {dtype} items, not {type(items).__name__} {items!r}")
     return convert(items, dtype, 1)
 
@@ -126,6 +126,8 @@ cdef cnp.ndarray convert(object items, cnp.dtype dtype, int ndim):
     cdef cnp.dtype base = dtype.base
     cdef tuple shape = dtype.shape
     cdef bint is_array = isinstance(items, (np.ndarray, np.generic)) or hasattr(items, "__array__")
+    if ndim == 0 and not is_array and base.kind in "V" and not isinstance(items, (tuple, bytes, list)):
+        raise TypeError(f"an item of dtype {dtype} is a tuple or one of numpy's own, not {items!r}")
     array = np.asarray(items, dtype=None if is_array else from_python(items, base))
     if ndim == 1 and not is_array and array.size == 0 and array.ndim <= 1:
         return new_block(dtype, 0)  # an empty list has no dtype of its own

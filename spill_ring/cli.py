@@ -44,6 +44,8 @@ def open_source(name: str, dtype: str | None) -> Source:
     if name == "-":
         if dtype is None:
             raise ValueError("raw items on standard input need their --dtype, as in --dtype f4")
+        if sys.stdin is None:  # and another file will get its descriptor
+            raise ValueError("standard input is closed")
         try:
             return Source("standard input", 0, np.dtype(dtype), None)
         except (TypeError, ValueError, SyntaxError) as error:
@@ -214,15 +216,21 @@ def record(name: str, capacity: int, warm: int, to: Path, dtype: str | None, for
 
     count = spilled + still_warm + still_hot
     rate = count / (time.perf_counter() - begin)
-    if part:
-        print(f"spill-ring: dropped the last {part} bytes: an item has {source.dtype.itemsize}", file=sys.stderr)
-    print(
-        f"items in    {count:,}\n"
-        f"spilled     {spilled:,}\n"
-        f"still warm  {still_warm:,}\n"
-        f"still hot   {still_hot:,}\n"
-        f"rate        {rate:,.0f} items/s, {rate * source.dtype.itemsize / 1e6:,.1f} MB/s"
-    )
+    try:
+        if part:
+            print(f"spill-ring: dropped the last {part} bytes: an item has {source.dtype.itemsize}", file=sys.stderr)
+        print(
+            f"items in    {count:,}\n"
+            f"spilled     {spilled:,}\n"
+            f"still warm  {still_warm:,}\n"
+            f"still hot   {still_hot:,}\n"
+            f"rate        {rate:,.0f} items/s, {rate * source.dtype.itemsize / 1e6:,.1f} MB/s"
+        )
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:  # the recording is complete all the same
+        sys.stdout = None  # which Python would flush again
+        sys.exit(f"spill-ring: {to} is complete, but the summary can't be printed: {error}")
     return 128 + signum if signum else 0
 
 

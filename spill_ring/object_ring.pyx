@@ -56,7 +56,11 @@ cdef class ObjectRing(Ring):
 
     def __init__(self, capacity, sink=None):
         cdef Py_ssize_t size = self.measure(capacity)
-        cdef list items = [None] * size
+        cdef list items
+        try:
+            items = [None] * size
+        except MemoryError:
+            raise MemoryError(f"no memory for {size} items") from None
         self.start(size, None, sink)
         self.items = items
 

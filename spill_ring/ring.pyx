@@ -41,6 +41,8 @@ cdef class Ring(Sink):
         except TypeError:
             raise TypeError(f"capacity must be an integer, not {capacity!r}") from None
         except OverflowError:
+            if capacity < 0:
+                raise ValueError(f"capacity must be at least 1, not {capacity}") from None
             raise MemoryError(f"a capacity of {capacity} items is more than this machine can address") from None
         if size < 1:
             raise ValueError(f"capacity must be at least 1, not {capacity}")

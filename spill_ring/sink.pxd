@@ -103,7 +103,7 @@ cdef class GroupingSink(ForwardingSink):
     cdef list objects
 
     cdef int attach_groups(self, object n, object given) except -1
-    cdef int make_group(self) except -1
+    cdef int make_group(self, object dtype) except -1
     cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 nogil
     cdef int forward_part(self, Py_ssize_t *taken) except -1 nogil
     cdef int forward_held(self) except -1 nogil

@@ -189,7 +189,7 @@ cdef class Sink:
         raise TypeError(f"cannot pickle a live {type(self).__name__}; pickle the items it holds instead")
 
 
-cdef int DEEPEST = 1000
+cdef int DEEPEST = 256
 
 
 cdef str describe(object dtype):
@@ -305,7 +305,7 @@ cdef int engage(Sink user, Sink sink) except -1:
     if sink.state == SR_NEW or sink.state == SR_CLOSED:
         sink.refuse(sink.state)
     if sink.depth >= DEEPEST:
-        raise RecursionError(f"a chain of more than {DEEPEST} sinks")  # C calls for each
+        raise RecursionError(f"a chain of more than {DEEPEST} sinks")  # each takes C stack
     user.depth = max(user.depth, sink.depth + 1)
     sink.users += 1
     return 0
@@ -616,7 +616,8 @@ cdef class LockedSink(ForwardingSink):
     Parameters
     ----------
     sink : sink
-        The sink to share; its items come from one producer at a time, in whole blocks.
+        The sink to share; its items come from one producer at a time, in whole blocks. It is closed
+        with the last of their rings.
 
     Notes
     -----
@@ -690,7 +691,13 @@ cdef class GroupingSink(ForwardingSink):
         self.objects = []
 
     cdef int attach_groups(self, object n, object given) except -1:
-        cdef Py_ssize_t size = operator.index(n)
+        cdef Py_ssize_t size
+        try:
+            size = operator.index(n)
+        except TypeError:
+            raise TypeError(f"n must be an integer, not {n!r}") from None
+        except OverflowError:
+            raise MemoryError(f"no memory for groups of {n} items") from None
         if size < 1:
             raise ValueError(f"n must be at least 1, not {n}")
         self.attach(given)
@@ -698,13 +705,18 @@ cdef class GroupingSink(ForwardingSink):
         return 0
 
     cdef int bind(self, object dtype) except -1:
-        ForwardingSink.bind(self, dtype)
-        return self.make_group()
+        self.make_group(dtype)
+        return ForwardingSink.bind(self, dtype)
 
-    cdef int make_group(self) except -1:
-        if self.group is None and self.item_type is not None:
-            self.group = new_block(self.item_type, self.n)
-            self.group_data = <char *>cnp.PyArray_DATA(self.group)
+    cdef int make_group(self, object dtype) except -1:
+        """The memory for one group, before anything can be sent."""
+        if self.is_bound or dtype is None:
+            return 0
+        try:
+            self.group = new_block(dtype, self.n)
+        except (MemoryError, ValueError):
+            raise MemoryError(f"no memory for groups of {self.n} items of {dtype!r}") from None
+        self.group_data = <char *>cnp.PyArray_DATA(self.group)
         return 0
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
@@ -860,7 +872,8 @@ cdef class ReduceSink(GroupingSink):
         Items that one reduced item stands for, at least 1.
     reduce : numpy.ufunc or callable
         A ufunc of two arguments is reduced over each n items, all that arrive in one numpy call. A
-        callable gets n items, an ndarray (typed) or a list, and returns one.
+        callable gets n items, an ndarray of shape ``(n,) + dtype.shape`` or a list, and returns one:
+        for frames, ``lambda block: block.mean(axis=0)``.
     sink : sink
         Gets the reduced items. A ring gives them its dtype, cast with ``casting="same_kind"``;
         behind any other sink they have the dtype of the first ones that `reduce` makes.
@@ -891,11 +904,11 @@ cdef class ReduceSink(GroupingSink):
     cdef int bind(self, object dtype) except -1:
         if self.target is None:
             self.refuse(SR_NEW)
+        self.make_group(dtype)
         if dtype is None or self.target.is_bound and self.target.item_type is None:
             self.target.bind(dtype)
         # else the first reduced items tell what the sink behind is sent
-        Sink.bind(self, dtype)
-        return self.make_group()
+        return Sink.bind(self, dtype)
 
     cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 with gil:
         block = copy_block(self.item_type, items, groups * self.n)

@@ -448,3 +448,25 @@ def test_it_refuses_objects_and_files_that_cannot_seek():
     end, start = os.pipe()
     with open(end), open(start, "wb", buffering=0) as pipe, pytest.raises(OSError, match="seek"):
         ArrayRing(2, sink=NpySink(pipe))
+
+
+def test_standard_input_that_is_closed(out):
+    result = subprocess.run(
+        ["bash", "-c", 'exec "$@" <&-', "bash", *COMMAND, "-", "--dtype", "f8", "--to", out],
+        capture_output=True, timeout=PATIENCE, check=False,
+    )
+    assert (result.returncode, said(result)) == (1, "spill-ring: standard input is closed")
+
+
+def test_standard_error_that_is_closed(ecg, out):
+    command = ["bash", "-c", 'exec "$@" 2>&-', "bash", *COMMAND, ecg, "--to", out]
+    subprocess.run(command, check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)
+    same(out, pywt.data.ecg())
+
+
+def test_standard_output_that_is_full(ecg, out):
+    with open("/dev/full", "wb") as full:
+        result = record(ecg, "--to", out, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert result.returncode == 1
+    assert said(result).startswith(f"spill-ring: {out} is complete")
+    same(out, pywt.data.ecg())

@@ -1,5 +1,7 @@
 """The sinks, one by one."""
+import gc
 import io
+import itertools
 import os
 import queue
 import resource
@@ -541,7 +543,13 @@ def test_file_sink_refuses():
     with pytest.raises(TypeError, match="bytes"):
         ObjectRing(2, FileSink(io.BytesIO()))
 
+    with open(os.devnull, "rb") as file, pytest.raises(ValueError, match="not open for writing"):
+        FileSink(file)
+
     class NotReady(io.RawIOBase):
+        def writable(self):
+            return True
+
         def write(self, data):
             return None
 
@@ -599,3 +607,264 @@ def test_chains_of_any_depth():
     assert end.items == list(range(850))
     deep.close()
     assert end.items == list(range(1000))
+
+
+@pytest.mark.parametrize("make", [lambda s: BatchSink(2, s), lambda s: TeeSink(CollectSink(), s)])
+def test_push_when_the_sink_takes_and_raises(make):
+    """A sink that keeps the item and then raises has taken it: it leaves the ring, and comes once."""
+    fail, got = True, []
+
+    def sink(item):
+        if fail:
+            raise Boom
+        got.append(item)
+
+    ring = ObjectRing(2, make(sink))
+    done = 0
+    for n in range(60):
+        fail = n % 3 == 0
+        try:
+            ring.push(done)
+        except Boom:
+            pass
+        done = ring.stats.pushed
+        assert ring.stats.pushed == ring.stats.spilled + len(ring)
+    fail = False
+    ring.close()
+    assert got == list(range(done))
+
+
+def test_what_reduce_makes_must_be_items():
+    for reduce in (lambda group: {"mean": group.mean()}, lambda group: None, np.frompyfunc(lambda a, b: [a, b], 2, 1)):
+        ring = ArrayRing(1, "f8", ReduceSink(2, reduce, CollectSink()))
+        with pytest.raises(TypeError, match="ObjectRing"):
+            ring.extend(range(10))
+        assert ring.stats.pushed == 0
+    with pytest.raises(TypeError, match="ObjectRing"):
+        CollectSink().send(np.array([[], {}], object))
+
+
+def test_a_drop_sink_of_ones_own():
+    class Counts(DropSink):
+        seen = 0
+
+        def send(self, items):
+            self.seen += len(items)
+
+    for wrap in (lambda sink: sink, LockedSink, TeeSink):
+        sink = Counts()
+        ring = ArrayRing(1, sink=wrap(sink))
+        ring.extend([1, 2, 3])
+        assert sink.seen == 2 and ring.stats.spilled == 2
+    ring.drain(sink)
+    assert sink.seen == 3
+    plain = DropSink()
+    ring = ArrayRing(1, sink=plain)
+    ring.extend([1, 2])
+    assert ring.flush() == 1 and ring.stats.dropped == 2
+    ring.close()
+
+
+def test_binding_again_while_being_bound():
+    class Hasty(CollectSink):
+        inner = None
+
+        def attached(self, dtype):
+            if self.inner is None:
+                self.inner = True
+                ArrayRing(1, "u1", self)
+
+    with pytest.raises(TypeError, match="takes"):
+        ArrayRing(1, "V1000", Hasty())
+
+
+def test_a_shared_sink_closes_with_its_last_ring():
+    sink = CollectSink()
+    shared = LockedSink(sink)
+
+    def produce(i):
+        with ArrayRing(4, "i8", shared) as ring:
+            for n in range(100):
+                ring.push(1000 * i + n)
+
+    rings = [ArrayRing(4, "i8", shared)]
+    threads = [threading.Thread(target=produce, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not shared.closed and len(sink) == 300
+    rings[0].close()
+    assert shared.closed and sink.closed
+
+
+def test_closing_again_after_a_sink_failed_to():
+    class Up(Blocks):
+        fails = 1
+
+        def close(self):
+            if self.fails:
+                self.fails -= 1
+                raise Boom
+            super().close()
+
+    for make in (
+        lambda sink: TeeSink(ArrayRing(4, "i8"), sink), lambda sink: ProducerSink(lambda i: sink),
+        lambda sink: BatchSink(1, sink), LockedSink,
+    ):
+        sink = Up()
+        ring = ArrayRing(4, "i8", make(sink))
+        ring.extend(range(6))
+        with pytest.raises(Boom):
+            ring.close()
+        assert not ring.closed
+        ring.close()
+        assert ring.closed and sink.closed and [n for block in sink.blocks for n in block] == list(range(6))
+
+
+def test_a_sink_that_pushes_while_it_is_flushed():
+    class Late(Blocks):
+        def flush(self):
+            ring.push(9)
+
+    ring = ArrayRing(4, "i8", Late())
+    ring.push(1)
+    for call in (ring.flush, ring.close):
+        with pytest.raises(RuntimeError, match="in use"):
+            call()
+    assert not ring.closed
+    ring.sink.__class__ = type("Quiet", (Blocks,), {})
+    ring.close()
+
+
+def test_held_items_are_not_lost_silently():
+    for make, expected in [
+        (lambda s: BatchSink(10, s), [[0, 1, 2]]),
+        (lambda s: ReduceSink(10, np.add, s), [[3]]),
+    ]:
+        blocks = Blocks()
+        sink = make(blocks)
+        sink.send(np.arange(3))
+        del sink
+        gc.collect()
+        assert blocks.blocks == expected
+
+        def broken(items):
+            raise Boom
+
+        sink = make(broken)
+        sink.send(np.arange(3))
+        with pytest.warns(ResourceWarning, match="last 3 items"):
+            del sink
+            gc.collect()
+
+
+def test_closed_python_sinks_take_nothing(tmp_path):
+    with open(tmp_path / "file", "wb") as file:
+        for sink in (FileSink(file), Blocks()):
+            ring = ArrayRing(2, "i8", sink)
+            ring.extend([1, 2])
+            sink.close()
+            with pytest.raises(ValueError, match="closed"):
+                ring.push(3)
+            assert list(ring) == [1, 2]
+            ring.clear()
+            ring.close()
+        sink = FileSink(file)
+        sink.close()
+        with pytest.raises(ValueError, match="closed"):
+            sink.send(np.zeros(2))
+
+
+def test_an_override_that_calls_super_counts_what_was_taken():
+    class Halves(BatchSink):
+        def send(self, items):
+            for part in np.array_split(items, 2):
+                super().send(part)
+
+    end = Blocks()
+    ring = ArrayRing(4, "i8", Halves(3, end))
+    done, fails = 0, itertools.cycle([False, True, False, True, True, False])
+    end_send = end.send
+
+    class Flaky(Blocks):
+        def send(self, items):
+            if next(fails):
+                raise Boom
+            end_send(items)
+
+    end.__class__ = Flaky
+    while done < 200:
+        try:
+            ring.extend(np.arange(done, done + 9))
+        except Boom:
+            pass
+        done = ring.stats.pushed
+    end.__class__ = Blocks
+    ring.close()
+    assert [n for block in end.blocks for n in block] == list(range(done))
+
+
+def test_took_of_an_object():
+    class Takes(Sink):
+        def send(self, item):
+            got.append(item)
+            if item % 2:
+                self.took(1)
+                raise Boom
+
+    got = []
+    ring = ObjectRing(1, Takes())
+    done = 0
+    while done < 20:
+        try:
+            ring.push(done)
+        except Boom:
+            pass
+        done = ring.stats.pushed
+    ring.close() if done % 2 else ring.clear()
+    assert got == list(range(len(got))) and len(got) >= 19
+
+
+def test_the_error_of_a_tee_is_the_sinks_own():
+    class Nasty(Exception):
+        def __bool__(self):
+            raise ZeroDivisionError
+
+    failing = True
+
+    def sink(items):
+        if failing:
+            raise Nasty
+
+    ring = ArrayRing(1, sink=TeeSink(CollectSink(), sink))
+    with pytest.raises(Nasty):
+        ring.extend([1, 2])
+    failing = False
+    ring.close()
+
+
+def test_a_socket_is_no_sink():
+    import socket
+
+    with socket.socket() as connection, pytest.raises(TypeError, match="makefile"):
+        ArrayRing(2, sink=connection)
+
+
+def test_signals_do_not_double_items(tmp_path):
+    """Each is interrupted at some moment, and what was recorded is what was pushed."""
+    for n in range(30):
+        path = tmp_path / f"{n}"
+        with open(path, "wb", buffering=0) as file:
+            ring = ArrayRing(1, "i8", FileSink(file))
+            old = signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(Boom))
+            signal.setitimer(signal.ITIMER_REAL, 0.001 + n * 0.0003)
+            try:
+                while True:
+                    ring.extend([ring.stats.pushed])
+            except Boom:
+                pass
+            finally:
+                signal.signal(signal.SIGALRM, old)
+            ring.close()
+        assert np.array_equal(np.fromfile(path, "i8"), np.arange(ring.stats.pushed))

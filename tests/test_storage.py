@@ -292,3 +292,88 @@ def test_no_leak_over_a_million_operations():
     assert abs(sys.getrefcount(np.dtype("f8")) - dtype_count) < 50
     with open("/proc/self/statm") as statm:
         assert (int(statm.read().split()[1]) - memory) * resource.getpagesize() < 2e6
+
+
+def forked(script):
+    done = subprocess.run([sys.executable, "-P", "-c", textwrap.dedent(script)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_fork_beside_threads_and_hooks():
+    """Other hooks run Python code around the fork; rings are made, and pushed to, in other threads meanwhile."""
+    forked("""
+        import logging, os, sys, threading
+        ring = None
+        os.register_at_fork(before=lambda: ring.push(-1), after_in_child=lambda: ring.push(-2))
+        import numpy as np
+        from spill_ring import ArrayRing
+        sys.setswitchinterval(1e-5)
+        ring = ArrayRing(1000, "i8")
+        going = True
+
+        def make():
+            while going:
+                ArrayRing(100).extend(np.ones(300))
+
+        thread = threading.Thread(target=make)
+        thread.start()
+        for n in range(50):
+            ring.extend(np.full(1000, n))
+            child = os.fork()
+            if child == 0:
+                ok = ring[-1] == -2 and ring[-2] == -1 and set(ring.view()[:-2].tolist()) == {n}
+                ring.extend(np.full(1000, -9))
+                os._exit(0 if ok else 1)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert ring[-1] == -1 and set(ring.view()[:-1].tolist()) == {n}
+        going = False
+        thread.join()
+    """)
+
+
+def test_fork_needs_no_files():
+    forked("""
+        import os, resource
+        import numpy as np
+        from spill_ring import ArrayRing
+        rings = [ArrayRing(10, "i8") for _ in range(500)]
+        for n, ring in enumerate(rings):
+            ring.extend(np.full(10, n))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        child = os.fork()
+        if child == 0:
+            ok = all((ring.view() == n).all() for n, ring in enumerate(rings))
+            for ring in rings:
+                ring.extend(np.full(700, -1))
+            os._exit(0 if ok and all((ring.view() == -1).all() for ring in rings) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert all((ring.view() == n).all() for n, ring in enumerate(rings))
+    """)
+
+
+def test_fork_while_a_lock_is_held():
+    forked("""
+        import os, threading
+        from spill_ring import ArrayRing, LockedSink
+        inside, go_on = threading.Event(), threading.Event()
+
+        def slow(items):
+            if threading.current_thread() is not threading.main_thread():
+                inside.set()
+                go_on.wait()
+
+        shared = LockedSink(slow)
+        mine, other = ArrayRing(1, sink=shared), ArrayRing(1, sink=shared)
+        thread = threading.Thread(target=other.extend, args=([1, 2],))
+        thread.start()
+        inside.wait()
+        child = os.fork()
+        if child == 0:
+            mine.extend([1, 2, 3])
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        go_on.set()
+        thread.join()
+    """)

@@ -34,6 +34,8 @@ class FileSink(Sink):
     def __init__(self, file):
         if not callable(getattr(file, "write", None)) or isinstance(file, io.TextIOBase):
             raise TypeError(f"{file!r} is no binary file object; open it in mode 'wb'")
+        if hasattr(file, "writable") and not file.writable():
+            raise ValueError(f"{file!r} is not open for writing")
         self.file = file
         self._broken = b""  # the rest of an item that was written in part
 
@@ -64,7 +66,7 @@ class FileSink(Sink):
     def flush(self):
         """Finish a broken item and flush the file."""
         self._finish()
-        if hasattr(self.file, "flush"):
+        if hasattr(self.file, "flush") and not getattr(self.file, "closed", False):
             self.file.flush()
 
     def _finish(self):
