@@ -218,7 +218,8 @@ def record(name: str, capacity: int, warm: int, to: Path, dtype: str | None, for
     rate = count / (time.perf_counter() - begin)
     try:
         if part:
-            print(f"spill-ring: dropped the last {part} bytes: an item has {source.dtype.itemsize}", file=sys.stderr)
+            warning = f"spill-ring: dropped the last {part} bytes: an item has {source.dtype.itemsize}"
+            print(warning, file=sys.stderr)
         print(
             f"items in    {count:,}\n"
             f"spilled     {spilled:,}\n"

@@ -111,7 +111,7 @@ cdef class ObjectRing(Ring):
         """Send the oldest of a full ring; its slot is the next to be written, and is left to that."""
         cdef Py_ssize_t taken = 0
         cdef PyObject *oldest = self.slots()[self.slot]
-        held = <object>oldest  # whatever becomes of the list
+        _held = <object>oldest  # whatever becomes of the list
         try:
             deliver_objects(self.target, &oldest, 1, &taken)
         except BaseException:
@@ -188,7 +188,6 @@ cdef class ObjectRing(Ring):
     cdef int store(self, const void *items, Py_ssize_t count) except -1 nogil:
         cdef Py_ssize_t i
         cdef PyObject **slots
-        cdef PyObject *old
         with gil:
             self.prepare(count)
             slots = self.slots()
@@ -214,7 +213,7 @@ cdef class ObjectRing(Ring):
         return 0
 
     cdef int tidy(self) except -1:
-        trash, self.trash = self.trash, None
+        _trash, self.trash = self.trash, None  # freed when this returns
         return 0
 
     cdef int pass_on(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
@@ -232,13 +231,13 @@ cdef class ObjectRing(Ring):
 
     cdef int release(self, Py_ssize_t count) except -1 nogil:
         cdef Py_ssize_t slot = self.slot_of(self.head)
-        cdef Py_ssize_t i
+        cdef Py_ssize_t _
         cdef PyObject **slots
         cdef PyObject *item
         self.advance(count)
         with gil:
             slots = self.slots()
-            for i in range(count):
+            for _ in range(count):
                 item = slots[slot]
                 Py_INCREF(<PyObject *>None)
                 slots[slot] = <PyObject *>None
