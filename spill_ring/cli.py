@@ -197,7 +197,10 @@ def record(name: str, capacity: int, warm: int, to: Path, dtype: str | None, for
     begin = time.perf_counter()
     kept = ""
     try:
-        with caught(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as stop, open(to, "wb" if force else "xb", buffering=0) as file:
+        with (
+            caught(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as stop,
+            open(to, "wb" if force else "xb", buffering=0) as file,
+        ):
             sink = NpySink(file)
             try:
                 # Each closes what is behind it, and on a full disk the sink still writes its header.
