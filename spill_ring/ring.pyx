@@ -64,7 +64,7 @@ cdef class Ring(Sink):
         self.target = None if type(target) is DropSink else target  # dropping needs no call
         self.limit = LLONG_MAX if self.target is None else self.size
         if self.target is not None:
-            left_open.add(self)
+            left_open[id(self)] = self
         self.state = SR_OPEN
         return 0
 
@@ -373,12 +373,12 @@ cdef class Ring(Sink):
 
 # A ring that is alive when the interpreter ends, in a module or a daemon thread, may never be
 # finalised; what it holds is flushed while everything still works.
-cdef object left_open = weakref.WeakSet()
+cdef object left_open = weakref.WeakValueDictionary()  # by id: a subclass may not be hashable
 
 
 @atexit.register
 def _flush_what_is_left_open():
-    for ring in list(left_open):
+    for ring in list(left_open.values()):
         if len(ring) and not ring.closed:
             try:
                 ring.flush()

@@ -36,7 +36,7 @@ cdef class Sink:
     >>> class Peaks(Sink):
     ...     def __init__(self):
     ...         self.peaks = []
-    ...     def send(self, items, /):
+    ...     def send(self, items):
     ...         self.peaks.append(float(items.max()))
     >>> peaks = Peaks()
     >>> ring = ArrayRing(4, sink=peaks)
