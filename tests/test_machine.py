@@ -64,6 +64,9 @@ class RingMachine(RuleBasedStateMachine):
     def start(self, capacity, sink, mirror):
         use_mirror(mirror)
         self.next = 0
+        self.open(capacity, sink)
+
+    def open(self, capacity, sink):
         self.sink = Flaky(self.kind) if sink else None
         self.sink_model = SinkModel() if sink else None
         self.ring = self.kind.ring(capacity, self.sink)
@@ -250,6 +253,23 @@ class RingMachine(RuleBasedStateMachine):
     def clear(self):
         self.ring.clear()
         self.model.clear()
+
+    @rule(capacity=st.integers(1, 9), sink=st.booleans())
+    def close_and_start_again(self, capacity, sink):
+        closed = outcome(self.ring.close)
+        flushed = outcome(self.model.flush)
+        assert (closed is Boom) == (flushed is Boom)
+        if closed is Boom:
+            return  # it is still open, and `agrees` looks at what it holds
+        self.model.clear()
+        assert self.ring.closed and self.ring.stats == self.model.stats and len(self.ring) == 0
+        if self.sink is not None:
+            assert self.sink.closed and self.sink.got == self.sink_model.got
+        self.ring.close()
+        for call in (self.ring.pop, self.ring.flush, self.ring.clear, lambda: self.ring.push(self.kind.item(0))):
+            with pytest.raises(ValueError, match="closed"):
+                call()
+        self.open(capacity, sink)
 
     @rule()
     def collect_garbage(self):

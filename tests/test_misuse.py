@@ -163,15 +163,6 @@ def test_times_and_records_from_python_objects():
     assert records[1]["b"] == 2.5 and (1, 2.5) in records and (2, 2.5) not in records and "x" not in records
 
 
-def test_what_is_popped_is_a_copy():
-    for dtype in ([("a", "i4")], ("f8", (2,))):
-        ring = ArrayRing(2, dtype)
-        ring.extend(np.ones(2, dtype))
-        item, kept = ring.peek(), ring.pop()
-        ring.extend(np.zeros(4, dtype))
-        assert item == np.ones((), dtype) if dtype == [("a", "i4")] else (item == 1).all() and (kept == 1).all()
-
-
 def test_pop_into_refuses():
     ring = ArrayRing(4, "f8")
     ring.extend([1, 2, 3])
@@ -199,7 +190,7 @@ def test_pop_into_refuses():
 
 
 @pytest.mark.parametrize("make", RINGS)
-@pytest.mark.parametrize("sink", [3, "sink", [], object(), open(__file__, "rb").close() or 1.5])
+@pytest.mark.parametrize("sink", [3, "sink", [], object(), 1.5])
 def test_a_sink_that_is_none(make, sink):
     with pytest.raises(TypeError, match="no sink"):
         make(4, sink=sink)

@@ -33,7 +33,8 @@ def test_content_is_the_newest_in_order(memory, dtype, capacity):
         ring.extend(items[done : done + count])
         done = min(len(items), done + count)
         assert ring.view().tobytes() == items[max(0, done - capacity) : done].tobytes()
-        assert ring.view().base.kind in ("heap", memory)
+        # items of 5,000 bytes fill whole pages only by the thousand, so they are on the heap
+        assert ring.view().base.kind == ("heap" if dtype == "V5000" and capacity < 100 else memory)
     ring.flush()
     assert sink.items.tobytes() == items.tobytes()
 
@@ -124,16 +125,14 @@ def test_bounded_memory(memory):
             ring.flush()
 
     work()
-    tracemalloc.start()
     gc.collect()
-    before = tracemalloc.take_snapshot()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
     for _ in range(50):
         work()
-    gc.collect()
-    grown = sum(stat.size_diff for stat in tracemalloc.take_snapshot().compare_to(before, "filename"))
-    peak = tracemalloc.get_traced_memory()[1]
+    after, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert grown < 20_000 and peak < 200_000
+    assert after - before < 2000 and peak - before < 8000, "a copy of a block would be 40,000"
 
 
 def test_memory_is_given_back():
