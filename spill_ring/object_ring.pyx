@@ -112,14 +112,16 @@ cdef class ObjectRing(Ring):
         cdef Py_ssize_t taken = 0
         cdef PyObject *oldest = self.slots()[self.slot]
         _held = <object>oldest  # whatever becomes of the list
-        try:
+        cdef bint raised = True
+        try:  # with finally, since except costs 5 ns where nothing is raised
             deliver_objects(self.target, &oldest, 1, &taken)
-        except BaseException:
-            if taken:  # and nothing will be written
+            raised = False
+        finally:
+            if raised and taken:  # and nothing will be written
                 self.prepare(1)
                 self.spilled += 1
                 self.release(1)
-            raise
+                self.tidy()
         self.spilled += 1
         self.advance(1)
         return 0
@@ -201,6 +203,7 @@ cdef class ObjectRing(Ring):
                 self.trash = []
                 self.trashed = 0
             self.trash += [None] * count
+            self.is_untidy = True
         return 0
 
     cdef int discard(self, PyObject *item) except -1:
@@ -213,6 +216,7 @@ cdef class ObjectRing(Ring):
         return 0
 
     cdef int tidy(self) except -1:
+        self.is_untidy = False
         _trash, self.trash = self.trash, None  # freed when this returns
         return 0
 

@@ -28,9 +28,8 @@ cdef class Ring(Sink):
     cdef object item(self, long long position)
     cdef object copy(self, long long position, Py_ssize_t count, Py_ssize_t step)
     cdef str shown(self)
-    # And, where there is something to do: before a run is sent, and after the ring was left.
+    # And, where there is something to do, this before a run is sent and `tidy` after the ring was left.
     cdef int prepare(self, Py_ssize_t count) except -1 nogil
-    cdef int tidy(self) except -1
 
     cdef int missing(self) except -1 with gil
     cdef int append(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil

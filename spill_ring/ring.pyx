@@ -103,10 +103,6 @@ cdef class Ring(Sink):
         """Get what `release` will need, which must not fail once a sink has taken the items."""
         return 0
 
-    cdef int tidy(self) except -1:
-        """Do what has to wait until the ring is left."""
-        return 0
-
     cdef int append(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         """Push a run: evict in one call, pass on in one call what can't stay, store the rest.
 

@@ -9,6 +9,7 @@ cdef class Sink:
     cdef int state
     cdef bint is_guarded  # refuses a second entry: what keeps state of its own between two sends
     cdef bint overrides_send  # in Python
+    cdef bint is_untidy  # `tidy` has something to do
     cdef bint is_bound  # to the items that it is sent:
     cdef object item_type  # their dtype; None: objects, or not bound yet
     cdef Py_ssize_t itemsize
@@ -28,6 +29,7 @@ cdef class Sink:
     cdef int admit(self, int state) except -1 nogil  # when it isn't plainly open
     cdef int refuse(self, int state) except -1 with gil
     cdef int shut(self) except -1
+    cdef int tidy(self) except -1  # what has to wait until it was left
 
     @cython.final
     cdef inline int enter(self) except -1 nogil:
@@ -42,6 +44,9 @@ cdef class Sink:
 # The one way to send: it refuses a closed sink, guards it, and calls what Python overrides.
 cdef int deliver(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
 cdef int deliver_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1
+
+# Declared here so that it is not compiled into `deliver_objects`, whose every call would pay for it.
+cdef int call_send_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1
 
 # What a user gave as `sink=`, as a Sink that is yet to be bound.
 cdef Sink as_sink(object given)

@@ -172,6 +172,9 @@ cdef class Sink:
             self.refuse(found)
         return 0
 
+    cdef int tidy(self) except -1:
+        return 0
+
     @property
     def closed(self):
         """True once :meth:`close` has been through."""
@@ -205,23 +208,9 @@ cdef int deliver(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *tak
 
 
 cdef int deliver_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
-    cdef Py_ssize_t i, outer
-    if not sink.overrides_send:
-        return guarded_objects(sink, items, count, taken)
-    for i in range(count):
-        if sink.state == SR_CLOSED:
-            sink.refuse(SR_CLOSED)
-        outer = sink.taken_by_send
-        sink.taken_by_send = 0
-        try:
-            sink.send(<object>items[i])
-            taken[0] += 1
-        except BaseException:
-            taken[0] += sink.taken_by_send > 0
-            raise
-        finally:
-            sink.taken_by_send = outer
-    return 0
+    if sink.overrides_send:
+        return call_send_objects(sink, items, count, taken)
+    return guarded_objects(sink, items, count, taken)
 
 
 cdef int guarded(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
@@ -247,6 +236,8 @@ cdef int guarded_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize
         sink.send_objects(items, count, taken)
     finally:
         sink.leave()
+        if sink.is_untidy:
+            sink.tidy()
     return 0
 
 
@@ -263,6 +254,24 @@ cdef int call_send(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *t
         raise
     finally:
         sink.taken_by_send = outer
+    return 0
+
+
+cdef int call_send_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
+    cdef Py_ssize_t i, outer
+    for i in range(count):
+        if sink.state == SR_CLOSED:
+            sink.refuse(SR_CLOSED)
+        outer = sink.taken_by_send
+        sink.taken_by_send = 0
+        try:
+            sink.send(<object>items[i])
+            taken[0] += 1
+        except BaseException:
+            taken[0] += sink.taken_by_send > 0
+            raise
+        finally:
+            sink.taken_by_send = outer
     return 0
 
 

@@ -802,3 +802,28 @@ def test_rings_that_are_left_open_at_exit(tmp_path):
     """
     done = subprocess.run([sys.executable, "-P", "-c", textwrap.dedent(script), tmp_path / "out"], check=False)
     assert done.returncode == 0 and (tmp_path / "out").read_bytes() == b"abc"
+
+
+@pytest.mark.parametrize("last_sink", [None, DropSink, lambda: FnSink(lambda item: None)])
+def test_a_chain_lets_go_of_what_it_drops(last_sink):
+    class Item:
+        pass
+
+    last = ObjectRing(3, last_sink and last_sink())
+    first = ObjectRing(2, last)
+    alive = []
+
+    def make():
+        item = Item()
+        alive.append(weakref.ref(item))
+        return item
+
+    for _ in range(100):
+        first.push(make())
+    assert sum(item() is not None for item in alive) == 5
+    first.extend([make() for _ in range(50)])
+    assert sum(item() is not None for item in alive) == 5
+    first.flush()
+    assert sum(item() is not None for item in alive) == (3 if last_sink is None else 0)
+    last.clear()
+    assert not any(item() is not None for item in alive)
