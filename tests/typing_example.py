@@ -136,6 +136,7 @@ def arrays() -> None:
     records.push((np.datetime64("2026-01-01"), 3.0))
     assert_type(ring.try_push(1.0), bool)
     assert_type(ring.try_extend(np.zeros(3)), int)
+    assert_type(ring.try_extend(n for n in range(3)), int)
 
     assert_type(ring.dtype, np.dtype[Any])
     assert_type(ring[1:], NDArray[Any])
@@ -236,7 +237,6 @@ if TYPE_CHECKING:
     ArrayRing(4).push(object())  # type: ignore[arg-type]
     ArrayRing(4).push(item=1.0)  # type: ignore[call-arg]
     ArrayRing(4).extend(1.0)  # type: ignore[arg-type]
-    ArrayRing(4).try_extend(n for n in range(3))  # type: ignore[arg-type]
     ArrayRing(4).pop_into([0.0])  # type: ignore[arg-type]
     ArrayRing(4)["t"]  # type: ignore[call-overload]
     ArrayRing(4).capacity = 8  # type: ignore[misc]
