@@ -24,7 +24,7 @@ DIRECTIVES = {
     "auto_pickle": False,
 }
 
-MODULES = ["storage", "block", "sink", "ring", "object_ring", "array_ring", "sinks.file"]
+MODULES = ["storage", "block", "sink", "ring", "loan", "object_ring", "array_ring", "sinks.file"]
 
 compile_args = ["-O3", "-Wall", "-Wextra", "-Wno-unused-parameter"]
 link_args = []

@@ -7,30 +7,9 @@ cimport cython
 from libc.string cimport memcpy
 
 from spill_ring.ring cimport Ring
+from spill_ring.scalar cimport numeric, scalar_index
 from spill_ring.sink cimport Sink
 from spill_ring.storage cimport Storage
-
-
-ctypedef fused numeric:
-    signed char
-    unsigned char
-    short
-    unsigned short
-    int
-    unsigned int
-    long
-    unsigned long
-    long long
-    unsigned long long
-    float
-    double
-
-
-cdef inline int scalar_index(numeric *kind) noexcept nogil:
-    """Kind and size of the C type pointed to as one small number, known when it is compiled."""
-    return (8 if <numeric>0.5 != 0 else 4 if <numeric>-1 < 1 else 0) + (
-        0 if sizeof(numeric) == 1 else 1 if sizeof(numeric) == 2 else 2 if sizeof(numeric) == 4 else 3
-    )
 
 
 cdef class ArrayRing(Ring):
@@ -66,7 +45,6 @@ cdef class ArrayRing(Ring):
     cdef int refuse_count(self, Py_ssize_t count, Py_ssize_t room) except -1 with gil
     cdef int refuse_commit(self) except -1 with gil
     cdef char *run(self, long long position, Py_ssize_t count) noexcept nogil
-    cdef bint number(self, object item, void *value) except -1
     cdef object live(self)
 
     @cython.final

@@ -4,9 +4,14 @@ cimport numpy as cnp
 from cpython.object cimport PyObject
 from libc.string cimport memmove
 
-from spill_ring.block cimport as_block, as_item, copy_block, is_block, item_dtype, item_of, new_block, view_block
+from spill_ring.block cimport (
+    as_block, as_item, as_number, as_room, copy_block, is_array_like, is_block, item_dtype, item_of, new_block,
+    scalar_of, view_block,
+)
 from spill_ring.guard cimport SR_AHEAD, SR_BUSY, SR_OPEN, SR_RESERVED, sr_hold, sr_leave, sr_let_go, sr_move
-from spill_ring.ring cimport Ring, count_of
+from spill_ring.loan cimport Loan, lend
+from spill_ring.ring cimport Ring, capacity_of, count_of
+from spill_ring.scalar cimport scalar_index
 from spill_ring.sink cimport Sink, deliver
 from spill_ring.storage cimport Storage, allocate
 
@@ -19,15 +24,12 @@ cnp.import_array()
 
 cdef extern from "Python.h":
     double PyFloat_AS_DOUBLE(object o)
-    long long PyLong_AsLongLongAndOverflow(object o, int *overflow) except? -1
     void PyType_Modified(type t)
     ctypedef struct PyTypeObject:
         PyObject *tp_dict
 
 
-cdef list C_NUMBERS = [np.dtype(code) for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")]
 cdef int DOUBLE = scalar_index(<double *>NULL)
-cdef int FLOAT = scalar_index(<float *>NULL)
 
 
 @cython.no_gc_clear
@@ -77,11 +79,9 @@ cdef class ArrayRing(Ring):
 
     def __init__(self, capacity, dtype="f8", sink=None):
         cdef cnp.dtype items = item_dtype(dtype)
-        cdef Py_ssize_t size = self.measure(capacity)
+        cdef Py_ssize_t size = capacity_of(capacity)
         cdef Storage storage = allocate(size, items.itemsize)
-        cdef int scalar = -1
-        if items.isnative and items in C_NUMBERS:
-            scalar = {"u": 0, "i": 4, "f": 8}[chr(items.kind)] + {1: 0, 2: 1, 4: 2, 8: 3}[items.itemsize]
+        cdef int scalar = scalar_of(items)
         self.start(size, items, sink)
         self.storage = storage
         self.base = storage.base
@@ -126,38 +126,10 @@ cdef class ArrayRing(Ring):
     cdef int push_any(self, object item) except -1:
         cdef long long value  # or any smaller number
         cdef cnp.ndarray block
-        if self.number(item, &value):
+        if as_number(item, self.scalar, &value):
             return self.push_block(&value, 1)
         block = as_item(item, self.item_type)
         return self.push_block(cnp.PyArray_DATA(block), 1)
-
-    cdef bint number(self, object item, void *value) except -1:
-        """Convert a Python number without numpy, if that is simple."""
-        cdef int overflow = 0
-        cdef long long whole
-        if isinstance(item, float):
-            if self.scalar == DOUBLE:
-                (<double *>value)[0] = PyFloat_AS_DOUBLE(item)
-                return True
-            if self.scalar == FLOAT:
-                (<float *>value)[0] = <float>PyFloat_AS_DOUBLE(item)
-                return True
-        elif type(item) is int and self.scalar >= 0:
-            whole = PyLong_AsLongLongAndOverflow(item, &overflow)
-            if overflow:
-                return False
-            if self.scalar == DOUBLE:
-                (<double *>value)[0] = <double>whole
-            elif self.scalar == FLOAT:
-                (<float *>value)[0] = <float>whole
-            elif self.scalar & 4:
-                return narrow(whole, self.itemsize, value)
-            elif whole < 0:
-                return False
-            else:
-                return narrow_unsigned(whole, self.itemsize, value)
-            return True
-        return False
 
     def try_push(self, item, /):
         """Append as newest if there is room; never evicts. O(1).
@@ -175,7 +147,7 @@ cdef class ArrayRing(Ring):
         cdef long long value
         cdef const void *converted = &value
         cdef cnp.ndarray block
-        if not self.number(item, &value):
+        if not as_number(item, self.scalar, &value):
             block = as_item(item, self.item_type)
             converted = cnp.PyArray_DATA(block)
         self.enter()  # only now: to convert an item may run Python
@@ -468,16 +440,7 @@ cdef class ArrayRing(Ring):
         """
         cdef cnp.dtype dtype = self.item_type
         cdef Py_ssize_t count
-        try:
-            array = np.asarray(out, copy=False)
-        except ValueError:
-            raise TypeError(f"out must be an ndarray or a writable buffer, not {type(out).__name__}") from None
-        if not array.flags.writeable:
-            raise ValueError("out is read-only")
-        if array.ndim == 0 or array.shape[1:] != dtype.shape:
-            raise ValueError(f"out has shape {array.shape}; expected (n,) + {dtype.shape} for items of dtype {dtype}")
-        if array.shape[0] == 0:
-            raise ValueError("out is too small: it has no room for a single item")
+        array = as_room(out, dtype)
         if is_block(array, dtype):
             return self.pop_block(cnp.PyArray_DATA(array), cnp.PyArray_DIM(array, 0))
         self.enter()
@@ -547,6 +510,26 @@ cdef class ArrayRing(Ring):
         return np.array2string(self.view(), separator=", ", threshold=10, edgeitems=3)
 
 
+cdef object begin_reservation(object lender, Loan loan):
+    cdef ArrayRing ring = lender
+    cdef void *room = ring.reserve(loan.count)
+    try:
+        block = view_block(ring.item_type, room, loan.count, ring.storage, True)
+    except BaseException:
+        ring.commit(0)
+        raise
+    ring.reservation = loan
+    return block
+
+
+cdef int end_reservation(object lender, Loan loan, bint raised) except -1:
+    cdef ArrayRing ring = lender
+    if ring.reservation is loan:  # not committed yet
+        ring.reservation = None
+        ring.commit(0 if raised else loan.count)
+    return 0
+
+
 # Cython keeps cdef and def methods in one namespace. Compiled code calls `reserve` and `commit` for
 # pointers, Python calls them for ndarrays; so the Python ones are functions that are put into the type.
 
@@ -577,7 +560,7 @@ def reserve(ArrayRing self not None, n, /):
     >>> ring
     ArrayRing([1, 2, 3], capacity=4, dtype=int64)
     """
-    return Reservation(self, n)
+    return lend(self, n, begin_reservation, end_reservation)
 
 
 @cython.binding(True)
@@ -598,68 +581,3 @@ for method in (reserve, commit):
     (<dict>(<PyTypeObject *>ArrayRing).tp_dict)[method.__name__] = method
 PyType_Modified(ArrayRing)
 del reserve, commit, method
-
-
-cdef class Reservation:
-    """What `ArrayRing.reserve` returns: the context in which the block is written."""
-
-    cdef ArrayRing ring
-    cdef Py_ssize_t count
-
-    def __cinit__(self, ArrayRing ring not None, n):
-        self.ring = ring
-        self.count = count_of(n)
-
-    def __enter__(self):
-        cdef void *room = self.ring.reserve(self.count)
-        try:
-            block = view_block(self.ring.item_type, room, self.count, self.ring.storage, True)
-        except BaseException:
-            self.ring.commit(0)
-            raise
-        self.ring.reservation = self
-        return block
-
-    def __exit__(self, kind, error, trace):
-        if self.ring.reservation is self:  # not committed yet
-            self.ring.reservation = None
-            self.ring.commit(self.count if kind is None else 0)
-
-
-cdef bint is_array_like(object items):
-    """Does numpy read this as an array, rather than as one object?"""
-    if isinstance(items, (list, tuple, np.ndarray)) or hasattr(items, "__array__"):
-        return True
-    if isinstance(items, (dict, set, frozenset)):
-        return False
-    return hasattr(items, "__len__") and hasattr(items, "__getitem__")
-
-
-cdef bint narrow(long long whole, Py_ssize_t size, void *value) noexcept:
-    """Store a signed integer of `size` bytes, if it fits."""
-    if size == 8:
-        (<long long *>value)[0] = whole
-    elif size == 4 and whole == <int>whole:
-        (<int *>value)[0] = <int>whole
-    elif size == 2 and whole == <short>whole:
-        (<short *>value)[0] = <short>whole
-    elif size == 1 and whole == <signed char>whole:
-        (<signed char *>value)[0] = <signed char>whole
-    else:
-        return False
-    return True
-
-
-cdef bint narrow_unsigned(unsigned long long whole, Py_ssize_t size, void *value) noexcept:
-    """The same for an unsigned one."""
-    if size == 8:
-        (<unsigned long long *>value)[0] = whole
-    elif size == 4 and whole == <unsigned int>whole:
-        (<unsigned int *>value)[0] = <unsigned int>whole
-    elif size == 2 and whole == <unsigned short>whole:
-        (<unsigned short *>value)[0] = <unsigned short>whole
-    elif size == 1 and whole == <unsigned char>whole:
-        (<unsigned char *>value)[0] = <unsigned char>whole
-    else:
-        return False
-    return True

@@ -8,8 +8,18 @@ cdef cnp.ndarray copy_block(cnp.dtype dtype, const void *items, Py_ssize_t count
 cdef cnp.ndarray view_block(cnp.dtype dtype, void *items, Py_ssize_t count, object owner, bint writeable)
 cdef object item_of(cnp.dtype dtype, const void *item)
 cdef bint is_like_block(object items, cnp.dtype dtype) noexcept
+cdef bint is_array_like(object items)
 cdef cnp.ndarray as_block(object items, cnp.dtype dtype)
 cdef cnp.ndarray as_item(object item, cnp.dtype dtype)
+
+# `out` as an array into which items of `dtype` can be removed, or an error that says why not.
+cdef object as_room(object out, cnp.dtype dtype)
+
+# The `scalar_index` of a dtype's C type; -1 if its items are no plain C numbers.
+cdef int scalar_of(cnp.dtype dtype) except? -1
+
+# Convert a Python number to one of that C type, without numpy, if that is simple.
+cdef bint as_number(object item, int scalar, void *value) except -1
 
 
 cdef inline bint is_block(object items, cnp.dtype dtype) noexcept:

@@ -7,6 +7,8 @@ cimport numpy as cnp
 from cpython.object cimport PyObject
 from libc.string cimport memcpy
 
+from spill_ring.scalar cimport scalar_index
+
 import numpy as np
 
 cnp.import_array()
@@ -27,6 +29,8 @@ cdef extern from "numpy/arrayobject.h":
 
 cdef extern from "Python.h":
     void Py_INCREF(object o)
+    double PyFloat_AS_DOUBLE(object o)
+    long long PyLong_AsLongLongAndOverflow(object o, int *overflow) except? -1
 
 
 cdef cnp.dtype item_dtype(object dtype):
@@ -122,6 +126,15 @@ cdef cnp.ndarray as_item(object item, cnp.dtype dtype):
     return convert(item, dtype, 0)
 
 
+cdef bint is_array_like(object items):
+    """Does numpy read this as an array, rather than as one object?"""
+    if isinstance(items, (list, tuple, np.ndarray)) or hasattr(items, "__array__"):
+        return True
+    if isinstance(items, (dict, set, frozenset)):
+        return False
+    return hasattr(items, "__len__") and hasattr(items, "__getitem__")
+
+
 cdef cnp.ndarray convert(object items, cnp.dtype dtype, int ndim):
     cdef cnp.dtype base = dtype.base
     cdef tuple shape = dtype.shape
@@ -185,3 +198,86 @@ cdef int check_range(cnp.dtype base, object low, object high) except -1:
         if not info.min <= value <= info.max:
             raise OverflowError(f"{value} is out of range for dtype {base}: {info.min} to {info.max}")
     return 0
+
+
+cdef object as_room(object out, cnp.dtype dtype):
+    try:
+        array = np.asarray(out, copy=False)
+    except ValueError:
+        raise TypeError(f"out must be an ndarray or a writable buffer, not {type(out).__name__}") from None
+    if not array.flags.writeable:
+        raise ValueError("out is read-only")
+    if array.ndim == 0 or array.shape[1:] != dtype.shape:
+        raise ValueError(f"out has shape {array.shape}; expected (n,) + {dtype.shape} for items of dtype {dtype}")
+    if array.shape[0] == 0:
+        raise ValueError("out is too small: it has no room for a single item")
+    return array
+
+
+cdef list C_NUMBERS = [np.dtype(code) for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")]
+cdef int DOUBLE = scalar_index(<double *>NULL)
+cdef int FLOAT = scalar_index(<float *>NULL)
+
+
+cdef int scalar_of(cnp.dtype dtype) except? -1:
+    if not dtype.isnative or dtype not in C_NUMBERS:
+        return -1
+    return {"u": 0, "i": 4, "f": 8}[chr(dtype.kind)] + {1: 0, 2: 1, 4: 2, 8: 3}[dtype.itemsize]
+
+
+cdef bint as_number(object item, int scalar, void *value) except -1:
+    cdef int overflow = 0
+    cdef long long whole
+    if isinstance(item, float):
+        if scalar == DOUBLE:
+            (<double *>value)[0] = PyFloat_AS_DOUBLE(item)
+            return True
+        if scalar == FLOAT:
+            (<float *>value)[0] = <float>PyFloat_AS_DOUBLE(item)
+            return True
+    elif type(item) is int and scalar >= 0:
+        whole = PyLong_AsLongLongAndOverflow(item, &overflow)
+        if overflow:
+            return False
+        if scalar == DOUBLE:
+            (<double *>value)[0] = <double>whole
+        elif scalar == FLOAT:
+            (<float *>value)[0] = <float>whole
+        elif scalar & 4:
+            return narrow(whole, 1 << scalar % 4, value)
+        elif whole < 0:
+            return False
+        else:
+            return narrow_unsigned(whole, 1 << scalar % 4, value)
+        return True
+    return False
+
+
+cdef bint narrow(long long whole, Py_ssize_t size, void *value) noexcept:
+    """Store a signed integer of `size` bytes, if it fits."""
+    if size == 8:
+        (<long long *>value)[0] = whole
+    elif size == 4 and whole == <int>whole:
+        (<int *>value)[0] = <int>whole
+    elif size == 2 and whole == <short>whole:
+        (<short *>value)[0] = <short>whole
+    elif size == 1 and whole == <signed char>whole:
+        (<signed char *>value)[0] = <signed char>whole
+    else:
+        return False
+    return True
+
+
+cdef bint narrow_unsigned(unsigned long long whole, Py_ssize_t size, void *value) noexcept:
+    """The same for an unsigned one."""
+    if size == 8:
+        (<unsigned long long *>value)[0] = whole
+    elif size == 4 and whole == <unsigned int>whole:
+        (<unsigned int *>value)[0] = <unsigned int>whole
+    elif size == 2 and whole == <unsigned short>whole:
+        (<unsigned short *>value)[0] = <unsigned short>whole
+    elif size == 1 and whole == <unsigned char>whole:
+        (<unsigned char *>value)[0] = <unsigned char>whole
+    else:
+        return False
+    return True

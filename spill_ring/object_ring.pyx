@@ -4,7 +4,7 @@ from cpython.list cimport PyList_New
 from cpython.object cimport PyObject
 
 from spill_ring.guard cimport sr_hold, sr_let_go
-from spill_ring.ring cimport Ring, count_of
+from spill_ring.ring cimport Ring, capacity_of, count_of
 from spill_ring.sink cimport Sink, deliver_objects
 
 from itertools import islice
@@ -55,7 +55,7 @@ cdef class ObjectRing(Ring):
     """
 
     def __init__(self, capacity, sink=None):
-        cdef Py_ssize_t size = self.measure(capacity)
+        cdef Py_ssize_t size = capacity_of(capacity)
         cdef list items
         try:
             items = [None] * size

@@ -16,8 +16,7 @@ cdef class Ring(Sink):
     cdef Sink target  # None: what is evicted is dropped
     cdef object given  # the sink, as it was given
 
-    # Initialisation: all that may fail or run Python first; `start` opens the ring.
-    cdef Py_ssize_t measure(self, object capacity) except -1
+    # All that may fail or run Python comes first; `start` opens the ring.
     cdef int start(self, Py_ssize_t size, object dtype, object sink) except -1
 
     # A kind of ring is a subclass that overrides these, and registers with SpillRing.
@@ -64,4 +63,5 @@ cdef class Ring(Sink):
             self.limit = self.head + self.size
 
 
+cdef Py_ssize_t capacity_of(object capacity) except -1
 cdef Py_ssize_t count_of(object n) except -1

@@ -34,20 +34,6 @@ cdef class Ring(Sink):
     def __init__(self):
         raise TypeError("Ring is what rings share; make an ObjectRing, an ArrayRing or a SpillRing")
 
-    cdef Py_ssize_t measure(self, object capacity) except -1:
-        cdef Py_ssize_t size
-        try:
-            size = operator.index(capacity)
-        except TypeError:
-            raise TypeError(f"capacity must be an integer, not {capacity!r}") from None
-        except OverflowError:
-            if capacity < 0:
-                raise ValueError(f"capacity must be at least 1, not {capacity}") from None
-            raise MemoryError(f"a capacity of {capacity} items is more than this machine can address") from None
-        if size < 1:
-            raise ValueError(f"capacity must be at least 1, not {capacity}")
-        return size
-
     cdef int start(self, Py_ssize_t size, object dtype, object sink) except -1:
         cdef Sink target = None if sink is None else as_sink(sink)
         if target is not None:
@@ -380,6 +366,21 @@ def _flush_what_is_left_open():
                 ring.flush()
             except BaseException as error:
                 warn_lost(ring, len(ring), error)
+
+
+cdef Py_ssize_t capacity_of(object capacity) except -1:
+    cdef Py_ssize_t size
+    try:
+        size = operator.index(capacity)
+    except TypeError:
+        raise TypeError(f"capacity must be an integer, not {capacity!r}") from None
+    except OverflowError:
+        if capacity < 0:
+            raise ValueError(f"capacity must be at least 1, not {capacity}") from None
+        raise MemoryError(f"a capacity of {capacity} items is more than this machine can address") from None
+    if size < 1:
+        raise ValueError(f"capacity must be at least 1, not {capacity}")
+    return size
 
 
 cdef Py_ssize_t count_of(object n) except -1:

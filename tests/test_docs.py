@@ -10,7 +10,7 @@ import pytest
 
 import spill_ring
 
-MODULES = ["storage", "block", "sink", "ring", "object_ring", "array_ring", "spill", "sinks.file", "sinks.npy"]
+MODULES = ["storage", "block", "sink", "ring", "loan", "object_ring", "array_ring", "spill", "sinks.file", "sinks.npy"]
 README = Path(__file__).parent.parent / "README.md"
 NAMES = {name: getattr(spill_ring, name) for name in spill_ring.__all__} | {"np": np}
 
