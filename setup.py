@@ -7,6 +7,7 @@ SPILL_RING_DEBUG      -O0 -g, assertions on
 SPILL_RING_SANITIZE   a list for -fsanitize, such as "address,undefined"
 """
 import os
+from glob import glob
 
 import numpy as np
 from Cython.Build import cythonize
@@ -24,7 +25,9 @@ DIRECTIVES = {
     "auto_pickle": False,
 }
 
-MODULES = ["storage", "block", "sink", "ring", "loan", "object_ring", "array_ring", "sinks.file"]
+MODULES = ["storage", "block", "sink", "ring", "loan", "park", "object_ring", "array_ring", "spsc_ring", "sinks.file"]
+
+HEADERS = glob("spill_ring/*.h") + glob("spill_ring/include/spill_ring/*.h")
 
 compile_args = ["-O3", "-Wall", "-Wextra", "-Wno-unused-parameter"]
 link_args = []
@@ -51,12 +54,12 @@ setup(
             Extension(
                 f"spill_ring.{name}",
                 [f"spill_ring/{name.replace('.', '/')}.pyx"],
-                include_dirs=[np.get_include()],
+                include_dirs=[np.get_include(), "spill_ring/include", "spill_ring"],
                 define_macros=[
                     ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
                     ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
                 ],
-                depends=["spill_ring/storage.h"] if name == "storage" else [],
+                depends=HEADERS,
                 extra_compile_args=compile_args,
                 extra_link_args=link_args,
             )

@@ -1,4 +1,8 @@
-"""The way in for Cython: `from spill_ring cimport ArrayRing, Sink`."""
+"""The way in for Cython: `from spill_ring cimport ArrayRing, Sink`.
+
+What needs a C header is not here, so that the rest compiles without an include folder:
+`from spill_ring.spsc_ring cimport SpscRing`, with `spill_ring.get_include()`.
+"""
 from spill_ring.array_ring cimport ArrayRing
 from spill_ring.object_ring cimport ObjectRing
 from spill_ring.sink cimport CollectSink, Sink, deliver, deliver_objects

@@ -1,6 +1,7 @@
 """Bounded buffers that keep the newest items and spill the oldest to a sink."""
 
 from spill_ring.array_ring import ArrayRing
+from spill_ring.headers import get_include
 from spill_ring.object_ring import ObjectRing
 from spill_ring.ring import Stats
 from spill_ring.sink import (
@@ -17,6 +18,7 @@ from spill_ring.sink import (
 )
 from spill_ring.sinks.file import FileSink
 from spill_ring.spill import SpillRing
+from spill_ring.spsc_ring import SpscRing
 
 __version__ = "0.1.0"
 
@@ -34,6 +36,8 @@ __all__ = [
     "ReduceSink",
     "Sink",
     "SpillRing",
+    "SpscRing",
     "Stats",
     "TeeSink",
+    "get_include",
 ]

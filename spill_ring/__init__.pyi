@@ -1,4 +1,5 @@
 from spill_ring.array_ring import ArrayRing
+from spill_ring.headers import get_include
 from spill_ring.object_ring import ObjectRing
 from spill_ring.ring import Stats
 from spill_ring.sink import (
@@ -15,6 +16,7 @@ from spill_ring.sink import (
 )
 from spill_ring.sinks.file import FileSink
 from spill_ring.spill import SpillRing
+from spill_ring.spsc_ring import SpscRing
 
 __version__: str
 
@@ -32,6 +34,8 @@ __all__ = [
     "ReduceSink",
     "Sink",
     "SpillRing",
+    "SpscRing",
     "Stats",
     "TeeSink",
+    "get_include",
 ]

@@ -63,5 +63,8 @@ cdef class Ring(Sink):
             self.limit = self.head + self.size
 
 
+# A ring or sink that still holds something when the interpreter ends is flushed then.
+cdef int flush_at_exit(Sink ring) except -1
+
 cdef Py_ssize_t capacity_of(object capacity) except -1
 cdef Py_ssize_t count_of(object n) except -1

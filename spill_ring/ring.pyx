@@ -50,7 +50,7 @@ cdef class Ring(Sink):
         self.target = None if type(target) is DropSink else target  # dropping needs no call
         self.limit = LLONG_MAX if self.target is None else self.size
         if self.target is not None:
-            left_open[id(self)] = self
+            flush_at_exit(self)
         self.state = SR_OPEN
         return 0
 
@@ -235,6 +235,9 @@ cdef class Ring(Sink):
         except BaseException as error:
             warn_lost(self, self.count(), error)
 
+    cdef bint is_owing(self) noexcept:
+        return self.state != SR_CLOSED and self.count() > 0
+
     @property
     def capacity(self):
         """Items the ring holds when it is full."""
@@ -360,12 +363,18 @@ cdef object left_open = weakref.WeakValueDictionary()  # by id: a subclass may n
 
 @atexit.register
 def _flush_what_is_left_open():
+    cdef Sink ring
     for ring in list(left_open.values()):
-        if len(ring) and not ring.closed:
+        if ring.is_owing():
             try:
                 ring.flush()
             except BaseException as error:
                 warn_lost(ring, len(ring), error)
+
+
+cdef int flush_at_exit(Sink ring) except -1:
+    left_open[id(ring)] = ring
+    return 0
 
 
 cdef Py_ssize_t capacity_of(object capacity) except -1:

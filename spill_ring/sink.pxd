@@ -30,6 +30,7 @@ cdef class Sink:
     cdef int refuse(self, int state) except -1 with gil
     cdef int shut(self) except -1
     cdef int tidy(self) except -1  # what has to wait until it was left
+    cdef bint is_owing(self) noexcept  # something is here that only a flush delivers
 
     @cython.final
     cdef inline int enter(self) except -1 nogil:
@@ -56,6 +57,9 @@ cdef int engage(Sink user, Sink sink) except -1
 
 # The end of one user of a sink: its last one closes it.
 cdef int hang_up(Sink sink) except -1
+
+# Forks between this process and the first: a thread of before one is not here.
+cdef Py_ssize_t forks_so_far() noexcept
 
 # For a `__del__` whose sink doesn't take what is left.
 cdef int warn_lost(object holder, Py_ssize_t count, object error) except -1

@@ -175,6 +175,9 @@ cdef class Sink:
     cdef int tidy(self) except -1:
         return 0
 
+    cdef bint is_owing(self) noexcept:
+        return False
+
     @property
     def closed(self):
         """True once :meth:`close` has been through."""
@@ -607,6 +610,10 @@ cdef class ForwardingSink(Sink):
 
 
 cdef Py_ssize_t forks = 0  # between this process and the first
+
+
+cdef Py_ssize_t forks_so_far() noexcept:
+    return forks
 
 
 def _after_fork_in_child():

@@ -254,12 +254,20 @@ static inline void sr_await_no_more(sr_waiter *waiter)
 
 /* -- any thread ---------------------------------------------------------------------------------- */
 
+/* Counts since the beginning: pushed = evicted + finished + what is in the ring, and of those finished some were
+ * drained and some cleared. What was evicted went to the sink, or was dropped if there is none. */
+static inline sr_index sr_pushed(const sr_spsc *ring) { return sr_load(&ring->tail); }
+static inline sr_index sr_evicted(const sr_spsc *ring) { return sr_load(&ring->evicted); }
+static inline sr_index sr_finished(const sr_spsc *ring) { return sr_load(&ring->finished); }
+static inline sr_index sr_drained(const sr_spsc *ring) { return sr_load(&ring->drained); }
+static inline sr_index sr_cleared(const sr_spsc *ring) { return sr_load(&ring->cleared); }
+
 /* Items that are in the ring, or in the middle of leaving it; exact while both sides are still. */
 static inline size_t sr_spsc_count(const sr_spsc *ring)
 {
     /* What leaves is looked at first, so that the difference is never negative. */
-    sr_index gone = sr_load(&ring->finished) + sr_load(&ring->evicted);
-    return (size_t)sr_least(sr_load(&ring->tail) - gone, ring->capacity);
+    sr_index gone = sr_finished(ring) + sr_evicted(ring);
+    return (size_t)sr_least(sr_pushed(ring) - gone, ring->capacity);
 }
 
 static inline int sr_spsc_is_closed(const sr_spsc *ring)
@@ -436,6 +444,12 @@ static inline size_t sr_spsc_room(sr_spsc *ring, size_t count)
     return room < count ? room : count;
 }
 
+/* Where the next item goes, once there is room for it; sr_spsc_commit pushes it. */
+static inline void *sr_next(sr_spsc *ring)
+{
+    return sr_slot(ring, sr_load(&ring->tail));
+}
+
 /* Push as many of the first items as there is room for; never evicts. Returns how many. */
 static inline size_t sr_spsc_try_push(sr_spsc *ring, const void *items, size_t count)
 {
@@ -490,6 +504,7 @@ SR_OUT_OF_LINE static int sr_spsc_flush(sr_spsc *ring)
 /* The end: nothing is pushed any more. */
 static inline void sr_spsc_close(sr_spsc *ring)
 {
+    ring->limit = sr_load(&ring->tail); /* there is no room any more */
     atomic_store_explicit(&ring->closed, 1, memory_order_release); /* W3, pairs with R3 */
     sr_notify(ring, &ring->consumer, sr_load(&ring->consumer.wanted));
 }
@@ -581,18 +596,19 @@ static inline size_t sr_spsc_pop(sr_spsc *ring, void *out, size_t max)
     return count;
 }
 
-/* Move what is held, and then one run of all there is, into a sink. Returns SR_DONE, or its error; then the rest
+/* Move up to `max` items, what is held and then one run, into a sink. Returns SR_DONE, or its error; then the rest
  * is held. */
-SR_OUT_OF_LINE static int sr_spsc_drain(sr_spsc *ring, sr_sink sink, void *context)
+SR_OUT_OF_LINE static int sr_spsc_drain(sr_spsc *ring, size_t max, sr_sink sink, void *context)
 {
     int error = SR_DONE, was_held;
     do {
         size_t taken = 0;
         sr_index count;
         was_held = ring->held_count != 0;
-        count = sr_claim(ring, (size_t)-1, 0);
+        count = sr_claim(ring, max, 0);
         if (count == 0)
             break;
+        max -= (size_t)count;
         error = sr_send(ring, sink, context, ring->held, count, &taken);
         sr_store(&ring->drained, sr_load(&ring->drained) + (sr_index)taken);
         sr_finish(ring, (sr_index)taken);
@@ -600,11 +616,12 @@ SR_OUT_OF_LINE static int sr_spsc_drain(sr_spsc *ring, sr_sink sink, void *conte
     return error;
 }
 
-/* Drop what is held, and all there is. */
-static inline void sr_spsc_clear(sr_spsc *ring)
+/* Drop up to `max` items, what is held and then all there is. */
+static inline void sr_spsc_clear(sr_spsc *ring, size_t max)
 {
     sr_index count;
-    while ((count = sr_claim(ring, (size_t)-1, 0)) != 0) {
+    while ((count = sr_claim(ring, max, 0)) != 0) {
+        max -= (size_t)count;
         sr_store(&ring->cleared, sr_load(&ring->cleared) + count);
         sr_finish(ring, count);
     }

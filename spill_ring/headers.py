@@ -1,0 +1,13 @@
+"""Where the C headers are, for compiled code that uses them."""
+from pathlib import Path
+
+
+def get_include():
+    """The folder to compile with, for C code and for ``from spill_ring cimport SpscRing``.
+
+    Returns
+    -------
+    str
+        ``#include <spill_ring/spsc.h>`` finds the C core there.
+    """
+    return str(Path(__file__).parent / "include")

@@ -1,0 +1,89 @@
+/* Where a thread sleeps until another one wakes it: a futex on Linux, a short sleep elsewhere.
+ * Nothing here touches Python. */
+#ifndef SPILL_RING_PARK_H
+#define SPILL_RING_PARK_H
+
+#include <limits.h>
+#include <stdatomic.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#else
+#include <sched.h>
+#endif
+
+typedef struct {
+    _Atomic unsigned wakes; /* what a sleeper sleeps on: it changes with each wake */
+    _Atomic int fd; /* an eventfd or a pipe that an event loop waits on meanwhile; -1: none */
+} sr_parking;
+
+static inline long long sr_now(void) /* monotonic, in ns */
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
+static inline void sr_relax(void) /* in a loop that waits for another core */
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* The sleeper's part of a barrier that both sides need: the other one does nothing for it. False where the
+ * platform has no such thing; then the sleeper must look again by itself now and then. */
+static inline int sr_barrier(void)
+{
+#if defined(__linux__)
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0) == 0)
+        return 1;
+    /* the first time in this process */
+    return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0) == 0
+        && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0) == 0;
+#else
+    return 0;
+#endif
+}
+
+static inline unsigned sr_wakes(sr_parking *parking)
+{
+    return atomic_load(&parking->wakes);
+}
+
+/* Sleep until a wake after `wakes` was read, or a signal, or for about `ns`. */
+static inline void sr_sleep(sr_parking *parking, unsigned wakes, long long ns)
+{
+    struct timespec time;
+    time.tv_sec = (time_t)(ns / 1000000000ll);
+    time.tv_nsec = (long)(ns % 1000000000ll);
+#if defined(__linux__)
+    syscall(SYS_futex, &parking->wakes, FUTEX_WAIT_PRIVATE, wakes, &time, NULL, 0);
+#else
+    (void)parking, (void)wakes;
+    nanosleep(&time, NULL);
+#endif
+}
+
+static void sr_wake_parked(void *context)
+{
+    static const unsigned long long one = 1;
+    sr_parking *parking = (sr_parking *)context;
+    int fd;
+    atomic_fetch_add(&parking->wakes, 1);
+#if defined(__linux__)
+    syscall(SYS_futex, &parking->wakes, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+#endif
+    fd = atomic_load(&parking->fd);
+    if (fd >= 0 && write(fd, &one, sizeof one) < 0) {
+        /* full: then it is awake already */
+    }
+}
+
+#endif

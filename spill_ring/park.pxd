@@ -1,0 +1,40 @@
+"""Waiting: a thread sleeps until another one has done something, or an event loop is told of it."""
+
+
+cdef extern from "park.h" nogil:
+    ctypedef struct sr_parking:
+        int fd  # atomic
+    void sr_wake_parked(void *parking)
+
+
+cdef class Parking:
+    cdef sr_parking *place
+    cdef int read_fd, write_fd
+    cdef object pid  # of the process that opened them
+
+    cdef int close(self) except -1
+    cdef int fileno(self) except -1
+    cdef void listen(self, bint wanted) noexcept nogil
+    cdef void wake(self) noexcept nogil
+
+
+# What is waited for. `is_there` looks; `arm` asks the other side for a wake, `disarm` takes that back.
+ctypedef struct awaited:
+    void *context
+    Py_ssize_t count
+    bint (*is_there)(const awaited *what) noexcept nogil
+    void (*arm)(const awaited *what) noexcept nogil
+    void (*disarm)(const awaited *what) noexcept nogil
+
+
+# Sleep until it is there or the deadline has passed; says whether it is there. Raises what signal handlers raise.
+cdef bint wait_for(Parking parking, const awaited *what, long long deadline) except -1 nogil
+
+# Ask for a wake by the parking's file descriptor; says whether it is there already, and then there will be none.
+cdef bint ask_for(Parking parking, const awaited *what) noexcept nogil
+
+# A timeout in seconds as a deadline: 0, no wait; None, FOREVER.
+cdef long long deadline_of(object timeout) except -1
+cdef enum:
+    NO_WAIT = 0
+cdef long long FOREVER

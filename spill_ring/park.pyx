@@ -1,0 +1,134 @@
+"""Waiting: a thread sleeps until another one has done something, or an event loop is told of it.
+
+The sleeper pays for everything: it tries for a few microseconds, then says what it waits for, looks
+again behind a barrier for both sides, and sleeps. The other side only looks whether anyone waits.
+"""
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from libc.limits cimport LLONG_MAX
+
+import math
+import os
+
+
+cdef extern from "park.h" nogil:
+    long long sr_now()
+    void sr_relax()
+    bint sr_barrier()
+    unsigned sr_wakes(sr_parking *parking)
+    void sr_sleep(sr_parking *parking, unsigned wakes, long long ns)
+
+
+cdef long long FOREVER = LLONG_MAX
+cdef long long SPIN = 10_000  # ns; about what going to sleep and being woken costs
+# A signal that arrives just before the sleep doesn't end it, so no sleep is longer than this.
+cdef long long LONGEST = 100_000_000
+cdef long long UNSURE = 50_000  # without a barrier a wake may be missed
+
+
+cdef class Parking:
+    """Where one side of a ring sleeps. Not made by hand."""
+
+    def __cinit__(self):
+        self.read_fd = self.write_fd = -1
+        self.place = <sr_parking *>PyMem_RawCalloc(1, sizeof(sr_parking))
+        if self.place == NULL:
+            raise MemoryError
+        self.place.fd = -1
+
+    def __dealloc__(self):
+        self.close()
+        PyMem_RawFree(self.place)
+
+    cdef int close(self) except -1:
+        if self.read_fd >= 0:
+            os.close(self.read_fd)
+            if self.write_fd != self.read_fd:
+                os.close(self.write_fd)
+        self.read_fd = self.write_fd = -1
+        return 0
+
+    cdef int fileno(self) except -1:
+        """The descriptor that becomes readable with a wake, for an event loop. It is ours for good: a late
+        wake must not write to what somebody else has opened meanwhile."""
+        if self.pid != os.getpid():  # after a fork, or the first time
+            self.close()
+            self.pid = os.getpid()
+            if hasattr(os, "eventfd"):
+                self.read_fd = self.write_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            else:
+                self.read_fd, self.write_fd = os.pipe()
+                os.set_blocking(self.read_fd, False)
+                os.set_blocking(self.write_fd, False)
+        return self.read_fd
+
+    cdef void listen(self, bint wanted) noexcept nogil:
+        """Let wakes be written to the descriptor."""
+        self.place.fd = self.write_fd if wanted else -1
+
+    cdef void wake(self) noexcept nogil:
+        sr_wake_parked(self.place)
+
+
+def poll_interval():
+    """Seconds after which an event loop has to look by itself; None where a wake is never missed."""
+    return None if sr_barrier() else 0.001
+
+
+cdef bint ask_for(Parking parking, const awaited *what) noexcept nogil:
+    what.arm(what)
+    sr_barrier()
+    if what.is_there(what):
+        what.disarm(what)
+        return True
+    return False
+
+
+cdef bint wait_for(Parking parking, const awaited *what, long long deadline) except -1 nogil:
+    cdef long long now, start
+    cdef unsigned wakes
+    cdef bint sure
+    if what.is_there(what):
+        return True
+    if deadline == NO_WAIT:
+        return False
+    start = now = sr_now()
+    while now - start < SPIN and now < deadline:
+        sr_relax()
+        if what.is_there(what):
+            return True
+        now = sr_now()
+    while now < deadline:
+        wakes = sr_wakes(parking.place)  # before the look: a wake after it ends the sleep at once
+        what.arm(what)
+        sure = sr_barrier()
+        if not what.is_there(what):
+            sr_sleep(parking.place, wakes, min(deadline - now, LONGEST if sure else UNSURE))
+        what.disarm(what)
+        if what.is_there(what):
+            return True
+        run_signal_handlers()
+        now = sr_now()
+    return what.is_there(what)
+
+
+cdef int run_signal_handlers() except -1 with gil:
+    PyErr_CheckSignals()
+    return 0
+
+
+cdef long long deadline_of(object timeout) except -1:
+    if timeout is None:
+        return FOREVER
+    if not isinstance(timeout, (int, float)):
+        try:
+            timeout = float(timeout)
+        except (TypeError, ValueError):
+            raise TypeError(f"timeout must be a number of seconds, or None to wait for ever; not {timeout!r}") from None
+    if math.isnan(timeout) or timeout < 0:
+        raise ValueError(f"timeout must be None or a number of seconds, at least 0; not {timeout!r}")
+    if timeout == 0:
+        return NO_WAIT
+    if timeout > 9e9:
+        return FOREVER
+    return sr_now() + <long long>(timeout * 1e9)

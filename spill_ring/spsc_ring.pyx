@@ -1,0 +1,1353 @@
+"""A ring between two threads: one pushes, one pops, and neither waits for the other unless it wants to.
+
+The protocol is in ``include/spill_ring/spsc.h``. Here are the two kinds of items, the sink, waiting, the
+end of the stream, and the guards that make misuse an error.
+"""
+cimport cython
+cimport numpy as cnp
+from cpython.list cimport PyList_New
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
+from cpython.object cimport PyObject
+
+from spill_ring.block cimport (
+    as_block, as_item, as_number, as_room, is_array_like, is_block, item_dtype, item_of, new_block, scalar_of,
+    view_block,
+)
+from spill_ring.guard cimport SR_BUSY, SR_CLOSED, SR_NEW, SR_OPEN, SR_RESERVED, sr_hold, sr_leave, sr_let_go, sr_move
+from spill_ring.loan cimport Loan, lend
+from spill_ring.park cimport FOREVER, NO_WAIT, Parking, ask_for, awaited, deadline_of, sr_wake_parked, wait_for
+from spill_ring.ring cimport capacity_of, count_of, flush_at_exit
+from spill_ring.scalar cimport scalar_index
+from spill_ring.sink cimport (
+    DropSink, Sink, as_sink, deliver, deliver_objects, engage, forks_so_far, hang_up, warn_lost
+)
+from spill_ring.storage cimport allocate
+
+from itertools import islice
+from queue import Full
+
+import numpy as np
+
+from spill_ring.aio import async_blocks, wait_async
+from spill_ring.ring import Stats
+
+cnp.import_array()
+
+
+cdef extern from "Python.h":
+    double PyFloat_AS_DOUBLE(object o)
+    void Py_INCREF(object o)
+    void Py_DECREF(PyObject *o)
+    void PyList_SET_ITEM(object list, Py_ssize_t i, PyObject *item)
+    PyObject **PySequence_Fast_ITEMS(object o)
+    void PyType_Modified(type t)
+    ctypedef int (*visitproc)(PyObject *o, void *arg) noexcept
+    ctypedef int (*traverseproc)(PyObject *o, visitproc visit, void *arg) noexcept
+    ctypedef int (*inquiry)(PyObject *o) noexcept
+    ctypedef struct PyTypeObject:
+        PyObject *tp_dict
+        traverseproc tp_traverse
+        inquiry tp_clear
+    const Py_ssize_t PY_SSIZE_T_MAX
+
+
+cdef int DOUBLE = scalar_index(<double *>NULL)
+cdef enum:
+    LINE = 128
+    # Bytes from which a copy lets go of the GIL: shorter ones take less time than to get it back.
+    LET_GO = 65536
+cdef object ZERO = 0
+
+
+@cython.no_gc_clear
+cdef class SpscRing(Sink):
+    """SpscRing(capacity, dtype=None, sink=None, *, overflow="spill", evict_block=1)\n--\n
+    A ring between two threads, a producer and a consumer, without a lock.
+
+    Parameters
+    ----------
+    capacity : int
+        Items it holds, at least 1.
+    dtype : dtype, optional
+        Of numpy items, as for `ArrayRing`. Without one the ring holds any Python objects.
+    sink : sink, optional
+        Gets the items that are evicted, oldest first, in the producer's thread, and at the end those that
+        nobody popped. Without one they are dropped.
+    overflow : {"spill", "reject", "block"}
+        What a push into a full ring does: evict the oldest; raise `queue.Full`, and push nothing; or wait
+        for the consumer.
+    evict_block : int, default 1
+        Items evicted at once, at least. With more than 1 a ring that spills is up to ``evict_block - 1``
+        short of its capacity after it was full, and pushing single items from compiled code gets several
+        times as fast.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As `ArrayRing` does; also for an unknown `overflow`.
+
+    Notes
+    -----
+    **Thread safety.** One thread at a time may use the producer's side (`push`, `extend`, `try_push`,
+    `try_extend`, `reserve`, `commit`, `close`, and `flush` with ``overflow="spill"``) and one the
+    consumer's (`pop`, `pop_many`, `pop_into`, `read`, `wait`, `drain`, `clear`, `blocks`, `ablocks`,
+    `wait_async`, and `flush` otherwise); a second one gets a `RuntimeError`. Attributes, `len` and `stats`
+    answer in any thread, and are exact when both sides are still. Long copies and all waits let
+    go of the GIL.
+
+    The producer never waits for the consumer (unless ``overflow="block"``). If a consumer is in the
+    middle of a copy for so long that its slots are needed again, new items go straight to the sink.
+
+    Memory for twice the capacity is allocated once, a power of two of items in whole pages.
+
+    >>> import threading
+    >>> ring = SpscRing(1000, "i8", overflow="block")
+    >>> total = 0
+    >>> def consume():
+    ...     global total
+    ...     for block in ring.blocks():
+    ...         total += block.sum()
+    >>> consumer = threading.Thread(target=consume)
+    >>> consumer.start()
+    >>> with ring:
+    ...     ring.extend(range(10_000))
+    >>> consumer.join()
+    >>> int(total)
+    49995000
+    """
+
+    def __cinit__(self, *args, **kwargs):
+        cdef size_t address
+        self.is_guarded = True
+        self.state = SR_NEW
+        self.core_memory = PyMem_RawCalloc(1, sizeof(sr_spsc) + 2 * LINE)
+        if self.core_memory == NULL:
+            raise MemoryError
+        # An over-aligned field inside of an object would not be aligned.
+        address = (<size_t>self.core_memory + LINE - 1) & ~<size_t>(LINE - 1)
+        self.core = <sr_spsc *>address
+        self.consumer = <int *>(address + sizeof(sr_spsc))  # on a line of its own
+        self.consumer[0] = SR_NEW
+
+    def __init__(self, capacity, dtype=None, sink=None, *, overflow="spill", evict_block=1):
+        cdef Py_ssize_t size = capacity_of(capacity)
+        cdef Py_ssize_t at_once = capacity_of(evict_block)
+        cdef cnp.dtype items = None if dtype is None else item_dtype(dtype)
+        cdef Sink target = None if sink is None else as_sink(sink)
+        cdef Py_ssize_t itemsize = sizeof(void *) if items is None else items.itemsize
+        cdef Py_ssize_t physical = 1
+        cdef Storage storage
+        cdef PyObject **slots = NULL
+        if overflow not in ("spill", "reject", "block"):
+            raise ValueError(f"overflow must be 'spill', 'reject' or 'block', not {overflow!r}")
+        if at_once > size:
+            raise ValueError(f"evict_block must be at most the capacity, {size}, not {evict_block}")
+        if size > PY_SSIZE_T_MAX // 32 // itemsize:
+            raise MemoryError(f"{size} items of {itemsize} bytes are more than this machine can address")
+        if target is not None:
+            target.bind(items)
+        if items is not None:
+            storage = allocate(2 * size, itemsize)
+        parking = Parking(), Parking()
+        if self.state != SR_NEW:  # asked last: all of the above may run Python
+            raise RuntimeError(f"{type(self).__name__} is initialised already")
+        if items is None:
+            while physical < 2 * size:
+                physical *= 2
+            slots = <PyObject **>PyMem_RawCalloc(physical, sizeof(void *))
+            if slots == NULL:
+                raise MemoryError(f"no memory for {size} items")
+        if target is not None:
+            engage(self, target)
+        self.size = size
+        self.item_type = items
+        self.itemsize = itemsize
+        self.is_bound = True
+        self.given = sink
+        self.target = None if type(target) is DropSink else target  # dropping needs no call
+        self.is_blocking = overflow == "block"
+        self.producer_parking, self.consumer_parking = parking
+        self.forks = forks_so_far()
+        if items is None:
+            self.scalar = -1
+            self.slots = slots
+            sr_spsc_init(self.core, slots, itemsize, size, physical)
+            # Also where they are dropped: their references are let go of.
+            self.core.sink = send_objects_out
+            self.core.sink_context = &self.evicted
+            self.evicted.sink = <void *>self.target if self.target is not None else NULL
+        else:
+            self.scalar = scalar_of(items)
+            self.storage = storage
+            sr_spsc_init(self.core, storage.base, itemsize, size, storage.nbytes // itemsize)
+            self.core.is_mirrored = storage.is_mirrored
+            if self.target is not None:
+                self.core.sink = send_items_out
+                self.core.sink_context = <void *>self.target
+        self.core.evicts = overflow == "spill"
+        self.core.evict_block = at_once
+        self.core.wake = sr_wake_parked
+        self.core.producer.context = self.producer_parking.place
+        self.core.consumer.context = self.consumer_parking.place
+        if self.target is not None:
+            flush_at_exit(self)
+        self.consumer[0] = SR_OPEN
+        sr_leave(&self.state, SR_OPEN)
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        if self.slots != NULL:
+            for i in range(<Py_ssize_t>self.core.mask + 1):
+                if self.slots[i] != NULL:
+                    Py_DECREF(self.slots[i])
+            PyMem_RawFree(self.slots)
+        PyMem_RawFree(self.core_memory)
+
+    # -- who may come in -------------------------------------------------------------------------
+
+    cdef int admit(self, int state) except -1 nogil:
+        return self.take_over(&self.state, state)
+
+    cdef int refuse_consumer(self, int found) except -1 with gil:
+        return self.take_over(self.consumer, found)
+
+    cdef int take_over(self, int *state, int found) except -1 with gil:
+        """In a forked child, whoever was inside of a side is not here."""
+        if self.forks != forks_so_far():
+            self.forks = forks_so_far()
+            if (found == SR_BUSY or found == SR_RESERVED) and sr_move(state, found, SR_BUSY) == found:
+                return 0
+        if found == SR_OPEN:  # it was left meanwhile
+            found = SR_BUSY
+        if found == SR_RESERVED and state == self.consumer:
+            raise RuntimeError(f"{type(self).__name__} has an open read(): leave its 'with' block first")
+        return self.refuse(found)
+
+    # Raising has functions of its own: one that makes Python objects takes the GIL when it returns.
+    cdef int refuse_full(self, Py_ssize_t count) except -1 with gil:
+        raise Full(f"{type(self).__name__} has no room for {count} items: it holds {len(self)} of {self.size}")
+
+    cdef int refuse_count(self, Py_ssize_t count, Py_ssize_t room) except -1 with gil:
+        raise ValueError(f"{count} items where there is room for {room}")
+
+    cdef int refuse_commit(self) except -1 with gil:
+        raise RuntimeError(f"{type(self).__name__} has no open reserve() to commit")
+
+    cdef int refuse_scalar(self, int scalar) except -1 with gil:
+        kind = ("unsigned int", "int", "float")[scalar // 4]
+        raise TypeError(
+            f"a C {kind} of {1 << scalar % 4} bytes for a {type(self).__name__} of dtype {self.item_type}"
+        )
+
+    # -- waiting ---------------------------------------------------------------------------------
+
+    cdef bint wait_items(self, Py_ssize_t count, long long deadline) except -1 nogil:
+        cdef awaited items
+        items.context, items.count = self.core, count
+        items.is_there, items.arm, items.disarm = items_are_there, await_items, await_items_no_more
+        wait_for(self.consumer_parking, &items, deadline)
+        return <Py_ssize_t>sr_spsc_available(self.core) >= count
+
+    cdef bint wait_room(self, Py_ssize_t count, long long deadline) except -1 nogil:
+        cdef awaited room
+        room.context, room.count = self.core, count
+        room.is_there, room.arm, room.disarm = room_is_there, await_room, await_room_no_more
+        return wait_for(self.producer_parking, &room, deadline)
+
+    cdef long long deadline(self, object timeout) except -1:
+        """Of a push."""
+        if timeout is not None and not self.is_blocking:
+            raise ValueError("a push waits only with overflow='block', so there is no timeout to give")
+        return deadline_of(timeout)
+
+    # -- the producer's side ---------------------------------------------------------------------
+
+    cdef int put(self, const void *items, Py_ssize_t count, long long deadline, Py_ssize_t *taken) except -1 nogil:
+        """Push a run, whatever that means when there is no room. The producer's side is entered.
+
+        With the GIL for objects, unless the ring is a blocking one.
+        """
+        cdef Py_ssize_t put
+        cdef Py_ssize_t done = 0
+        if not self.is_blocking:
+            if sr_spsc_push(self.core, items, count, <size_t *>taken) == SR_FULL:
+                self.refuse_full(count)
+            return 0
+        while True:
+            put = <Py_ssize_t>sr_spsc_try_push(self.core, <const char *>items + done * self.itemsize, count - done)
+            done += put
+            taken[0] += put
+            if done == count:
+                return 0
+            # For one: a consumer that waits for more than there is must not wait for a producer that
+            # waits for more room than there is.
+            if not self.wait_room(1, deadline):
+                self.refuse_full(count - done)
+
+    def push(self, item, /, *, timeout=None):
+        """Append as newest. The producer's. O(1).
+
+        Parameters
+        ----------
+        item : scalar, array_like or object
+            As for `ArrayRing.push`; any object without a dtype.
+        timeout : float, optional
+            Seconds to wait for room, only with ``overflow="block"``; for ever by default.
+
+        Raises
+        ------
+        queue.Full
+            There is no room: with ``overflow="reject"``, or when the time is over.
+        ValueError
+            The ring is closed.
+        Exception
+            Whatever the sink raises; then `item` was not appended.
+        """
+        # No more than this for a float, or an object, and room; all else goes to push_any.
+        if timeout is None and sr_spsc_has_room(self.core, 1):
+            if self.scalar == DOUBLE:
+                if isinstance(item, float) and sr_hold(&self.state):
+                    (<double *>sr_next(self.core))[0] = PyFloat_AS_DOUBLE(item)
+                    sr_spsc_commit(self.core, 1)
+                    sr_let_go(&self.state)
+                    return
+            elif self.slots != NULL and sr_hold(&self.state):
+                Py_INCREF(item)
+                (<PyObject **>sr_next(self.core))[0] = <PyObject *>item
+                sr_spsc_commit(self.core, 1)
+                sr_let_go(&self.state)
+                return
+        self.push_any(item, timeout)
+
+    cdef int push_any(self, object item, object timeout) except -1:
+        cdef long long value  # or any smaller number
+        cdef const void *converted = &value
+        cdef long long deadline = self.deadline(timeout)
+        cdef Py_ssize_t taken = 0
+        cdef PyObject *pointer = <PyObject *>item
+        cdef cnp.ndarray block
+        if self.item_type is None:
+            return self.extend_objects(&pointer, 1, deadline)
+        if not as_number(item, self.scalar, &value):
+            block = as_item(item, self.item_type)
+            converted = cnp.PyArray_DATA(block)
+        self.enter()
+        try:
+            if self.is_blocking:
+                with nogil:
+                    self.put(converted, 1, deadline, &taken)
+            else:
+                self.put(converted, 1, deadline, &taken)
+        finally:
+            self.leave()
+        return 0
+
+    def extend(self, items, /, *, timeout=None):
+        """Push each item, oldest first, in runs. The producer's.
+
+        Parameters
+        ----------
+        items : array_like or iterable
+            As for `ArrayRing.extend`, or any iterable of objects. Of a generator each item is pushed as
+            it comes.
+        timeout : float, optional
+            Seconds to wait for room for all of them, only with ``overflow="block"``; for ever by default.
+
+        Raises
+        ------
+        queue.Full
+            There is no room. With ``overflow="reject"`` nothing was pushed; with ``"block"``, when the
+            time is over, ``stats.pushed`` tells how many were.
+        Exception
+            Whatever the sink raises; ``stats.pushed`` tells how many items were taken.
+        """
+        cdef long long deadline = self.deadline(timeout)
+        if self.item_type is None:
+            if isinstance(items, (list, tuple)):
+                items = tuple(items)  # nobody can change it meanwhile
+                self.extend_objects(PySequence_Fast_ITEMS(items), len(items), deadline)
+                return
+        elif is_block(items, self.item_type):
+            self.extend_typed(items, deadline)
+            return
+        elif is_array_like(items):
+            self.extend_typed(as_block(items, self.item_type), deadline)
+            return
+        for item in items:
+            self.push(item, timeout=timeout)
+
+    cdef int extend_typed(self, object items, long long deadline) except -1:
+        cdef const void *data = cnp.PyArray_DATA(<cnp.ndarray>items)
+        cdef Py_ssize_t count = cnp.PyArray_DIM(<cnp.ndarray>items, 0)
+        cdef Py_ssize_t taken = 0
+        self.enter()
+        try:
+            if self.is_blocking or count * self.itemsize >= LET_GO:
+                with nogil:
+                    self.put(data, count, deadline, &taken)
+            else:
+                self.put(data, count, deadline, &taken)
+        finally:
+            self.leave()
+        return 0
+
+    cdef int extend_objects(self, PyObject **items, Py_ssize_t count, long long deadline) except -1:
+        cdef Py_ssize_t taken = 0
+        cdef objects_out out
+        self.enter()
+        try:
+            self.put_objects(items, count, deadline, &taken)
+        finally:
+            out = self.take_trash()
+            self.leave()
+            empty_trash(&out)  # only now: a destructor may push here
+        return 0
+
+    cdef int put_objects(self, PyObject **items, Py_ssize_t count, long long deadline, Py_ssize_t *taken) except -1:
+        """`put` for objects of the caller's: those taken get a reference of the ring's own."""
+        cdef PyObject *one
+        cdef PyObject **own = &one
+        cdef Py_ssize_t i
+        cdef Py_ssize_t done = 0
+        if count > 1:
+            own = <PyObject **>PyMem_RawMalloc(count * sizeof(void *))
+            if own == NULL:
+                raise MemoryError
+        for i in range(count):
+            Py_INCREF(<object>items[i])
+            own[i] = items[i]
+        try:
+            if self.is_blocking:
+                with nogil:
+                    self.put(own, count, deadline, &done)
+            else:
+                self.put(own, count, deadline, &done)
+        finally:
+            taken[0] += done
+            for i in range(done, count):
+                Py_DECREF(own[i])
+            if own != &one:
+                PyMem_RawFree(own)
+        return 0
+
+    cdef objects_out take_trash(self) noexcept:
+        cdef objects_out out = self.evicted
+        self.evicted.trash = NULL
+        self.evicted.count = self.evicted.room = 0
+        return out
+
+    def try_push(self, item, /):
+        """Append as newest if there is room; never evicts, never waits. The producer's. O(1).
+
+        Returns
+        -------
+        bool
+            Whether it was appended.
+        """
+        return self.try_extend([item] if self.item_type is None else as_item(item, self.item_type)) == 1
+
+    def try_extend(self, items, /):
+        """Push as many of the first items as there is room for; never evicts, never waits. The producer's.
+
+        Parameters
+        ----------
+        items : array_like or iterable
+            As for `extend`. No more is drawn from a generator than there is room for.
+
+        Returns
+        -------
+        int
+            How many were taken.
+        """
+        cdef cnp.ndarray block
+        cdef Py_ssize_t count, i
+        cdef PyObject **objects
+        self.enter()  # a closed ring says so
+        self.leave()
+        room = self.size - len(self)
+        if self.item_type is None:
+            items = tuple(islice(iter(items), room))
+            self.enter()
+            try:
+                objects = PySequence_Fast_ITEMS(items)
+                count = <Py_ssize_t>sr_spsc_room(self.core, len(items))
+                for i in range(count):  # one by one: they may go on at the memory's start
+                    Py_INCREF(<object>objects[i])
+                    (<PyObject **>sr_next(self.core))[0] = objects[i]
+                    sr_spsc_commit(self.core, 1)
+                return count
+            finally:
+                self.leave()
+        if not is_array_like(items):
+            items = list(islice(iter(items), room))
+        block = as_block(items, self.item_type)
+        return self.try_push_block(cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
+
+    cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
+        cdef Py_ssize_t taken = 0
+        if count < 0:
+            self.refuse_count(count, self.size)
+        self.enter()
+        try:
+            self.put(items, count, FOREVER, &taken)
+        finally:
+            self.leave()
+        return 0
+
+    cdef Py_ssize_t try_push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
+        if count < 0:
+            self.refuse_count(count, self.size)
+        self.enter()
+        count = <Py_ssize_t>sr_spsc_try_push(self.core, items, count)
+        self.leave()
+        return count
+
+    cdef int push_scalar(self, const void *value, int scalar) except -1 nogil:
+        if scalar != self.scalar:
+            return self.refuse_scalar(scalar)
+        return self.push_block(value, 1)
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        return self.put(items, count, FOREVER, taken)
+
+    cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
+        cdef objects_out out
+        try:
+            self.put_objects(items, count, FOREVER, taken)
+        finally:
+            out = self.take_trash()
+            empty_trash(&out)
+        return 0
+
+    cdef void *reserve(self, Py_ssize_t count) except NULL nogil:
+        cdef void *room = NULL
+        cdef size_t in_a_row
+        cdef int found
+        cdef int next_state = SR_OPEN
+        if not 0 <= count <= self.size:
+            self.refuse_count(count, self.size)
+        self.enter()
+        try:
+            if self.is_blocking:
+                self.wait_room(count, FOREVER)
+            found = sr_spsc_reserve(self.core, count, &room, &in_a_row)
+            if found == SR_FULL and not self.core.evicts:
+                self.refuse_full(count)
+            if found == SR_FULL:  # a consumer in the middle of a copy is in the way
+                room = self.reserve_aside(count)
+            self.reserved = count
+            next_state = SR_RESERVED
+        finally:
+            sr_leave(&self.state, next_state)
+        return room
+
+    cdef void *reserve_aside(self, Py_ssize_t count) except NULL with gil:
+        self.aside = new_block(self.item_type, count)
+        return cnp.PyArray_DATA(self.aside)
+
+    cdef int commit(self, Py_ssize_t count) except -1 nogil:
+        cdef Py_ssize_t offset
+        cdef int found = sr_move(&self.state, SR_RESERVED, SR_BUSY)
+        if found == SR_OPEN:
+            self.refuse_commit()
+        elif found != SR_RESERVED:
+            self.refuse(found)
+        if not 0 <= count <= self.reserved:
+            sr_leave(&self.state, SR_RESERVED)
+            self.refuse_count(count, self.reserved)
+        try:
+            self.reserved = 0
+            if <PyObject *>self.aside != <PyObject *>None:
+                self.commit_aside(count)
+            else:
+                # On the heap what was written beyond the memory's end is carried to its start.
+                offset = <unsigned char *>sr_next(self.core) - self.core.items
+                self.storage.complete_write(offset, count * self.itemsize)
+                sr_spsc_commit(self.core, count)
+        finally:
+            self.leave()
+        return 0
+
+    cdef int commit_aside(self, Py_ssize_t count) except -1 with gil:
+        cdef Py_ssize_t taken = 0
+        aside, self.aside = self.aside, None
+        return self.put(cnp.PyArray_DATA(aside), count, FOREVER, &taken)
+
+    def flush(self):
+        """Send everything resident to the sink, then flush the sink.
+
+        The producer's with ``overflow="spill"``, else the consumer's, as after `close`, when it is the
+        way to send on what nobody popped.
+
+        Returns
+        -------
+        int
+            Items sent. Without a sink there is nowhere to send them: they stay, and it is 0.
+        """
+        cdef sr_index before
+        cdef objects_out out
+        cdef Py_ssize_t count = 0
+        if self.state == SR_NEW:
+            self.refuse(SR_NEW)
+        if self.state == SR_CLOSED or not self.core.evicts:
+            if self.target is not None and not self.is_settled:
+                self.enter_consumer()
+                try:
+                    count = self.send_rest()
+                    if self.state == SR_CLOSED:
+                        self.settle()
+                    elif self.target.state != SR_CLOSED:
+                        self.target.flush()
+                finally:
+                    self.leave_consumer()
+            elif self.state == SR_CLOSED:
+                self.refuse(SR_CLOSED)
+            return count
+        self.enter()
+        try:
+            before = sr_evicted(self.core)
+            if self.given is not None:
+                if self.item_type is None:
+                    sr_spsc_flush(self.core)
+                else:
+                    with nogil:
+                        sr_spsc_flush(self.core)
+            if self.target is not None and self.target.state != SR_CLOSED:
+                self.target.flush()
+            return sr_evicted(self.core) - before
+        finally:
+            out = self.take_trash()
+            self.leave()
+            empty_trash(&out)
+
+    def close(self):
+        """End the stream: nothing is pushed any more. The producer's. Closing again does nothing.
+
+        What is in the ring can still be popped; then the consumer sees the end. The sink is closed once
+        the ring is empty too: here, or when the consumer finds that out, or by `flush`, which sends on
+        what nobody popped, as happens to a closed ring that is dropped and at interpreter exit.
+
+        If the sink raises over items that it refused before, the ring stays open.
+        """
+        cdef objects_out out
+        cdef int state = SR_OPEN
+        if self.state == SR_CLOSED:
+            return
+        self.enter()
+        try:
+            if self.core.pending_count:
+                sr_deliver(self.core)
+            sr_spsc_close(self.core)
+            state = SR_CLOSED
+        finally:
+            out = self.take_trash()
+            sr_leave(&self.state, state)
+            empty_trash(&out)
+        self.settle()
+
+    cdef int settle(self) except -1:
+        """Let go of the sink, if nothing can come any more. By whichever side finds that out first."""
+        if self.target is None or not sr_spsc_has_ended(self.core) or self.core.pending_count:
+            return 0
+        if sr_move(&self.is_settled, SR_NEW, SR_CLOSED) != SR_NEW:
+            return 0
+        try:
+            hang_up(self.target)
+        except BaseException:
+            sr_leave(&self.is_settled, SR_NEW)
+            raise
+        return 0
+
+    cdef int send_rest(self) except -1:
+        """Send all that is left to the sink, oldest first: nobody pushes. The consumer's side is entered."""
+        cdef Py_ssize_t sent = 0
+        cdef sr_index before = sr_evicted(self.core)
+        if self.core.held_count and self.core.pending_count and self.core.held < self.core.pending:
+            sent += self.move_to(self.target, self.core.held_count)
+        if self.core.pending_count:
+            sr_deliver(self.core)
+            sent += sr_evicted(self.core) - before
+        return sent + self.move_to(self.target, PY_SSIZE_T_MAX)
+
+    def __del__(self):
+        if self.target is None or self.state == SR_NEW or self.is_settled:
+            return
+        if self.state != SR_CLOSED:
+            self.target.users -= 1
+        try:
+            self.send_rest()
+            if self.state == SR_CLOSED:
+                self.settle()
+            elif self.target.state != SR_CLOSED:
+                self.target.flush()
+        except BaseException as error:
+            warn_lost(self, len(self), error)
+
+    cdef bint is_owing(self) noexcept:
+        return not self.is_settled and (self.state == SR_CLOSED or sr_spsc_count(self.core) > 0)
+
+    # -- the consumer's side ---------------------------------------------------------------------
+
+    cdef bint wait_for_one(self, long long deadline) except -1:
+        """Wait for something to remove. False: there is nothing, or will never be."""
+        if deadline != NO_WAIT and not sr_spsc_available(self.core):
+            with nogil:
+                self.wait_items(1, deadline)
+        if sr_spsc_available(self.core):
+            return True
+        self.settle()
+        return False
+
+    def wait(self, n=1, /, timeout=None):
+        """Wait until there are n items. The consumer's.
+
+        Parameters
+        ----------
+        n : int
+            At most the capacity.
+        timeout : float, optional
+            Seconds; for ever by default.
+
+        Returns
+        -------
+        bool
+            Whether they are there. False means that the time is over, or that the ring is closed and holds fewer.
+        """
+        cdef Py_ssize_t count = count_of(n)
+        cdef long long deadline = deadline_of(timeout)
+        cdef bint there
+        if count > self.size:
+            raise ValueError(f"a wait for {n} items, where the ring holds {self.size} at most")
+        self.enter_consumer()
+        try:
+            with nogil:
+                there = self.wait_items(count, deadline)
+            if not there:
+                self.settle()
+            return there
+        finally:
+            self.leave_consumer()
+
+    def pop(self, default=..., *, timeout=0):
+        """Remove and return the oldest item. The consumer's. O(1).
+
+        Parameters
+        ----------
+        default : object, optional
+            Returned when there is none.
+        timeout : float or None
+            Seconds to wait for one; None, for ever, or until the ring is closed.
+
+        Raises
+        ------
+        IndexError
+            There is none, and no default.
+        """
+        cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
+        self.enter_consumer()
+        try:
+            while sr_claim(self.core, 1, False) == 0:
+                if not self.wait_for_one(deadline):
+                    if default is ...:  # none was given
+                        ended = " and closed" if self.state == SR_CLOSED else ""
+                        raise IndexError(f"pop from an empty{ended} {type(self).__name__}")
+                    return default
+            item = self.take_one()
+            sr_finish(self.core, 1)
+            return item
+        finally:
+            self.leave_consumer()
+
+    cdef object take_one(self):
+        """The first item that is held; an object's reference goes along."""
+        cdef void *slot = sr_slot(self.core, self.core.held)
+        cdef PyObject *pointer
+        if self.slots == NULL:
+            return item_of(self.item_type, slot)
+        pointer = (<PyObject **>slot)[0]
+        item = <object>pointer
+        (<PyObject **>slot)[0] = NULL
+        Py_DECREF(pointer)  # `item` holds it
+        return item
+
+    cdef list take_objects(self, Py_ssize_t n):
+        """Remove up to n of the oldest, as a list."""
+        cdef Py_ssize_t i, count
+        cdef PyObject **slot
+        cdef list part
+        cdef list taken = []
+        cdef bint was_held = True
+        while was_held and len(taken) < n:
+            was_held = self.core.held_count != 0
+            count = <Py_ssize_t>sr_claim(self.core, n - len(taken), False)
+            part = PyList_New(count)
+            for i in range(count):
+                slot = <PyObject **>sr_slot(self.core, self.core.held + i)
+                PyList_SET_ITEM(part, i, slot[0])
+                slot[0] = NULL
+            sr_finish(self.core, count)
+            taken = taken + part if taken else part
+        return taken
+
+    def pop_many(self, n=None, *, timeout=0):
+        """Remove the oldest items. The consumer's.
+
+        Parameters
+        ----------
+        n : int, optional
+            How many; all of them by default, fewer if there are fewer.
+        timeout : float or None
+            Seconds to wait for at least one; None, for ever, or until the ring is closed.
+
+        Returns
+        -------
+        ndarray or list
+            Oldest first. They follow each other: nothing was evicted between them.
+        """
+        cdef Py_ssize_t count = self.size if n is None else count_of(n)
+        cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
+        cdef cnp.ndarray block
+        cdef void *data
+        cdef Py_ssize_t popped = 0
+        self.enter_consumer()
+        try:
+            while True:
+                if count and not self.wait_for_one(deadline):
+                    count = 0
+                if self.item_type is None:
+                    taken = self.take_objects(count)
+                    if count == 0 or taken:
+                        return taken
+                    continue
+                block = new_block(self.item_type, min(count, <Py_ssize_t>sr_spsc_available(self.core)))
+                data = cnp.PyArray_DATA(block)
+                popped = cnp.PyArray_DIM(block, 0)
+                if popped * self.itemsize >= LET_GO:
+                    with nogil:
+                        popped = <Py_ssize_t>sr_spsc_pop(self.core, data, popped)
+                else:
+                    popped = <Py_ssize_t>sr_spsc_pop(self.core, data, popped)
+                if count == 0 or popped:  # else the producer has taken all of it meanwhile
+                    return block if popped == cnp.PyArray_DIM(block, 0) else block[:popped].copy()
+        finally:
+            self.leave_consumer()
+
+    def pop_into(self, out, /, *, timeout=0):
+        """Remove the oldest items into an array of the caller's. The consumer's; not for objects.
+
+        Parameters
+        ----------
+        out : ndarray or writable buffer
+            As for `ArrayRing.pop_into`.
+        timeout : float or None
+            Seconds to wait for at least one; None, for ever, or until the ring is closed.
+
+        Returns
+        -------
+        int
+            Items removed: the first so many of `out` are new.
+        """
+        cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
+        cdef Py_ssize_t count, room
+        cdef void *data
+        cdef const void *items
+        if self.item_type is None:
+            raise TypeError(f"a {type(self).__name__} of objects has nothing to copy: use pop_many")
+        array = as_room(out, self.item_type)
+        room = cnp.PyArray_DIM(array, 0)
+        self.enter_consumer()
+        try:
+            count = 0
+            while count == 0 and self.wait_for_one(deadline):
+                if is_block(array, self.item_type):
+                    data = cnp.PyArray_DATA(array)
+                    if room * self.itemsize >= LET_GO:
+                        with nogil:
+                            count = <Py_ssize_t>sr_spsc_pop(self.core, data, room)
+                    else:
+                        count = <Py_ssize_t>sr_spsc_pop(self.core, data, room)
+                else:
+                    count = <Py_ssize_t>sr_spsc_claim(self.core, room, &items)
+                    block = view_block(self.item_type, <void *>items, count, self.storage, False)
+                    np.copyto(array[:count], block, casting="same_kind")
+                    sr_spsc_release(self.core, count)
+            return count
+        finally:
+            self.leave_consumer()
+
+    cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil:
+        if count < 0:
+            self.refuse_count(count, self.size)
+        self.enter_consumer()
+        count = <Py_ssize_t>sr_spsc_pop(self.core, out, count)
+        self.leave_consumer()
+        return count
+
+    def read(self, n=None, *, timeout=0):
+        """Read the oldest items where they are, without a copy: ``with ring.read(n) as block: …``
+
+        The consumer's. Nobody writes to the block until the ``with`` ends, and then it has been removed.
+        If the ``with`` raises, its items stay and come first in whatever the consumer does next.
+
+        Parameters
+        ----------
+        n : int, optional
+            How many, at most: the capacity by default. Fewer come if there are fewer, or if the ring's memory
+            ends between them (where memory can't be mapped twice).
+        timeout : float or None
+            Seconds to wait for at least one; None, for ever, or until the ring is closed.
+
+        Returns
+        -------
+        context manager
+            Of a read-only ndarray, or of a list of objects. Afterwards the array shows whatever comes to lie there.
+
+        Examples
+        --------
+        >>> ring = SpscRing(4, "f8")
+        >>> ring.extend([1, 2, 3])
+        >>> with ring.read(2) as block:
+        ...     float(block.mean())
+        1.5
+        >>> len(ring)
+        1
+        """
+        cdef Loan loan = lend(self, self.size if n is None else n, begin_read, end_read)
+        loan.deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
+        return loan
+
+    cdef object held_block(self, Py_ssize_t n, long long deadline):
+        cdef Py_ssize_t i
+        cdef Py_ssize_t count = 0
+        cdef const void *items = NULL
+        while count == 0 and n and self.wait_for_one(deadline):
+            count = <Py_ssize_t>sr_spsc_claim(self.core, n, &items)
+        if self.item_type is not None:
+            return view_block(self.item_type, <void *>items if count else self.core.items, count, self.storage, False)
+        return [<object>(<PyObject **>items)[i] for i in range(count)]
+
+    def drain(self, sink, /):
+        """Move everything into another sink, in order, in as few blocks as there are runs. The consumer's.
+
+        Parameters
+        ----------
+        sink : sink
+            A ring, a `Sink`, a callable, or an object with ``send``.
+
+        Returns
+        -------
+        int
+            Items moved. If the sink raises, what it took has left the ring and the rest is still here.
+        """
+        cdef Sink target = as_sink(sink)
+        cdef Py_ssize_t count
+        if target is self:
+            raise ValueError("a ring can't be drained into itself")
+        if self.state == SR_NEW:
+            self.refuse(SR_NEW)
+        target.bind(self.item_type)
+        self.enter_consumer()
+        try:
+            count = self.move_to(target, PY_SSIZE_T_MAX)
+            self.settle()
+            return count
+        finally:
+            self.leave_consumer()
+
+    cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max) except -1:
+        cdef objects_out out
+        cdef sr_index before = sr_drained(self.core)
+        cdef void *context = <void *>sink
+        if self.item_type is not None:
+            with nogil:
+                sr_spsc_drain(self.core, max, send_items_out, context)
+        else:
+            out.sink = context
+            out.trash = NULL
+            out.count = out.room = 0
+            try:
+                sr_spsc_drain(self.core, max, send_objects_out, &out)
+            finally:
+                empty_trash(&out)
+        return sr_drained(self.core) - before
+
+    def clear(self):
+        """Drop the content; the sink sees nothing of it. The consumer's."""
+        cdef Py_ssize_t i, count
+        cdef PyObject **slot
+        cdef list dropped = []  # and freed when this returns
+        cdef list part
+        self.enter_consumer()
+        try:
+            if self.item_type is not None:
+                sr_spsc_clear(self.core, PY_SSIZE_T_MAX)
+                return
+            while True:
+                count = <Py_ssize_t>sr_claim(self.core, PY_SSIZE_T_MAX, False)
+                if count == 0:
+                    return
+                part = PyList_New(count)
+                dropped.append(part)
+                for i in range(count):
+                    slot = <PyObject **>sr_slot(self.core, self.core.held + i)
+                    PyList_SET_ITEM(part, i, slot[0])
+                    slot[0] = NULL
+                sr_spsc_clear(self.core, count)
+        finally:
+            self.leave_consumer()
+
+    def blocks(self, n=None, /):
+        """Iterate over blocks of up to n items as they come, until the ring is closed and empty. The consumer's.
+
+        Parameters
+        ----------
+        n : int, optional
+            The capacity by default.
+
+        Yields
+        ------
+        ndarray or list
+            At least one item, oldest first.
+        """
+        count = self.size if n is None else count_of(n)
+        if count == 0:
+            raise ValueError("blocks of no items")
+        return iter_blocks(self, count)
+
+    # -- any thread ------------------------------------------------------------------------------
+
+    @property
+    def capacity(self):
+        """Items the ring holds when it is full."""
+        return self.size
+
+    @property
+    def dtype(self):
+        """The dtype of the items; None for objects."""
+        return self.item_type
+
+    @property
+    def sink(self):
+        """The sink, as it was given; None where what is evicted is dropped."""
+        return self.given
+
+    @property
+    def overflow(self):
+        """What a push into a full ring does: ``"spill"``, ``"reject"`` or ``"block"``."""
+        return "spill" if self.core.evicts else "block" if self.is_blocking else "reject"
+
+    @property
+    def evict_block(self):
+        """Items evicted at once, at least."""
+        return self.core.evict_block
+
+    @property
+    def ended(self):
+        """True once the ring is closed and empty: nothing will come any more."""
+        return sr_spsc_has_ended(self.core)
+
+    @property
+    def stats(self):
+        """Counts since the ring was made: `Stats`, a named tuple of ``pushed, popped, spilled, dropped``."""
+        cdef sr_index drained = sr_drained(self.core)
+        cdef sr_index cleared = sr_cleared(self.core)
+        cdef sr_index evicted = sr_evicted(self.core)
+        cdef sr_index dropped = evicted if self.target is None else 0
+        popped = max(0, <long long>(sr_finished(self.core) - drained - cleared))
+        return Stats(sr_pushed(self.core), popped, evicted - dropped + drained, dropped + cleared)
+
+    @property
+    def is_empty(self):
+        """True when the ring holds nothing."""
+        return sr_spsc_count(self.core) == 0
+
+    @property
+    def is_full(self):
+        """True when the ring holds as much as it can."""
+        return <Py_ssize_t>sr_spsc_count(self.core) == self.size
+
+    def __len__(self):
+        return sr_spsc_count(self.core)
+
+    def __bool__(self):
+        return sr_spsc_count(self.core) != 0
+
+    def __repr__(self):
+        kind = "objects" if self.item_type is None else str(self.item_type)
+        closed = ", closed" if self.state == SR_CLOSED else ""
+        return f"<SpscRing: {len(self)} of {self.size} {kind}, overflow={self.overflow!r}{closed}>"
+
+    # -- event loops -----------------------------------------------------------------------------
+
+    def wait_async(self, n=1, /):
+        """``await ring.wait_async(n)``: wait in a coroutine until there are n items. The consumer's.
+
+        The event loop goes on meanwhile; the producer's push wakes it.
+
+        Parameters
+        ----------
+        n : int
+            At most the capacity.
+
+        Returns
+        -------
+        coroutine
+            Of a bool: whether they are there. False means that the ring is closed and holds fewer.
+        """
+        return wait_async(self, n)
+
+    def ablocks(self, n=None, /):
+        """``async for block in ring.ablocks(n)``: as `blocks`, in a coroutine. The consumer's.
+
+        Parameters
+        ----------
+        n : int, optional
+            Items in a block, at most; the capacity by default.
+        """
+        count = self.size if n is None else count_of(n)
+        if count == 0:
+            raise ValueError("blocks of no items")
+        return async_blocks(self, count)
+
+    def _begin_wait(self, n, /):
+        """For `aio`: enter the consumer's side; the descriptor that becomes readable."""
+        cdef Py_ssize_t count = count_of(n)
+        cdef int fd
+        if count > self.size:
+            raise ValueError(f"a wait for {n} items, where the ring holds {self.size} at most")
+        self.enter_consumer()
+        try:
+            fd = self.consumer_parking.fileno()
+        except BaseException:
+            self.leave_consumer()
+            raise
+        self.consumer_parking.listen(True)
+        return fd
+
+    def _ask(self, n, /):
+        """For `aio`: ask for a wake; True if there will be none, since the wait is over."""
+        cdef awaited items
+        items.context, items.count = self.core, n
+        items.is_there, items.arm, items.disarm = items_are_there, await_items, await_items_no_more
+        return ask_for(self.consumer_parking, &items)
+
+    def _end_wait(self, n, /):
+        """For `aio`: leave the consumer's side; whether n items are there."""
+        cdef bint there
+        sr_await_no_more(&self.core.consumer)
+        self.consumer_parking.listen(False)
+        there = <Py_ssize_t>sr_spsc_available(self.core) >= <Py_ssize_t>n
+        try:
+            if not there:
+                self.settle()
+        finally:
+            self.leave_consumer()
+        return there
+
+
+# -- what the core calls, and what waits ask ---------------------------------------------------------
+
+cdef int send_items_out(void *context, const void *items, size_t count, size_t *taken) except -1 nogil:
+    return deliver(<Sink>context, items, <Py_ssize_t>count, <Py_ssize_t *>taken)
+
+
+cdef int send_objects_out(void *context, const void *items, size_t count, size_t *taken) except -1 nogil:
+    with gil:
+        return pass_objects(<objects_out *>context, <PyObject **>items, <Py_ssize_t>count, taken)
+
+
+cdef int pass_objects(objects_out *out, PyObject **items, Py_ssize_t count, size_t *taken) except -1:
+    """Send objects to a sink, and put the references of those it took aside."""
+    cdef Py_ssize_t i
+    cdef Py_ssize_t sent = 0
+    cdef PyObject **trash
+    if out.count + count > out.room:  # first: what was taken has to go somewhere
+        trash = <PyObject **>PyMem_RawRealloc(out.trash, (out.count + count) * sizeof(void *))
+        if trash == NULL:
+            raise MemoryError
+        out.trash = trash
+        out.room = out.count + count
+    try:
+        if out.sink == NULL:
+            sent = count
+        else:
+            deliver_objects(<Sink>out.sink, items, count, &sent)
+    finally:
+        for i in range(sent):
+            out.trash[out.count] = items[i]
+            out.count += 1
+            items[i] = NULL
+        taken[0] += sent
+    return 0
+
+
+cdef int empty_trash(objects_out *out) except -1:
+    while out.count:
+        out.count -= 1
+        Py_DECREF(out.trash[out.count])
+    PyMem_RawFree(out.trash)
+    return 0
+
+
+cdef bint items_are_there(const awaited *what) noexcept nogil:
+    cdef sr_spsc *core = <sr_spsc *>what.context
+    # A closed ring first: then what is seen after it is all there will ever be.
+    return sr_spsc_is_closed(core) or <Py_ssize_t>sr_spsc_available(core) >= what.count
+
+
+cdef void await_items(const awaited *what) noexcept nogil:
+    sr_spsc_await_items(<sr_spsc *>what.context, what.count)
+
+
+cdef void await_items_no_more(const awaited *what) noexcept nogil:
+    sr_await_no_more(&(<sr_spsc *>what.context).consumer)
+
+
+cdef bint room_is_there(const awaited *what) noexcept nogil:
+    return <Py_ssize_t>sr_spsc_room(<sr_spsc *>what.context, what.count) >= what.count
+
+
+cdef void await_room(const awaited *what) noexcept nogil:
+    sr_spsc_await_room(<sr_spsc *>what.context, what.count)
+
+
+cdef void await_room_no_more(const awaited *what) noexcept nogil:
+    sr_await_no_more(&(<sr_spsc *>what.context).producer)
+
+
+# -- lending ---------------------------------------------------------------------------------------------
+
+cdef object begin_read(object lender, Loan loan):
+    cdef SpscRing ring = lender
+    ring.enter_consumer()
+    try:
+        block = ring.held_block(loan.count, loan.deadline)
+        loan.count = len(block)
+    except BaseException:
+        ring.leave_consumer()
+        raise
+    sr_leave(ring.consumer, SR_RESERVED)
+    return block
+
+
+cdef int end_read(object lender, Loan loan, bint raised) except -1:
+    cdef SpscRing ring = lender
+    cdef list _let_go  # freed when this returns
+    if sr_move(ring.consumer, SR_RESERVED, SR_BUSY) != SR_RESERVED:
+        return 0
+    if not raised:
+        if ring.item_type is None:
+            _let_go = ring.take_objects(loan.count)
+        else:
+            sr_spsc_release(ring.core, loan.count)
+    ring.leave_consumer()
+    return 0
+
+
+cdef object begin_reservation(object lender, Loan loan):
+    cdef SpscRing ring = lender
+    cdef void *room
+    if ring.item_type is None:
+        raise TypeError(f"a {type(ring).__name__} of objects has no memory to write to: use push or extend")
+    room = ring.reserve(loan.count)
+    try:
+        block = ring.aside
+        if block is None:
+            block = view_block(ring.item_type, room, loan.count, ring.storage, True)
+    except BaseException:
+        ring.commit(0)
+        raise
+    ring.reservation = loan
+    return block
+
+
+cdef int end_reservation(object lender, Loan loan, bint raised) except -1:
+    cdef SpscRing ring = lender
+    if ring.reservation is loan:  # not committed yet
+        ring.reservation = None
+        ring.commit(0 if raised else loan.count)
+    return 0
+
+
+# Cython keeps cdef and def methods in one namespace. Compiled code calls `reserve` and `commit` for
+# pointers, Python calls them for ndarrays; so the Python ones are functions that are put into the type.
+
+@cython.binding(True)
+def reserve(SpscRing self not None, n, /):
+    """Fill the ring's own memory, without a copy: ``with ring.reserve(n) as block: block[:] = …``
+
+    The producer's. As `ArrayRing.reserve`; with ``overflow="block"`` entering waits for room, with
+    ``"reject"`` it raises `queue.Full` where there is none.
+
+    Parameters
+    ----------
+    n : int
+        Items, at most the capacity.
+
+    Returns
+    -------
+    context manager
+        Of an ndarray of shape ``(n,) + dtype.shape``.
+    """
+    return lend(self, n, begin_reservation, end_reservation)
+
+
+@cython.binding(True)
+def commit(SpscRing self not None, n, /):
+    """Push the first `n` items of the block that `reserve` gave, and end the reservation. The producer's.
+
+    Parameters
+    ----------
+    n : int
+        At most what was reserved.
+    """
+    self.commit(count_of(n))
+    self.reservation = None
+
+
+cdef PyTypeObject *type_slots = <PyTypeObject *>SpscRing
+for method in (reserve, commit):
+    method.__qualname__ = f"SpscRing.{method.__name__}"
+    (<dict>type_slots.tp_dict)[method.__name__] = method
+PyType_Modified(SpscRing)
+del reserve, commit, method
+
+
+def iter_blocks(SpscRing ring not None, n):
+    while True:
+        block = ring.pop_many(n, timeout=None)
+        if len(block) == 0:
+            return
+        yield block
+
+
+# -- garbage collection ----------------------------------------------------------------------------------
+#
+# A list for the slots would show them to the collector, but to everybody else as well: a list that is
+# cleared or grown moves its memory under a thread that is inside.
+
+cdef traverseproc traverse_fields = type_slots.tp_traverse
+
+
+cdef int traverse(PyObject *o, visitproc visit, void *arg) noexcept:
+    cdef PyObject **slots = (<SpscRing>o).slots
+    cdef Py_ssize_t i
+    cdef int result = traverse_fields(o, visit, arg)
+    if slots != NULL:
+        for i in range(<Py_ssize_t>(<SpscRing>o).core.mask + 1):
+            if slots[i] != NULL and result == 0:
+                result = visit(slots[i], arg)
+    return result
+
+
+cdef int clear_slots(PyObject *o) noexcept:
+    """Break the cycles that go through the items. Of the ring's own references none is cleared: half a ring
+    would be left behind."""
+    ring = <SpscRing>o
+    if ring.slots != NULL and ring.consumer[0] == SR_OPEN:
+        ring.clear()
+    return 0
+
+
+type_slots.tp_traverse = traverse
+type_slots.tp_clear = clear_slots
