@@ -25,7 +25,10 @@ DIRECTIVES = {
     "auto_pickle": False,
 }
 
-MODULES = ["storage", "block", "sink", "ring", "loan", "park", "object_ring", "array_ring", "spsc_ring", "sinks.file"]
+MODULES = [
+    "storage", "block", "sink", "ring", "loan", "park", "object_ring", "array_ring", "spsc_ring", "mpsc_ring",
+    "background_sink", "sinks.file",
+]
 
 HEADERS = glob("spill_ring/*.h") + glob("spill_ring/include/spill_ring/*.h")
 

@@ -1,7 +1,9 @@
 """Bounded buffers that keep the newest items and spill the oldest to a sink."""
 
 from spill_ring.array_ring import ArrayRing
+from spill_ring.background_sink import BackgroundSink
 from spill_ring.headers import get_include
+from spill_ring.mpsc_ring import MpscRing
 from spill_ring.object_ring import ObjectRing
 from spill_ring.ring import Stats
 from spill_ring.sink import (
@@ -24,6 +26,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ArrayRing",
+    "BackgroundSink",
     "BatchSink",
     "ChannelSink",
     "CollectSink",
@@ -31,6 +34,7 @@ __all__ = [
     "FileSink",
     "FnSink",
     "LockedSink",
+    "MpscRing",
     "ObjectRing",
     "ProducerSink",
     "ReduceSink",

@@ -1,5 +1,7 @@
 from spill_ring.array_ring import ArrayRing
+from spill_ring.background_sink import BackgroundSink
 from spill_ring.headers import get_include
+from spill_ring.mpsc_ring import MpscRing
 from spill_ring.object_ring import ObjectRing
 from spill_ring.ring import Stats
 from spill_ring.sink import (
@@ -22,6 +24,7 @@ __version__: str
 
 __all__ = [
     "ArrayRing",
+    "BackgroundSink",
     "BatchSink",
     "ChannelSink",
     "CollectSink",
@@ -29,6 +32,7 @@ __all__ = [
     "FileSink",
     "FnSink",
     "LockedSink",
+    "MpscRing",
     "ObjectRing",
     "ProducerSink",
     "ReduceSink",

@@ -71,7 +71,7 @@ static inline void sr_sleep(sr_parking *parking, unsigned wakes, long long ns)
 #endif
 }
 
-static void sr_wake_parked(void *context)
+static inline void sr_wake_parked(void *context)
 {
     static const unsigned long long one = 1;
     sr_parking *parking = (sr_parking *)context;

@@ -5,6 +5,7 @@ cdef extern from "park.h" nogil:
     ctypedef struct sr_parking:
         int fd  # atomic
     void sr_wake_parked(void *parking)
+    ctypedef int atomic_int "_Atomic int"
 
 
 cdef class Parking:
@@ -27,7 +28,8 @@ ctypedef struct awaited:
     void (*disarm)(const awaited *what) noexcept nogil
 
 
-# Sleep until it is there or the deadline has passed; says whether it is there. Raises what signal handlers raise.
+# Sleep until it is there or the deadline has passed; says whether it is there. Lets go of the GIL, if this thread has
+# it. Raises what signal handlers raise.
 cdef bint wait_for(Parking parking, const awaited *what, long long deadline) except -1 nogil
 
 # Ask for a wake by the parking's file descriptor; says whether it is there already, and then there will be none.

@@ -19,6 +19,14 @@ cdef extern from "park.h" nogil:
     void sr_sleep(sr_parking *parking, unsigned wakes, long long ns)
 
 
+cdef extern from "Python.h" nogil:
+    ctypedef struct PyThreadState:
+        pass
+    bint PyGILState_Check()
+    PyThreadState *PyEval_SaveThread()
+    void PyEval_RestoreThread(PyThreadState *thread)
+
+
 cdef long long FOREVER = LLONG_MAX
 cdef long long SPIN = 10_000  # ns; about what going to sleep and being woken costs
 # A signal that arrives just before the sleep doesn't end it, so no sleep is longer than this.
@@ -85,14 +93,26 @@ cdef bint ask_for(Parking parking, const awaited *what) noexcept nogil:
 
 
 cdef bint wait_for(Parking parking, const awaited *what, long long deadline) except -1 nogil:
-    cdef long long now, start
-    cdef unsigned wakes
-    cdef bint sure
+    cdef PyThreadState *thread = NULL
     if what.is_there(what):
         return True
     if deadline == NO_WAIT:
         return False
-    start = now = sr_now()
+    if PyGILState_Check():
+        # Also where a sink waits: whom it waits for may need the GIL.
+        thread = PyEval_SaveThread()
+    try:
+        return sleep_for(parking, what, deadline)
+    finally:
+        if thread != NULL:
+            PyEval_RestoreThread(thread)
+
+
+cdef bint sleep_for(Parking parking, const awaited *what, long long deadline) except -1 nogil:
+    cdef long long start = sr_now()
+    cdef long long now = start
+    cdef unsigned wakes
+    cdef bint sure
     while now - start < SPIN and now < deadline:
         sr_relax()
         if what.is_there(what):

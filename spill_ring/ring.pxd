@@ -66,5 +66,5 @@ cdef class Ring(Sink):
 # A ring or sink that still holds something when the interpreter ends is flushed then.
 cdef int flush_at_exit(Sink ring) except -1
 
-cdef Py_ssize_t capacity_of(object capacity) except -1
+cdef Py_ssize_t capacity_of(object capacity, str name=*) except -1
 cdef Py_ssize_t count_of(object n) except -1

@@ -377,18 +377,18 @@ cdef int flush_at_exit(Sink ring) except -1:
     return 0
 
 
-cdef Py_ssize_t capacity_of(object capacity) except -1:
+cdef Py_ssize_t capacity_of(object capacity, str name="capacity") except -1:
     cdef Py_ssize_t size
     try:
         size = operator.index(capacity)
     except TypeError:
-        raise TypeError(f"capacity must be an integer, not {capacity!r}") from None
+        raise TypeError(f"{name} must be an integer, not {capacity!r}") from None
     except OverflowError:
         if capacity < 0:
-            raise ValueError(f"capacity must be at least 1, not {capacity}") from None
-        raise MemoryError(f"a capacity of {capacity} items is more than this machine can address") from None
+            raise ValueError(f"{name} must be at least 1, not {capacity}") from None
+        raise MemoryError(f"a {name} of {capacity} items is more than this machine can address") from None
     if size < 1:
-        raise ValueError(f"capacity must be at least 1, not {capacity}")
+        raise ValueError(f"{name} must be at least 1, not {capacity}")
     return size
 
 

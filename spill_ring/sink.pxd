@@ -59,7 +59,7 @@ cdef int engage(Sink user, Sink sink) except -1
 cdef int hang_up(Sink sink) except -1
 
 # Forks between this process and the first: a thread of before one is not here.
-cdef Py_ssize_t forks_so_far() noexcept
+cdef Py_ssize_t forks_so_far() noexcept nogil
 
 # For a `__del__` whose sink doesn't take what is left.
 cdef int warn_lost(object holder, Py_ssize_t count, object error) except -1

@@ -612,7 +612,7 @@ cdef class ForwardingSink(Sink):
 cdef Py_ssize_t forks = 0  # between this process and the first
 
 
-cdef Py_ssize_t forks_so_far() noexcept:
+cdef Py_ssize_t forks_so_far() noexcept nogil:
     return forks
 
 

@@ -123,6 +123,7 @@ cdef class SpscRing(Sink):
     cdef int push_any(self, object item, object timeout) except -1
     cdef int extend_typed(self, object items, long long deadline) except -1
     cdef int put_objects(self, PyObject **items, Py_ssize_t count, long long deadline, Py_ssize_t *taken) except -1
+    cdef Py_ssize_t try_objects(self, PyObject **items, Py_ssize_t count) except -1
     cdef int extend_objects(self, PyObject **items, Py_ssize_t count, long long deadline) except -1
     cdef objects_out take_trash(self) noexcept
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil

@@ -131,7 +131,7 @@ cdef class SpscRing(Sink):
 
     def __init__(self, capacity, dtype=None, sink=None, *, overflow="spill", evict_block=1):
         cdef Py_ssize_t size = capacity_of(capacity)
-        cdef Py_ssize_t at_once = capacity_of(evict_block)
+        cdef Py_ssize_t at_once = capacity_of(evict_block, "evict_block")
         cdef cnp.dtype items = None if dtype is None else item_dtype(dtype)
         cdef Sink target = None if sink is None else as_sink(sink)
         cdef Py_ssize_t itemsize = sizeof(void *) if items is None else items.itemsize
@@ -460,8 +460,6 @@ cdef class SpscRing(Sink):
             How many were taken.
         """
         cdef cnp.ndarray block
-        cdef Py_ssize_t count, i
-        cdef PyObject **objects
         self.enter()  # a closed ring says so
         self.leave()
         room = self.size - len(self)
@@ -469,19 +467,22 @@ cdef class SpscRing(Sink):
             items = tuple(islice(iter(items), room))
             self.enter()
             try:
-                objects = PySequence_Fast_ITEMS(items)
-                count = <Py_ssize_t>sr_spsc_room(self.core, len(items))
-                for i in range(count):  # one by one: they may go on at the memory's start
-                    Py_INCREF(<object>objects[i])
-                    (<PyObject **>sr_next(self.core))[0] = objects[i]
-                    sr_spsc_commit(self.core, 1)
-                return count
+                return self.try_objects(PySequence_Fast_ITEMS(items), len(items))
             finally:
                 self.leave()
         if not is_array_like(items):
             items = list(islice(iter(items), room))
         block = as_block(items, self.item_type)
         return self.try_push_block(cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
+
+    cdef Py_ssize_t try_objects(self, PyObject **items, Py_ssize_t count) except -1:
+        cdef Py_ssize_t i
+        count = <Py_ssize_t>sr_spsc_room(self.core, count)
+        for i in range(count):  # one by one: they may go on at the memory's start
+            Py_INCREF(<object>items[i])
+            (<PyObject **>sr_next(self.core))[0] = items[i]
+            sr_spsc_commit(self.core, 1)
+        return count
 
     cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
         cdef Py_ssize_t taken = 0
@@ -1313,7 +1314,7 @@ PyType_Modified(SpscRing)
 del reserve, commit, method
 
 
-def iter_blocks(SpscRing ring not None, n):
+def iter_blocks(ring, n, /):
     while True:
         block = ring.pop_many(n, timeout=None)
         if len(block) == 0:

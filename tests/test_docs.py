@@ -11,8 +11,8 @@ import pytest
 import spill_ring
 
 MODULES = [
-    "storage", "block", "sink", "ring", "loan", "park", "object_ring", "array_ring", "spsc_ring", "spill", "headers",
-    "sinks.file", "sinks.npy",
+    "storage", "block", "sink", "ring", "loan", "park", "object_ring", "array_ring", "spsc_ring", "mpsc_ring",
+    "background_sink", "spill", "headers", "sinks.file", "sinks.npy",
 ]
 README = Path(__file__).parent.parent / "README.md"
 NAMES = {name: getattr(spill_ring, name) for name in spill_ring.__all__} | {"np": np}

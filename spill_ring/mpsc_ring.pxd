@@ -1,0 +1,36 @@
+"""A ring for each of several producers, and one consumer of them all.
+
+Compile with the folder that `spill_ring.get_include()` names. A producer is an `SpscRing`.
+"""
+from spill_ring.park cimport Parking
+from spill_ring.sink cimport Sink
+from spill_ring.spsc_ring cimport SpscRing, sr_spsc
+
+
+ctypedef struct merged:  # what a wait looks at
+    sr_spsc **cores
+    Py_ssize_t count
+
+
+cdef class MpscRing:
+    cdef tuple rings
+    cdef merged many
+    cdef Parking parking
+    cdef Py_ssize_t turn  # the producer whose items come first the next time
+    cdef object item_type  # None: objects
+    cdef object given  # the sink, as it was given
+
+    # Remove up to `count` items, in fair shares; returns how many.
+    cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil
+    # Wait until there are `count` in all of them; says whether.
+    cdef bint wait_items(self, Py_ssize_t count, long long deadline) except -1 nogil
+
+    cdef SpscRing ring(self, Py_ssize_t i)
+    cdef int enter(self) except -1
+    cdef void leave(self, Py_ssize_t entered) noexcept
+    cdef Py_ssize_t available(self) noexcept nogil
+    cdef bint wait_for_one(self, long long deadline) except -1
+    cdef Py_ssize_t take(self, char *out, Py_ssize_t count) noexcept nogil
+    cdef list take_objects(self, Py_ssize_t n)
+    cdef int settle(self) except -1
+    cdef Py_ssize_t check_wait(self, object n) except -1

@@ -1,0 +1,561 @@
+"""Several producers, each with a ring of its own, and one consumer that merges them while they run."""
+cimport numpy as cnp
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+
+from spill_ring.block cimport as_room, is_block, new_block
+from spill_ring.park cimport NO_WAIT, Parking, ask_for, awaited, deadline_of, wait_for
+from spill_ring.ring cimport capacity_of, count_of
+from spill_ring.sink cimport DropSink, LockedSink, ProducerSink, Sink, as_sink
+from spill_ring.spsc_ring cimport (
+    SpscRing, sr_await_no_more, sr_spsc, sr_spsc_await_items, sr_spsc_available, sr_spsc_is_closed, sr_spsc_pop,
+)
+
+from spill_ring.aio import async_blocks, wait_async
+from spill_ring.ring import Stats
+from spill_ring.spsc_ring import iter_blocks
+
+cnp.import_array()
+
+
+cdef extern from *:
+    const Py_ssize_t PY_SSIZE_T_MAX
+
+
+cdef enum:
+    LET_GO = 65536  # bytes from which a copy lets go of the GIL
+cdef object ZERO = 0
+
+
+cdef class MpscRing:
+    """MpscRing(capacity, dtype=None, sink=None, *, producers)\n--\n
+    Rings of several producers, which share nothing, and one consumer that takes from all of them.
+
+    Parameters
+    ----------
+    capacity : int
+        Items that each producer's ring holds, at least 1.
+    dtype : dtype, optional
+        Of numpy items, as for `ArrayRing`. Without one the rings hold any Python objects.
+    sink : sink, optional
+        Gets what the rings evict, each in its producer's thread. With `ProducerSink` each ring has a
+        sink of its own; any other sink is shared, behind a lock. Without one evicted items are dropped.
+    producers : int
+        How many, at least 1.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As `SpscRing` does.
+
+    Notes
+    -----
+    Producer i pushes to ``ring.producers[i]``, an `SpscRing`. The consumer takes from all in fair shares, and
+    begins with another one each time; the order of items is kept within a producer.
+
+    **Thread safety.** One thread at a time for each producer, and one for the consumer's calls, which are
+    the methods here but for `flush` and `close`; a second one gets a `RuntimeError`. `flush` and `close`
+    are for when the producers are done. Attributes, `len` and `stats` answer in any thread.
+
+    >>> import threading
+    >>> ring = MpscRing(100, "i8", producers=3)
+    >>> threads = [threading.Thread(target=producer.extend, args=(range(5),)) for producer in ring.producers]
+    >>> for thread in threads: thread.start()
+    >>> for thread in threads: thread.join()
+    >>> ring.pop_many()
+    array([0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4])
+    """
+
+    def __init__(self, capacity, dtype=None, sink=None, *, producers):
+        cdef Py_ssize_t count = capacity_of(producers, "producers")
+        cdef Py_ssize_t i
+        cdef SpscRing ring
+        cdef Parking parking = Parking()
+        shared = sink
+        if isinstance(sink, ProducerSink):
+            shared = None
+        elif sink is not None and not isinstance(sink, (DropSink, LockedSink)):
+            shared = LockedSink(sink)
+        rings = []
+        for i in range(count):
+            rings.append(SpscRing(capacity, dtype, sink.producer(i) if isinstance(sink, ProducerSink) else shared))
+        if self.rings is not None:  # asked last: making sinks may run Python
+            raise RuntimeError(f"{type(self).__name__} is initialised already")
+        self.many.cores = <sr_spsc **>PyMem_RawCalloc(count, sizeof(sr_spsc *))
+        if self.many.cores == NULL:
+            raise MemoryError
+        for i in range(count):
+            ring = rings[i]
+            self.many.cores[i] = ring.core
+            ring.consumer_parking = parking  # whoever pushes wakes the one consumer
+            ring.core.consumer.context = parking.place
+        self.many.count = count
+        self.parking = parking
+        self.given = sink
+        self.item_type = rings[0].dtype
+        self.rings = tuple(rings)
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.many.cores)
+
+    # -- the consumer's side ---------------------------------------------------------------------
+
+    cdef SpscRing ring(self, Py_ssize_t i):
+        return <SpscRing>self.rings[i]
+
+    cdef int enter(self) except -1:
+        """The consumer's side of every ring: nobody else may pop from one of them meanwhile."""
+        cdef Py_ssize_t i = 0
+        if self.rings is None:
+            raise RuntimeError(f"{type(self).__name__} was never initialised: call super().__init__ first")
+        try:
+            while i < self.many.count:
+                self.ring(i).enter_consumer()
+                i += 1
+        except BaseException:
+            self.leave(i)
+            raise
+        return 0
+
+    cdef void leave(self, Py_ssize_t entered) noexcept:
+        cdef Py_ssize_t i
+        for i in range(entered):
+            self.ring(i).leave_consumer()
+
+    cdef Py_ssize_t available(self) noexcept nogil:
+        return available(&self.many)
+
+    cdef bint wait_items(self, Py_ssize_t count, long long deadline) except -1 nogil:
+        cdef awaited items
+        items.context, items.count = &self.many, count
+        items.is_there, items.arm, items.disarm = items_are_there, await_items, await_items_no_more
+        wait_for(self.parking, &items, deadline)
+        return self.available() >= count
+
+    cdef bint wait_for_one(self, long long deadline) except -1:
+        """Wait for something to remove. False: there is nothing, or will never be."""
+        if deadline != NO_WAIT and not self.available():
+            with nogil:
+                self.wait_items(1, deadline)
+        if self.available():
+            return True
+        self.settle()
+        return False
+
+    cdef int settle(self) except -1:
+        cdef Py_ssize_t i
+        for i in range(self.many.count):
+            self.ring(i).settle()
+        return 0
+
+    cdef Py_ssize_t take(self, char *out, Py_ssize_t count) noexcept nogil:
+        """Copy out up to `count` items, about as many of each ring. The rings are entered."""
+        cdef Py_ssize_t i, share, before
+        cdef Py_ssize_t left = count
+        cdef sr_spsc *core
+        while True:
+            before = left
+            for i in range(self.many.count):
+                core = self.many.cores[(self.turn + i) % self.many.count]
+                share = (left + self.many.count - i - 1) // (self.many.count - i)
+                left -= <Py_ssize_t>sr_spsc_pop(core, out + (count - left) * core.itemsize, share)
+            if left == 0 or left == before:
+                break
+        self.turn = (self.turn + 1) % self.many.count
+        return count - left
+
+    cdef list take_objects(self, Py_ssize_t n):
+        cdef Py_ssize_t i, share, before
+        cdef list taken = []
+        while True:
+            before = len(taken)
+            for i in range(self.many.count):
+                share = (n - len(taken) + self.many.count - i - 1) // (self.many.count - i)
+                taken += self.ring((self.turn + i) % self.many.count).take_objects(share)
+            if len(taken) == n or len(taken) == before:
+                break
+        self.turn = (self.turn + 1) % self.many.count
+        return taken
+
+    cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil:
+        with gil:
+            self.enter()
+        count = self.take(<char *>out, count)
+        with gil:
+            self.leave(self.many.count)
+        return count
+
+    def wait(self, n=1, /, timeout=None):
+        """Wait until there are n items in all rings together.
+
+        Parameters
+        ----------
+        n : int
+            At most the capacity of one ring times the number of producers.
+        timeout : float, optional
+            Seconds; for ever by default.
+
+        Returns
+        -------
+        bool
+            Whether they are there. False means that the time is over, or that all rings are closed and hold fewer.
+        """
+        cdef Py_ssize_t count = self.check_wait(n)
+        cdef long long deadline = deadline_of(timeout)
+        cdef bint there
+        self.enter()
+        try:
+            with nogil:
+                there = self.wait_items(count, deadline)
+            if not there:
+                self.settle()
+            return there
+        finally:
+            self.leave(self.many.count)
+
+    cdef Py_ssize_t check_wait(self, object n) except -1:
+        cdef Py_ssize_t count = count_of(n)
+        if count > self.capacity * self.many.count:
+            raise ValueError(f"a wait for {n} items, where the rings hold {self.capacity * self.many.count} at most")
+        return count
+
+    def pop(self, default=..., *, timeout=0):
+        """Remove and return the oldest item of the producer whose turn it is.
+
+        Parameters
+        ----------
+        default : object, optional
+            Returned when there is none.
+        timeout : float or None
+            Seconds to wait for one; None, for ever, or until all rings are closed.
+
+        Raises
+        ------
+        IndexError
+            There is none, and no default.
+        """
+        items = self.pop_many(1, timeout=timeout)
+        if len(items):
+            return items[0]
+        if default is ...:
+            raise IndexError(f"pop from an empty {type(self).__name__}")
+        return default
+
+    def pop_many(self, n=None, *, timeout=0):
+        """Remove items of all producers, in fair shares.
+
+        Parameters
+        ----------
+        n : int, optional
+            How many; all of them by default, fewer if there are fewer.
+        timeout : float or None
+            Seconds to wait for at least one; None, for ever, or until all rings are closed.
+
+        Returns
+        -------
+        ndarray or list
+            Those of each producer oldest first.
+        """
+        cdef Py_ssize_t count = PY_SSIZE_T_MAX if n is None else count_of(n)
+        cdef Py_ssize_t popped
+        cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
+        cdef cnp.ndarray block
+        cdef char *data
+        self.enter()
+        try:
+            while True:
+                if count and not self.wait_for_one(deadline):
+                    count = 0
+                count = min(count, self.available())
+                if self.item_type is None:
+                    items = self.take_objects(count)
+                    if items or count == 0:
+                        return items
+                    continue
+                block = new_block(self.item_type, count)
+                data = <char *>cnp.PyArray_DATA(block)
+                if cnp.PyArray_NBYTES(block) >= LET_GO:
+                    with nogil:
+                        popped = self.take(data, count)
+                else:
+                    popped = self.take(data, count)
+                if popped or count == 0:  # else the producers have evicted all of it meanwhile
+                    return block if popped == count else block[:popped].copy()
+        finally:
+            self.leave(self.many.count)
+
+    def pop_into(self, out, /, *, timeout=0):
+        """Remove items into an array of the caller's, in fair shares. Not for objects.
+
+        Parameters
+        ----------
+        out : ndarray or writable buffer
+            C-contiguous, of the rings' dtype, shape ``(n,) + dtype.shape``.
+        timeout : float or None
+            Seconds to wait for at least one; None, for ever, or until all rings are closed.
+
+        Returns
+        -------
+        int
+            Items removed: the first so many of `out` are new.
+        """
+        cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
+        cdef Py_ssize_t room
+        cdef Py_ssize_t count = 0
+        cdef char *data
+        if self.item_type is None:
+            raise TypeError(f"a {type(self).__name__} of objects has nothing to copy: use pop_many")
+        array = as_room(out, self.item_type)
+        if not is_block(array, self.item_type):
+            raise ValueError(f"out must be C-contiguous, of dtype {self.item_type}; use pop_many for another one")
+        data = <char *>cnp.PyArray_DATA(array)
+        room = cnp.PyArray_DIM(array, 0)
+        self.enter()
+        try:
+            while count == 0 and self.wait_for_one(deadline):
+                with nogil:
+                    count = self.take(data, room)
+            return count
+        finally:
+            self.leave(self.many.count)
+
+    def drain(self, sink, /):
+        """Move everything into a sink, producer after producer, in as few blocks as there are runs.
+
+        Parameters
+        ----------
+        sink : sink
+            A ring, a `Sink`, a callable, or an object with ``send``.
+
+        Returns
+        -------
+        int
+            Items moved. If the sink raises, what it took has left the rings and the rest is still here.
+        """
+        cdef Sink target = as_sink(sink)
+        cdef Py_ssize_t i
+        cdef Py_ssize_t moved = 0
+        target.bind(self.item_type)
+        self.enter()
+        try:
+            for i in range(self.many.count):
+                moved += self.ring((self.turn + i) % self.many.count).move_to(target, PY_SSIZE_T_MAX)
+            self.turn = (self.turn + 1) % self.many.count
+            self.settle()
+            return moved
+        finally:
+            self.leave(self.many.count)
+
+    def clear(self):
+        """Drop the content of all rings; their sinks see nothing of it."""
+        for ring in self.producers:
+            ring.clear()
+
+    def blocks(self, n=None, /):
+        """Iterate over blocks of up to n items as they come, until all rings are closed and empty.
+
+        Parameters
+        ----------
+        n : int, optional
+            All there are by default.
+
+        Yields
+        ------
+        ndarray or list
+            At least one item.
+        """
+        count = PY_SSIZE_T_MAX if n is None else count_of(n)
+        if count == 0:
+            raise ValueError("blocks of no items")
+        return iter_blocks(self, count)
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def flush(self):
+        """Send everything resident to the sinks, then flush them. Only while no producer is pushing.
+
+        Returns
+        -------
+        int
+            Items sent.
+        """
+        return sum(ring.flush() for ring in self.producers)
+
+    def close(self):
+        """Close the ring of every producer. Only while none is pushing. Closing again does nothing.
+
+        What is in the rings can still be popped; then the consumer sees the end. A sink is closed with the last
+        ring that uses it, once that is empty. The first error is raised after the last ring.
+        """
+        failure = None
+        for ring in self.producers:
+            try:
+                ring.close()
+            except BaseException as error:
+                failure = error if failure is None else failure
+        if failure is not None:
+            raise failure
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.close()
+
+    # -- any thread ------------------------------------------------------------------------------
+
+    @property
+    def producers(self):
+        """A tuple of an `SpscRing` for each producer."""
+        if self.rings is None:
+            raise RuntimeError(f"{type(self).__name__} was never initialised: call super().__init__ first")
+        return self.rings
+
+    @property
+    def capacity(self):
+        """Items that each ring holds when it is full."""
+        return self.producers[0].capacity
+
+    @property
+    def dtype(self):
+        """The dtype of the items; None for objects."""
+        return self.item_type
+
+    @property
+    def sink(self):
+        """The sink, as it was given; None where what is evicted is dropped."""
+        return self.given
+
+    @property
+    def closed(self):
+        """True once every ring is closed."""
+        return all(ring.closed for ring in self.producers)
+
+    @property
+    def ended(self):
+        """True once every ring is closed and empty: nothing will come any more."""
+        return all(ring.ended for ring in self.producers)
+
+    @property
+    def is_empty(self):
+        """True when the rings hold nothing."""
+        return len(self) == 0
+
+    @property
+    def stats(self):
+        """The `Stats` of all rings, added up."""
+        return Stats(*map(sum, zip(*[ring.stats for ring in self.producers], strict=True)))
+
+    def __len__(self):
+        return sum(map(len, self.producers))
+
+    def __bool__(self):
+        return len(self) != 0
+
+    def __reduce__(self):
+        raise TypeError(f"cannot pickle a live {type(self).__name__}; pickle the items it holds instead")
+
+    def __repr__(self):
+        kind = "objects" if self.item_type is None else str(self.item_type)
+        closed = ", closed" if self.closed else ""
+        return f"<MpscRing: {len(self)} {kind}, capacity={self.capacity}, producers={len(self.producers)}{closed}>"
+
+    # -- event loops -----------------------------------------------------------------------------
+
+    def wait_async(self, n=1, /):
+        """``await ring.wait_async(n)``: `wait` in a coroutine; the event loop goes on meanwhile.
+
+        Parameters
+        ----------
+        n : int
+            At most the capacity of one ring times the number of producers.
+
+        Returns
+        -------
+        coroutine
+            Of a bool: whether they are there. False means that all rings are closed and hold fewer.
+        """
+        return wait_async(self, n)
+
+    def ablocks(self, n=None, /):
+        """``async for block in ring.ablocks(n)``: as `blocks`, in a coroutine.
+
+        Parameters
+        ----------
+        n : int, optional
+            Items in a block, at most; all there are by default.
+        """
+        count = PY_SSIZE_T_MAX if n is None else count_of(n)
+        if count == 0:
+            raise ValueError("blocks of no items")
+        return async_blocks(self, count)
+
+    def _begin_wait(self, n, /):
+        """For `aio`: enter the consumer's side; the descriptor that becomes readable."""
+        cdef int fd
+        self.check_wait(n)
+        self.enter()
+        try:
+            fd = self.parking.fileno()
+        except BaseException:
+            self.leave(self.many.count)
+            raise
+        self.parking.listen(True)
+        return fd
+
+    def _ask(self, n, /):
+        """For `aio`: ask for a wake; True if there will be none, since the wait is over."""
+        cdef awaited items
+        items.context, items.count = &self.many, n
+        items.is_there, items.arm, items.disarm = items_are_there, await_items, await_items_no_more
+        return ask_for(self.parking, &items)
+
+    def _end_wait(self, n, /):
+        """For `aio`: leave the consumer's side; whether n items are there."""
+        cdef awaited items
+        cdef bint there
+        items.context = &self.many
+        await_items_no_more(&items)
+        self.parking.listen(False)
+        there = self.available() >= <Py_ssize_t>n
+        try:
+            if not there:
+                self.settle()
+        finally:
+            self.leave(self.many.count)
+        return there
+
+
+cdef Py_ssize_t available(const merged *many) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef Py_ssize_t count = 0
+    for i in range(many.count):
+        count += <Py_ssize_t>sr_spsc_available(many.cores[i])
+    return count
+
+
+cdef bint items_are_there(const awaited *what) noexcept nogil:
+    cdef const merged *many = <const merged *>what.context
+    cdef Py_ssize_t i
+    cdef bint closed = True
+    for i in range(many.count):  # first: then what is seen after it is all there will ever be
+        closed = closed and sr_spsc_is_closed(many.cores[i])
+    return closed or available(many) >= what.count
+
+
+cdef void await_items(const awaited *what) noexcept nogil:
+    """If no ring gets its share of what is missing, the sum is not reached: so only that wakes."""
+    cdef const merged *many = <const merged *>what.context
+    cdef Py_ssize_t missing = max(1, what.count - available(many))
+    cdef Py_ssize_t share = (missing + many.count - 1) // many.count
+    cdef Py_ssize_t i, held
+    for i in range(many.count):
+        held = <Py_ssize_t>sr_spsc_available(many.cores[i])
+        if held < <Py_ssize_t>many.cores[i].capacity:  # a full one gets no more
+            sr_spsc_await_items(many.cores[i], held + share)
+
+
+cdef void await_items_no_more(const awaited *what) noexcept nogil:
+    cdef const merged *many = <const merged *>what.context
+    cdef Py_ssize_t i
+    for i in range(many.count):
+        sr_await_no_more(&many.cores[i].consumer)
