@@ -145,6 +145,11 @@ cdef class SpscRing(Sink):
         sr_leave(self.consumer, SR_OPEN)
 
     @cython.final
+    cdef inline bint has_ended(self) noexcept nogil:
+        """Closed and empty: nothing will come any more."""
+        return sr_spsc_has_ended(self.core)
+
+    @cython.final
     cdef inline int push_value(self, numeric value) except -1 nogil:
         """Push one number of the C type that the dtype names, for loops that are compiled."""
         cdef numeric copy
@@ -154,6 +159,15 @@ cdef class SpscRing(Sink):
             return 0
         copy = value  # so that `value` needs no address, and can stay in a register
         return self.push_scalar(&copy, scalar_index(&copy))
+
+    @cython.final
+    cdef inline bint try_push_value(self, numeric value) noexcept nogil:
+        """Push one number if there is room, which needs no eviction; says whether it was. Not one of a wrong type."""
+        if self.scalar != scalar_index(<numeric *>NULL) or sr_spsc_room(self.core, 1) == 0:
+            return False
+        (<numeric *>sr_next(self.core))[0] = value
+        sr_spsc_commit(self.core, 1)
+        return True
 
     @cython.final
     cdef inline int pop_value(self, numeric *value) except -1 nogil:

@@ -1,0 +1,39 @@
+// What two_threads.py measures itself against: boost's queue, between two threads, in millions of u64 items a second.
+#include <boost/lockfree/spsc_queue.hpp>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+#include <vector>
+
+int main(int, char **argv)
+{
+    const std::size_t capacity = std::strtoull(argv[1], nullptr, 10), block = std::strtoull(argv[2], nullptr, 10);
+    const std::uint64_t count = std::strtoull(argv[3], nullptr, 10) / block * block;
+    boost::lockfree::spsc_queue<std::uint64_t> queue(capacity);
+    std::uint64_t total = 0;
+    std::thread consumer([&] {
+        std::vector<std::uint64_t> out(block);
+        for (std::uint64_t popped = 0; popped < count;) {
+            std::size_t got = block == 1 ? queue.pop(out[0]) : queue.pop(out.data(), block);
+            if (got)
+                total += out[0];
+            popped += got;
+        }
+    });
+    std::vector<std::uint64_t> in(block);
+    const auto start = std::chrono::steady_clock::now();
+    for (std::uint64_t i = 0; i < count; i += block) {
+        in[0] = i;
+        if (block == 1)
+            while (!queue.push(i)) {
+            }
+        else
+            for (std::size_t done = 0; done < block;)
+                done += queue.push(in.data() + done, block - done);
+    }
+    consumer.join();
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+    std::printf("%.3f %llu\n", count / taken.count() / 1e6, (unsigned long long)total);
+}

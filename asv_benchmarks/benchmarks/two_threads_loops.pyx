@@ -1,0 +1,44 @@
+# cython: boundscheck=False, wraparound=False
+"""The loops that two_threads.py times: one item at a time, without the GIL."""
+from spill_ring.sink cimport Sink
+from spill_ring.spsc_ring cimport SpscRing
+
+
+cdef class CountSink(Sink):
+    """Counts what it is sent, and drops it."""
+
+    cdef readonly long long count
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        self.count += count
+        taken[0] += count
+        return 0
+
+
+def push_values(SpscRing ring, unsigned long long count):
+    """Push; what a full ring refuses is tried again."""
+    cdef unsigned long long value
+    cdef bint evicts = ring.overflow == "spill"
+    with nogil:
+        if evicts:
+            for value in range(count):
+                ring.push_value(value)
+        else:
+            for value in range(count):
+                while not ring.try_push_value(value):
+                    pass
+
+
+def pop_values(SpscRing ring):
+    """Pop until the ring is closed and empty; how many, and their sum."""
+    cdef unsigned long long value = 0
+    cdef unsigned long long total = 0
+    cdef long long count = 0
+    with nogil:
+        while True:
+            if ring.pop_value(&value):
+                count += 1
+                total += value
+            elif ring.has_ended():
+                break
+    return count, total
