@@ -46,8 +46,7 @@ def run(ring, produce, consume):
     return time.perf_counter() - start
 
 
-class ItemByItem:
-    unit = "M items/s"
+class Loops:
     count = 5_000_000
 
     def setup(self, folder):
@@ -74,8 +73,12 @@ class ItemByItem:
             best = max(best, self.count / seconds / 1e6)
         return best
 
+
+class ItemByItem(Loops):
+    unit = "M items/s"
+
     def track_spilling(self, folder):
-        """`push_value` and `pop_value`, a full ring that evicts 64 at a time; target ≥ 55: 5 × the Rust crate's."""
+        """`push_value` and `pop_value`, a full ring that evicts 64 at a time; target ≥ 55, 5 times the Rust crate's."""
         return self.rate(overflow="spill", evict_block=64)
 
     def track_spilling_one_by_one(self, folder):
@@ -87,7 +90,7 @@ class ItemByItem:
         return self.rate(overflow="reject")
 
 
-class BesideBoost(ItemByItem):
+class BesideBoost(Loops):
     """Only where boost's headers are."""
 
     unit = "ratio"
@@ -96,8 +99,6 @@ class BesideBoost(ItemByItem):
         super().setup(folder)
         if not self.boost.exists():
             raise NotImplementedError("no boost here")
-
-    track_spilling = track_spilling_one_by_one = None
 
     def track_rejecting(self, folder):
         """`try_push_value` and `pop_value` over boost's queue, in turns; target ≥ 1."""
@@ -117,7 +118,7 @@ class Blocks:
     """From Python, in a ring of 65,536: delivered or spilled."""
 
     unit = "M items/s"
-    params = [256, 4096, 16384]
+    params = ([256, 4096, 16384],)
     param_names = ("block",)
     count = 100_000_000
 
@@ -174,7 +175,7 @@ class Merging:
     """Producers that push blocks of 16,384, which let go of the GIL, and one consumer."""
 
     unit = "M items/s"
-    params = [n for n in (1, 2, 4, 8, 16) if n == 1 or n <= (os.cpu_count() or 1)]
+    params = ([n for n in (1, 2, 4, 8, 16) if n == 1 or n <= (os.cpu_count() or 1)],)
     param_names = ("producers",)
     count = 20_000_000
 
