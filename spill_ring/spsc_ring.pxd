@@ -23,7 +23,7 @@ cdef extern from "spill_ring/spsc.h" nogil:
     ctypedef struct sr_spsc:
         unsigned char *items
         size_t itemsize
-        sr_index capacity, mask, evict_block, held, held_count, pending, pending_count
+        sr_index capacity, mask, limit, evict_block, held, held_count, pending, pending_count
         int evicts
         const int *is_mirrored
         sr_sink sink
@@ -44,6 +44,7 @@ cdef extern from "spill_ring/spsc.h" nogil:
     size_t sr_spsc_room(sr_spsc *ring, size_t count)
     size_t sr_spsc_try_push(sr_spsc *ring, const void *items, size_t count)
     int sr_spsc_reserve(sr_spsc *ring, size_t count, void **room, size_t *in_a_row) except -1
+    void sr_publish(sr_spsc *ring, sr_index tail)
     void sr_spsc_commit(sr_spsc *ring, size_t count)
     int sr_spsc_flush(sr_spsc *ring) except -1
     int sr_deliver(sr_spsc *ring) except -1
@@ -118,16 +119,21 @@ cdef class SpscRing(Sink):
     cdef int refuse_scalar(self, int scalar) except -1 with gil
     cdef void *reserve_aside(self, Py_ssize_t count) except NULL with gil
     cdef int commit_aside(self, Py_ssize_t count) except -1 with gil
+    @cython.final
     cdef long long deadline(self, object timeout) except -1
+    @cython.final
     cdef int put(self, const void *items, Py_ssize_t count, long long deadline, Py_ssize_t *taken) except -1 nogil
     cdef int push_any(self, object item, object timeout) except -1
+    @cython.final
     cdef int extend_typed(self, object items, long long deadline) except -1
     cdef int put_objects(self, PyObject **items, Py_ssize_t count, long long deadline, Py_ssize_t *taken) except -1
     cdef Py_ssize_t try_objects(self, PyObject **items, Py_ssize_t count) except -1
     cdef int extend_objects(self, PyObject **items, Py_ssize_t count, long long deadline) except -1
     cdef objects_out take_trash(self) noexcept
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil
+    @cython.final
     cdef bint wait_for_one(self, long long deadline) except -1
+    @cython.final
     cdef object take_one(self)
     cdef list take_objects(self, Py_ssize_t n)
     cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max) except -1
@@ -153,9 +159,10 @@ cdef class SpscRing(Sink):
     cdef inline int push_value(self, numeric value) except -1 nogil:
         """Push one number of the C type that the dtype names, for loops that are compiled."""
         cdef numeric copy
-        if self.scalar == scalar_index(<numeric *>NULL) and sr_spsc_has_room(self.core, 1):
-            (<numeric *>sr_next(self.core))[0] = value
-            sr_spsc_commit(self.core, 1)
+        cdef sr_index tail = sr_pushed(self.core)
+        if tail != self.core.limit and self.scalar == scalar_index(<numeric *>NULL):
+            (<numeric *>self.core.items)[tail & self.core.mask] = value
+            sr_publish(self.core, tail + 1)
             return 0
         copy = value  # so that `value` needs no address, and can stay in a register
         return self.push_scalar(&copy, scalar_index(&copy))
@@ -176,6 +183,6 @@ cdef class SpscRing(Sink):
             return self.refuse_scalar(scalar_index(value))
         if sr_claim(self.core, 1, False) == 0:
             return 0
-        value[0] = (<numeric *>sr_slot(self.core, self.core.held))[0]
+        value[0] = (<numeric *>self.core.items)[self.core.held & self.core.mask]
         sr_finish(self.core, 1)
         return 1

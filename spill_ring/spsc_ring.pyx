@@ -303,15 +303,25 @@ cdef class SpscRing(Sink):
         Exception
             Whatever the sink raises; then `item` was not appended.
         """
-        # No more than this for a float, or an object, and room; all else goes to push_any.
-        if timeout is None and sr_spsc_has_room(self.core, 1):
-            if self.scalar == DOUBLE:
-                if isinstance(item, float) and sr_hold(&self.state):
-                    (<double *>sr_next(self.core))[0] = PyFloat_AS_DOUBLE(item)
-                    sr_spsc_commit(self.core, 1)
+        # No more than this for a float, or an object with room, where no sink is called; all else goes to push_any.
+        cdef double value
+        cdef size_t taken = 0
+        cdef sr_index tail
+        if timeout is None:
+            if self.scalar == DOUBLE and isinstance(item, float):
+                tail = sr_pushed(self.core)
+                if tail != self.core.limit:
+                    if sr_hold(&self.state):
+                        (<double *>self.core.items)[tail & self.core.mask] = PyFloat_AS_DOUBLE(item)
+                        sr_publish(self.core, tail + 1)
+                        sr_let_go(&self.state)
+                        return
+                elif self.core.sink == NULL and self.core.evicts and sr_hold(&self.state):
+                    value = PyFloat_AS_DOUBLE(item)
+                    sr_spsc_push(self.core, &value, 1, &taken)
                     sr_let_go(&self.state)
                     return
-            elif self.slots != NULL and sr_hold(&self.state):
+            elif self.slots != NULL and sr_spsc_has_room(self.core, 1) and sr_hold(&self.state):
                 Py_INCREF(item)
                 (<PyObject **>sr_next(self.core))[0] = <PyObject *>item
                 sr_spsc_commit(self.core, 1)
