@@ -119,27 +119,32 @@ cdef class SpscRing(Sink):
     cdef int refuse_scalar(self, int scalar) except -1 with gil
     cdef void *reserve_aside(self, Py_ssize_t count) except NULL with gil
     cdef int commit_aside(self, Py_ssize_t count) except -1 with gil
-    @cython.final
-    cdef long long deadline(self, object timeout) except -1
-    @cython.final
-    cdef int put(self, const void *items, Py_ssize_t count, long long deadline, Py_ssize_t *taken) except -1 nogil
     cdef int push_any(self, object item, object timeout) except -1
-    @cython.final
-    cdef int extend_typed(self, object items, long long deadline) except -1
     cdef int put_objects(self, PyObject **items, Py_ssize_t count, long long deadline, Py_ssize_t *taken) except -1
     cdef Py_ssize_t try_objects(self, PyObject **items, Py_ssize_t count) except -1
     cdef int extend_objects(self, PyObject **items, Py_ssize_t count, long long deadline) except -1
     cdef objects_out take_trash(self) noexcept
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil
-    @cython.final
-    cdef bint wait_for_one(self, long long deadline) except -1
-    @cython.final
-    cdef object take_one(self)
     cdef list take_objects(self, Py_ssize_t n)
     cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max) except -1
     cdef int send_rest(self) except -1
     cdef int settle(self) except -1
     cdef object held_block(self, Py_ssize_t n, long long deadline)
+
+    @cython.final
+    cdef long long deadline(self, object timeout) except -1
+
+    @cython.final
+    cdef int put(self, const void *items, Py_ssize_t count, long long deadline, Py_ssize_t *taken) except -1 nogil
+
+    @cython.final
+    cdef int extend_typed(self, object items, long long deadline) except -1
+
+    @cython.final
+    cdef bint wait_for_one(self, long long deadline) except -1
+
+    @cython.final
+    cdef object take_one(self)
 
     @cython.final
     cdef inline int enter_consumer(self) except -1 nogil:
