@@ -1075,7 +1075,7 @@ cdef class SpscRing(Sink):
     @property
     def is_full(self):
         """True when the ring holds as much as it can."""
-        return <Py_ssize_t>sr_spsc_count(self.core) == self.size
+        return <Py_ssize_t>sr_spsc_count(self.core) >= self.size
 
     def __len__(self):
         return sr_spsc_count(self.core)

@@ -35,8 +35,9 @@
  *   Not waiting. physical >= 2 * capacity leaves room to write beside a consumer in the middle of a copy. If a
  *   stalled one's slots are needed all the same, the producer evicts all that is resident and passes its new
  *   items straight to the sink. Nothing is lost, order holds, and the producer never blocks; then,
- *   and only then, the ring holds fewer items than fit. A claim of the producer fails only if the
- *   consumer made room meanwhile, so a push of n tries n + 1 times at most: it is wait-free.
+ *   and only then, the ring holds fewer items than fit: not before more than physical - capacity items are pushed
+ *   during one claim of the consumer. A claim of the producer fails only if the consumer claimed some of the
+ *   resident items meanwhile, so at most as often as there are such: a push is wait-free.
  *
  *   The end. The consumer loads `closed` with acquire (R3) against the producer's release (W3), so that a
  *   tail loaded after it is the last one.
@@ -47,9 +48,9 @@
  * memory, so nothing that runs on x86 can show them).
  *
  * Width. Positions have 64 bits where a pointer has, and never wrap. Elsewhere, on a microcontroller without
- * 64-bit atomics, they have 32 and wrap, as the difference of two stays right up to 2^31 items; a claim can go
- * wrong only if the consumer sleeps between its look at the head and the claim for exactly a
- * multiple of 2^32 pushes.
+ * 64-bit atomics, they have 32 and wrap, as the difference of two stays right up to 2^31 items. So neither side
+ * trusts there what it saw of the other long ago; a claim can go wrong only if the consumer sleeps in
+ * the middle of it, between its looks and the compare-and-swap, for 2^31 pushes.
  */
 #ifndef SPILL_RING_SPSC_H
 #define SPILL_RING_SPSC_H
@@ -262,12 +263,13 @@ static inline sr_index sr_finished(const sr_spsc *ring) { return sr_load(&ring->
 static inline sr_index sr_drained(const sr_spsc *ring) { return sr_load(&ring->drained); }
 static inline sr_index sr_cleared(const sr_spsc *ring) { return sr_load(&ring->cleared); }
 
-/* Items that are in the ring, or in the middle of leaving it; exact while both sides are still. */
+/* Items that are in the ring, or in the middle of leaving it; exact while both sides are still. More than the capacity
+ * only while the consumer holds a claim. */
 static inline size_t sr_spsc_count(const sr_spsc *ring)
 {
-    /* What leaves is looked at first, so that the difference is never negative. */
     sr_index gone = sr_finished(ring) + sr_evicted(ring);
-    return (size_t)sr_least(sr_pushed(ring) - gone, ring->capacity);
+    sr_distance count = (sr_distance)(sr_pushed(ring) - gone);
+    return count < 0 ? 0 : (size_t)sr_least((sr_index)count, ring->mask + 1); /* loads may be reordered */
 }
 
 static inline int sr_spsc_is_closed(const sr_spsc *ring)
@@ -283,31 +285,34 @@ static inline void sr_publish(sr_spsc *ring, sr_index tail)
     sr_notify(ring, &ring->consumer, tail);
 }
 
-/* Items for which there is room once all that is resident is evicted. */
+/* Items that may be written before anything else is free, as far as they fit. */
 static inline sr_index sr_fitting(const sr_spsc *ring)
 {
-    sr_distance free = (sr_distance)(ring->safe + ring->mask + 1 - sr_load(&ring->tail));
-    return free < 0 ? 0 : sr_least((sr_index)free, ring->capacity);
+    return sr_least(ring->safe + ring->mask + 1 - sr_load(&ring->tail), ring->capacity);
 }
 
 /* See what the consumer has done, and so how far may be written. Returns the head. Not while anything is
  * pending, since what is below the head is taken to be the consumer's or gone. */
 static inline sr_index sr_look(sr_spsc *ring)
 {
-    sr_index head = sr_load(&ring->head);
+    sr_index head = sr_load(&ring->head), tail = sr_load(&ring->tail), resident = tail - head;
     sr_index claimed = head - sr_load(&ring->evicted);
     sr_index finished = atomic_load_explicit(&ring->finished, memory_order_acquire); /* R2, pairs with W2 */
     if ((sr_distance)(finished - claimed) >= 0)
         ring->safe = head;
     else if ((sr_distance)(finished - ring->looked_claimed) >= 0)
         ring->safe = ring->looked_head;
-    else
+    else if (claimed != ring->looked_claimed)
         goto looked; /* keep the old look: a newer one would never be satisfied if this is repeated */
+    /* With nothing claimed since the old look, what satisfies that satisfies the new one, which frees more. */
     ring->looked_head = head;
     ring->looked_claimed = claimed;
 looked:
-    /* Never below the tail, which has run ahead where items were passed on. */
-    ring->limit = sr_load(&ring->tail) + sr_least(sr_fitting(ring), ring->capacity - (sr_load(&ring->tail) - head));
+    /* Where the tail ran ahead of a stalled consumer as items were passed on, nothing can be written. `safe` is taken
+     * along there, lest it seem to lie ahead once positions wrap: nobody will write below the tail. */
+    if ((sr_distance)(tail - ring->safe - ring->mask) > 1)
+        ring->safe = tail - ring->mask - 1;
+    ring->limit = tail + sr_least(sr_fitting(ring), ring->capacity - resident);
     return head;
 }
 
@@ -327,8 +332,10 @@ static inline int sr_deliver(sr_spsc *ring)
     sr_store(&ring->evicted, sr_load(&ring->evicted) + (sr_index)taken);
     if (error != SR_DONE && ring->pending_count != 0
         && atomic_compare_exchange_strong_explicit(&ring->head, &end, ring->pending, memory_order_relaxed,
-                                                   memory_order_relaxed))
+                                                   memory_order_relaxed)) {
         ring->pending_count = 0;
+        sr_notify(ring, &ring->consumer, sr_load(&ring->tail)); /* it may have looked while they were gone */
+    }
     return error;
 }
 
@@ -353,7 +360,7 @@ static inline int sr_make_room(sr_spsc *ring, sr_index count, sr_index *room)
     if (ring->pending_count != 0 && (error = sr_deliver(ring)) != SR_DONE)
         return error;
     for (;;) {
-        sr_index head = sr_look(ring), resident = tail - head, excess;
+        sr_index head = sr_look(ring), resident = tail - head, fitting, excess;
         *room = ring->limit - tail;
         if (*room >= count)
             return SR_DONE;
@@ -361,7 +368,8 @@ static inline int sr_make_room(sr_spsc *ring, sr_index count, sr_index *room)
             return SR_FULL;
         if (resident == 0)
             return SR_DONE;
-        excess = count <= sr_fitting(ring) ? count - (ring->capacity - resident) : resident;
+        fitting = ring->safe == head ? ring->capacity : sr_fitting(ring); /* nobody reads: what goes makes room */
+        excess = count <= fitting ? count - (ring->capacity - resident) : resident;
         if (excess < ring->evict_block)
             excess = ring->evict_block;
         if ((error = sr_evict(ring, head, sr_least(excess, resident))) != SR_DONE)
@@ -501,11 +509,12 @@ SR_OUT_OF_LINE static int sr_spsc_flush(sr_spsc *ring)
     }
 }
 
-/* The end: nothing is pushed any more. */
+/* The end: nothing is pushed any more, nor flushed, since a flush may give back. */
 static inline void sr_spsc_close(sr_spsc *ring)
 {
     ring->limit = sr_load(&ring->tail); /* there is no room any more */
     atomic_store_explicit(&ring->closed, 1, memory_order_release); /* W3, pairs with R3 */
+    atomic_signal_fence(memory_order_seq_cst); /* `wanted` is looked at after that, too */
     sr_notify(ring, &ring->consumer, sr_load(&ring->consumer.wanted));
 }
 
@@ -534,7 +543,8 @@ static inline sr_index sr_claim(sr_spsc *ring, size_t max, int in_a_row)
     head = sr_load(&ring->head);
     for (;;) {
         sr_distance available = (sr_distance)(ring->seen_tail - head);
-        if (available <= 0 || (size_t)available < max) {
+        /* Where positions wrap, a tail seen long ago may seem to lie ahead. */
+        if (sizeof(sr_index) < 8 || available <= 0 || (size_t)available < max) {
             ring->seen_tail = atomic_load_explicit(&ring->tail, memory_order_acquire); /* R1, pairs with W1 */
             available = (sr_distance)(ring->seen_tail - head);
         }
@@ -644,7 +654,8 @@ static inline int sr_spsc_has_ended(const sr_spsc *ring)
 /* Call `wake` with the consumer's context when `count` items are there; see "waiting" above. */
 static inline void sr_spsc_await_items(sr_spsc *ring, size_t count)
 {
-    sr_await(&ring->consumer, sr_load(&ring->head) + (sr_index)count - ring->held_count);
+    /* Not from the head on: that goes back where a sink fails. */
+    sr_await(&ring->consumer, sr_load(&ring->finished) + sr_load(&ring->evicted) + (sr_index)count);
 }
 
 #endif
