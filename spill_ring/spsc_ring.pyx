@@ -51,6 +51,37 @@ cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
 
 
+cdef extern from *:
+    """
+    /* A push is so short that to look for keywords takes a seventh of it. So the method that Cython made is
+     * called only where there are some. */
+    typedef int (*sr_push_function)(PyObject *ring, PyObject *item);
+    typedef PyObject *(*sr_method)(PyObject *ring, PyObject *const *args, Py_ssize_t count, PyObject *names);
+    static sr_push_function sr_push_one;
+    static sr_method sr_push_slowly;
+
+    static PyObject *sr_push(PyObject *ring, PyObject *const *args, Py_ssize_t count, PyObject *names)
+    {
+        if (count != 1 || names != NULL)
+            return sr_push_slowly(ring, args, count, names);
+        if (sr_push_one(ring, args[0]) < 0)
+            return NULL;
+        Py_RETURN_NONE;
+    }
+
+    static void sr_fast_push(PyObject *method, void *push_one)
+    {
+        PyMethodDef *def = ((PyMethodDescrObject *)method)->d_method;
+        if (def->ml_flags != (METH_FASTCALL | METH_KEYWORDS))
+            return;
+        sr_push_one = (sr_push_function)push_one;
+        sr_push_slowly = (sr_method)(void (*)(void))def->ml_meth;
+        def->ml_meth = (PyCFunction)(void (*)(void))sr_push;
+    }
+    """
+    void sr_fast_push(object method, void *push_one)
+
+
 cdef int DOUBLE = scalar_index(<double *>NULL)
 cdef enum:
     LINE = 128
@@ -303,31 +334,10 @@ cdef class SpscRing(Sink):
         Exception
             Whatever the sink raises; then `item` was not appended.
         """
-        # No more than this for a float, or an object with room, where no sink is called; all else goes to push_any.
-        cdef double value
-        cdef size_t taken = 0
-        cdef sr_index tail
         if timeout is None:
-            if self.scalar == DOUBLE and isinstance(item, float):
-                tail = sr_pushed(self.core)
-                if tail != self.core.limit:
-                    if sr_hold(&self.state):
-                        (<double *>self.core.items)[tail & self.core.mask] = PyFloat_AS_DOUBLE(item)
-                        sr_publish(self.core, tail + 1)
-                        sr_let_go(&self.state)
-                        return
-                elif self.core.sink == NULL and self.core.evicts and sr_hold(&self.state):
-                    value = PyFloat_AS_DOUBLE(item)
-                    sr_spsc_push(self.core, &value, 1, &taken)
-                    sr_let_go(&self.state)
-                    return
-            elif self.slots != NULL and sr_spsc_has_room(self.core, 1) and sr_hold(&self.state):
-                Py_INCREF(item)
-                (<PyObject **>sr_next(self.core))[0] = <PyObject *>item
-                sr_spsc_commit(self.core, 1)
-                sr_let_go(&self.state)
-                return
-        self.push_any(item, timeout)
+            push_one(self, item)
+        else:
+            self.push_any(item, timeout)
 
     cdef int push_any(self, object item, object timeout) except -1:
         cdef long long value  # or any smaller number
@@ -1155,6 +1165,40 @@ cdef class SpscRing(Sink):
             self.leave_consumer()
         return there
 
+
+# -- push ---------------------------------------------------------------------------------------------
+
+cdef int push_one(SpscRing self, object item) except -1:
+    """No more than this for a float, or an object with room, where no sink is called; all else goes to push_any."""
+    cdef double value
+    cdef size_t taken = 0
+    cdef sr_index tail
+    if self.scalar == DOUBLE:
+        if isinstance(item, float) and sr_hold(&self.state):
+            tail = sr_pushed(self.core)
+            if tail != self.core.limit:
+                (<double *>self.core.items)[tail & self.core.mask] = PyFloat_AS_DOUBLE(item)
+                sr_publish(self.core, tail + 1)
+                sr_let_go(&self.state)
+                return 0
+            if self.core.sink == NULL and self.core.evicts:
+                value = PyFloat_AS_DOUBLE(item)
+                sr_spsc_push(self.core, &value, 1, &taken)
+                sr_let_go(&self.state)
+                return 0
+            sr_let_go(&self.state)
+    elif self.slots != NULL and sr_hold(&self.state):
+        if sr_spsc_has_room(self.core, 1):
+            Py_INCREF(item)
+            (<PyObject **>sr_next(self.core))[0] = <PyObject *>item
+            sr_spsc_commit(self.core, 1)
+            sr_let_go(&self.state)
+            return 0
+        sr_let_go(&self.state)
+    return self.push_any(item, None)
+
+
+sr_fast_push(SpscRing.__dict__["push"], <void *>push_one)
 
 # -- what the core calls, and what waits ask ---------------------------------------------------------
 
