@@ -23,6 +23,7 @@ DIRECTIVES = {
     "embedsignature": True,
     "embedsignature.format": "clinic",  # gives inspect.signature back
     "auto_pickle": False,
+    "freethreading_compatible": True,  # guard.pxd says what makes it so, class by class
 }
 
 MODULES = [

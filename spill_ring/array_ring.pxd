@@ -1,7 +1,7 @@
 """A ring of numpy items, for Cython: `from spill_ring cimport ArrayRing`.
 
-The methods here want no GIL. They refuse a second entry as the Python ones do, but with the GIL
-released nothing orders two threads: one thread at a time is the caller's part.
+The methods here want no GIL. They refuse a second entry as the Python ones do, but where there is no
+GIL, or it is released, `push_value` looks at nothing: one thread at a time is the caller's part.
 """
 cimport cython
 from libc.string cimport memcpy
@@ -24,7 +24,7 @@ cdef class ArrayRing(Ring):
     cdef char *opened
     cdef char *stops[12]
     cdef Py_ssize_t reserved  # items, while a reserve() is open
-    cdef object reservation  # the one that Python has open
+    cdef long long reservations  # how many there were: the number of the last
 
     # Push `count` items of the ring's dtype. Raises what the sink raises.
     cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil
@@ -35,6 +35,9 @@ cdef class ArrayRing(Ring):
     cdef void *reserve(self, Py_ssize_t count) except NULL nogil
     cdef int commit(self, Py_ssize_t count) except -1 nogil
 
+    cdef void *reserve_numbered(self, Py_ssize_t count, long long *number) except NULL nogil
+    cdef int commit_reserved(self, Py_ssize_t count) except -1 nogil
+    cdef int commit_numbered(self, Py_ssize_t count, long long number) except -1 nogil
     cdef int push_any(self, object item) except -1
     cdef int extend_block(self, object block) except -1
     cdef int push_over(self, const void *items, Py_ssize_t count) except -1 nogil

@@ -87,6 +87,7 @@ cdef class ArrayRing(Ring):
         self.base = storage.base
         self.mask = storage.nbytes // items.itemsize - 1
         self.scalar = scalar
+        self.leave()
 
     @property
     def dtype(self):
@@ -116,12 +117,14 @@ cdef class ArrayRing(Ring):
             Whatever the sink raises; then `item` was not appended.
         """
         # No more than this for a float that evicts nothing; all else goes to push_any.
-        if self.scalar == DOUBLE and isinstance(item, float) and self.tail < self.limit and sr_hold(&self.state):
-            (<double *>self.base)[self.tail & self.mask] = PyFloat_AS_DOUBLE(item)
-            self.tail += 1
+        if self.scalar == DOUBLE and isinstance(item, float) and sr_hold(&self.state):
+            if self.tail < self.limit:
+                (<double *>self.base)[self.tail & self.mask] = PyFloat_AS_DOUBLE(item)
+                self.tail += 1
+                sr_let_go(&self.state)
+                return
             sr_let_go(&self.state)
-        else:
-            self.push_any(item)
+        self.push_any(item)
 
     cdef int push_any(self, object item) except -1:
         cdef long long value  # or any smaller number
@@ -214,9 +217,10 @@ cdef class ArrayRing(Ring):
         block = as_block(items, self.item_type)
         if self.overlaps(cnp.PyArray_DATA(block)):
             block = block.copy()
-        room = self.size - self.count()  # drawing them may have pushed others here
-        count = min(cnp.PyArray_DIM(block, 0), room)
-        self.push_block(cnp.PyArray_DATA(block), count)
+        self.enter()
+        count = min(cnp.PyArray_DIM(block, 0), self.size - self.trim())  # drawing them may have pushed others here
+        self.write(cnp.PyArray_DATA(block), count)
+        self.leave()
         return count
 
     cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
@@ -294,7 +298,12 @@ cdef class ArrayRing(Ring):
     # -- reserving -------------------------------------------------------------------------------
 
     cdef void *reserve(self, Py_ssize_t count) except NULL nogil:
+        cdef long long number
+        return self.reserve_numbered(count, &number)
+
+    cdef void *reserve_numbered(self, Py_ssize_t count, long long *number) except NULL nogil:
         cdef Py_ssize_t excess
+        cdef void *room
         cdef int next_state = SR_OPEN
         if not 0 <= count <= self.size:
             self.refuse_count(count, self.size)
@@ -307,10 +316,13 @@ cdef class ArrayRing(Ring):
                 else:
                     self.spill(self.target, excess)
             self.reserved = count
+            self.reservations += 1
+            number[0] = self.reservations
+            room = self.base + (self.tail & self.mask) * self.itemsize
             next_state = SR_RESERVED
         finally:
             sr_leave(&self.state, next_state)
-        return self.base + (self.tail & self.mask) * self.itemsize
+        return room
 
     cdef int commit(self, Py_ssize_t count) except -1 nogil:
         cdef int found
@@ -319,9 +331,22 @@ cdef class ArrayRing(Ring):
             self.refuse_commit()
         elif found != SR_RESERVED:
             self.refuse(found)
-        if not 0 <= count <= self.reserved:
+        return self.commit_reserved(count)
+
+    cdef int commit_numbered(self, Py_ssize_t count, long long number) except -1 nogil:
+        """Commit, unless that has been done; another reservation may be open by now."""
+        if sr_move(&self.state, SR_RESERVED, SR_BUSY) != SR_RESERVED:
+            return 0
+        if number != self.reservations:
             sr_leave(&self.state, SR_RESERVED)
-            self.refuse_count(count, self.reserved)
+            return 0
+        return self.commit_reserved(count)
+
+    cdef int commit_reserved(self, Py_ssize_t count) except -1 nogil:
+        cdef Py_ssize_t reserved = self.reserved
+        if not 0 <= count <= reserved:
+            sr_leave(&self.state, SR_RESERVED)
+            self.refuse_count(count, reserved)
         self.storage.complete_write((self.tail & self.mask) * self.itemsize, count * self.itemsize)
         self.tail += count
         self.reserved = 0
@@ -512,22 +537,19 @@ cdef class ArrayRing(Ring):
 
 cdef object begin_reservation(object lender, Loan loan):
     cdef ArrayRing ring = lender
-    cdef void *room = ring.reserve(loan.count)
+    cdef long long number
+    cdef void *room = ring.reserve_numbered(loan.count, &number)
+    loan.number = number
     try:
-        block = view_block(ring.item_type, room, loan.count, ring.storage, True)
+        return view_block(ring.item_type, room, loan.count, ring.storage, True)
     except BaseException:
-        ring.commit(0)
+        ring.commit_numbered(0, number)
         raise
-    ring.reservation = loan
-    return block
 
 
 cdef int end_reservation(object lender, Loan loan, bint raised) except -1:
     cdef ArrayRing ring = lender
-    if ring.reservation is loan:  # not committed yet
-        ring.reservation = None
-        ring.commit(0 if raised else loan.count)
-    return 0
+    return ring.commit_numbered(0 if raised else loan.count, loan.number)
 
 
 # Cython keeps cdef and def methods in one namespace. Compiled code calls `reserve` and `commit` for
@@ -573,7 +595,6 @@ def commit(ArrayRing self not None, n, /):
         At most what was reserved.
     """
     self.commit(count_of(n))
-    self.reservation = None
 
 
 for method in (reserve, commit):

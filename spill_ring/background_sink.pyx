@@ -1,7 +1,7 @@
 """A thread of its own for a sink, so that a slow one never holds up the producer."""
 from cpython.object cimport PyObject
 
-from spill_ring.guard cimport SR_CLOSED, SR_OPEN, sr_leave
+from spill_ring.guard cimport SR_CLOSED, SR_OPEN, sr_add, sr_leave, sr_state
 from spill_ring.park cimport FOREVER, awaited, wait_for
 from spill_ring.ring cimport capacity_of, flush_at_exit
 from spill_ring.sink cimport ForwardingSink, forks_so_far, hang_up, warn_lost
@@ -43,7 +43,7 @@ cdef class Worker:
                     continue
                 if request == CLOSE:
                     hang_up(self.target)
-                elif self.target.state != SR_CLOSED:
+                elif sr_state(&self.target.state) != SR_CLOSED:
                     self.target.flush()
             except BaseException as error:
                 if self.is_orphan:
@@ -119,13 +119,11 @@ cdef class BackgroundSink(ForwardingSink):
         self.is_blocking = overflow == "block"
         self.adopt()
 
-    cdef int bind(self, object dtype) except -1:
-        ForwardingSink.bind(self, dtype)
-        if self.worker is None:
-            worker = Worker()
-            worker.ring = SpscRing(self.capacity, dtype, overflow="reject")
-            worker.target = self.target
-            self.worker = worker
+    cdef int fit(self, object dtype) except -1:
+        worker = Worker()
+        worker.ring = SpscRing(self.capacity, dtype, overflow="reject")
+        worker.target = self.target
+        self.worker = worker
         return 0
 
     cdef bint is_running(self) noexcept nogil:
@@ -214,7 +212,7 @@ cdef class BackgroundSink(ForwardingSink):
     def close(self):
         """Wait until everything is through, close the sink behind, and end the thread."""
         cdef int state = SR_OPEN
-        if self.state == SR_CLOSED:
+        if sr_state(&self.state) == SR_CLOSED:
             return
         self.enter()
         try:
@@ -230,9 +228,9 @@ cdef class BackgroundSink(ForwardingSink):
             sr_leave(&self.state, state)
 
     def __del__(self):
-        if self.worker is None or self.state == SR_CLOSED or not self.is_running():
+        if self.worker is None or sr_state(&self.state) == SR_CLOSED or not self.is_running():
             return
-        self.target.users -= 1
+        sr_add(&self.target.users, -1)
         self.worker.is_orphan = True
         self.worker.request = STOP
         self.worker.retry.set()
@@ -241,7 +239,7 @@ cdef class BackgroundSink(ForwardingSink):
             self.thread.join()
 
     cdef bint is_owing(self) noexcept:
-        return self.state == SR_OPEN and self.worker is not None and sr_spsc_count(self.worker.ring.core) > 0
+        return sr_state(&self.state) == SR_OPEN and self.worker is not None and sr_spsc_count(self.worker.ring.core) > 0
 
     @property
     def capacity(self):

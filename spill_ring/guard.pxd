@@ -1,14 +1,47 @@
-"""One thread at a time: the state of a sink or ring, and the way in."""
+"""One thread at a time: the state of a sink or ring, and the way in.
+
+What protects each class on a free-threaded Python, where no GIL does. "Entered" is the state below:
+who is inside is alone, and a second thread gets a RuntimeError. A "critical section" is CPython's own,
+of the object: nothing on a Python with a GIL, and let go of where a thread waits, as the GIL is.
+
+    all              initialised once: SR_MAKING is claimed, and SR_OPEN set when all is in place.
+                     What is set then is never replaced, so it is read by anyone.
+    Sink             binding: a critical section; a dtype that somebody was told is never changed.
+                     `users`: an atomic count, so that exactly one hangs up last. `took`: a variable
+                     of the thread. What a Python `send` does is its own affair.
+    Ring, ObjectRing, ArrayRing
+                     entered for everything but what anyone may ask at any time: `len`, `stats`,
+                     `is_empty`, `is_full` read plain counters, and are approximate while another
+                     thread is inside. What ran in a sink or destructor comes after `tidy` has left.
+    RingIterator     its ring is entered for each step, and the iterator's position moves in there.
+    Reservation      a number, which the ring compares while it is entered: of two that leave, one does.
+    push_value       compiled, without a guard: one thread at a time is the caller's part.
+    DropSink         keeps nothing.
+    CollectSink      entered; its list of objects, which anyone may have, by critical section and as any
+                     list is.
+    FnSink, ChannelSink
+                     keep nothing between two calls: as safe as the function or queue.
+    LockedSink       a lock; it is bound and closed under it too.
+    BatchSink, ReduceSink, TeeSink
+                     entered, also to close: each sink behind is hung up on once.
+    ProducerSink     dicts, of which each step is one; a critical section makes one sink of an index
+                     for good.
+    FileSink, NpySink
+                     entered: half an item may be kept for the next call.
+    Storage          its memory is the ring's; the list of mirrors and their number have a mutex.
+    left_open        a WeakValueDictionary: Python's own.
+
+Not protected: the lists inside a ring or sink against another thread that finds them by way of `gc`
+and changes them just then. And a fork copies things as they are: a ring that another thread was in
+stays in use in the child.
+"""
 
 cdef extern from * nogil:
     """
     /* SR_AHEAD: open, while compiled code pushes single values ahead of the accounting. */
-    enum { SR_NEW, SR_OPEN, SR_AHEAD, SR_BUSY, SR_RESERVED, SR_CLOSED };
+    enum { SR_NEW, SR_MAKING, SR_OPEN, SR_AHEAD, SR_BUSY, SR_RESERVED, SR_CLOSED };
 
-    /* (On a free-threaded Python the GIL is back as soon as this package is imported, until every
-     * class has been through an audit and setup.py says freethreading_compatible.)
-     *
-     * With the GIL a plain flag is enough: nothing else runs between the look and the store, and
+    /* With the GIL a plain flag is enough: nothing else runs between the look and the store, and
      * whatever lets another thread in (a sink that runs Python) leaves the flag set. Without it
      * the flag is taken with a compare-and-swap: acquire pairs with the release in sr_leave, so
      * that who comes in sees all that the one before wrote. */
@@ -24,6 +57,27 @@ cdef extern from * nogil:
         if (found == from)
             *state = to;
         return found;
+    #endif
+    }
+
+    /* What anyone may ask. Acquire, too: who sees SR_OPEN sees what was made. */
+    static inline int sr_state(int *state)
+    {
+    #ifdef Py_GIL_DISABLED
+        return __atomic_load_n(state, __ATOMIC_ACQUIRE);
+    #else
+        return *state;
+    #endif
+    }
+
+    /* Add to a count that any thread may change; returns the new one. Acquire and release: who
+     * brings it to nothing sees what the others did before. */
+    static inline Py_ssize_t sr_add(Py_ssize_t *count, Py_ssize_t by)
+    {
+    #ifdef Py_GIL_DISABLED
+        return __atomic_add_fetch(count, by, __ATOMIC_ACQ_REL);
+    #else
+        return *count += by;
     #endif
     }
 
@@ -58,12 +112,15 @@ cdef extern from * nogil:
     """
     enum:
         SR_NEW
+        SR_MAKING
         SR_OPEN
         SR_AHEAD
         SR_BUSY
         SR_RESERVED
         SR_CLOSED
     int sr_move(int *state, int expected, int to)
+    int sr_state(int *state)
+    Py_ssize_t sr_add(Py_ssize_t *count, Py_ssize_t by)
     void sr_leave(int *state, int to)
     bint sr_hold(int *state)
     void sr_let_go(int *state)

@@ -22,7 +22,7 @@ cdef class ObjectRing(Ring):
     cdef list items
     cdef Py_ssize_t slot  # where the next item goes
     # What was let go of while the ring was entered; a destructor may want to push here, so they run
-    # after it was left.
+    # after `tidy` has left it.
     cdef list trash
     cdef Py_ssize_t trashed
 

@@ -3,7 +3,7 @@ cimport cython
 from cpython.list cimport PyList_New
 from cpython.object cimport PyObject
 
-from spill_ring.guard cimport sr_hold, sr_let_go
+from spill_ring.guard cimport SR_OPEN, sr_hold, sr_leave, sr_let_go
 from spill_ring.ring cimport Ring, capacity_of, count_of
 from spill_ring.sink cimport Sink, deliver_objects
 
@@ -57,12 +57,16 @@ cdef class ObjectRing(Ring):
     def __init__(self, capacity, sink=None):
         cdef Py_ssize_t size = capacity_of(capacity)
         cdef list items
+        cdef list none = [None]
         try:
-            items = [None] * size
+            # Not [None] * size, which is PyList_New(size) in Cython: where that has no memory, a
+            # free-threaded Python 3.13 frees whatever the list's memory was before, once more.
+            items = none * size
         except MemoryError:
             raise MemoryError(f"no memory for {size} items") from None
         self.start(size, None, sink)
         self.items = items
+        self.leave()
 
     @classmethod
     def __class_getitem__(cls, item):
@@ -85,14 +89,17 @@ cdef class ObjectRing(Ring):
             Whatever the sink raises; then `item` was not appended.
         """
         cdef PyObject *old
-        cdef PyObject *items = <PyObject *>self.items
+        cdef PyObject *items
         # No more than this is as fast as a deque's append; all else goes to push_full.
-        if self.tail < self.limit and sr_list_size(items) == self.size and sr_hold(&self.state):
-            old = self.swap(sr_list_items(items), <PyObject *>item)
+        if sr_hold(&self.state):
+            items = <PyObject *>self.items
+            if self.tail < self.limit and sr_list_size(items) == self.size:
+                old = self.swap(sr_list_items(items), <PyObject *>item)
+                sr_let_go(&self.state)
+                Py_DECREF(old)  # may run a destructor that pushes here again
+                return
             sr_let_go(&self.state)
-            Py_DECREF(old)  # may run a destructor that pushes here again
-        else:
-            self.push_full(<PyObject *>item)
+        self.push_full(<PyObject *>item)
 
     cdef int push_full(self, PyObject *item) except -1:
         """Push into a ring that is full, or isn't open."""
@@ -103,7 +110,10 @@ cdef class ObjectRing(Ring):
                 self.evict_oldest()
             old = self.swap(self.slots(), item)
         finally:
-            self.leave()
+            if self.is_untidy:
+                self.tidy(SR_OPEN)
+            else:
+                self.leave()
         Py_DECREF(old)
         return 0
 
@@ -121,7 +131,6 @@ cdef class ObjectRing(Ring):
                 self.prepare(1)
                 self.spilled += 1
                 self.release(1)
-                self.tidy()
         self.spilled += 1
         self.advance(1)
         return 0
@@ -134,11 +143,15 @@ cdef class ObjectRing(Ring):
         bool
             Whether it was appended.
         """
-        if self.count() == self.size:
-            self.enter()  # a closed ring says so
+        cdef PyObject *old
+        self.enter()
+        try:
+            if self.trim() == self.size:
+                return False
+            old = self.swap(self.slots(), <PyObject *>item)
+        finally:
             self.leave()
-            return False
-        self.push(item)
+        Py_DECREF(old)
         return True
 
     def extend(self, items, /):
@@ -166,8 +179,7 @@ cdef class ObjectRing(Ring):
         try:
             self.append(PySequence_Fast_ITEMS(items), len(items), &taken)
         finally:
-            self.leave()
-            self.tidy()
+            self.tidy(SR_OPEN)
 
     def try_extend(self, items, /):
         """Push as many of the first items as there is room for; never evicts.
@@ -182,10 +194,15 @@ cdef class ObjectRing(Ring):
         int
             How many were taken.
         """
-        fitting = list(islice(iter(items), self.size - self.count()))
-        fitting = fitting[:self.size - self.count()]  # drawing them may have pushed others here
-        self.extend(fitting)
-        return len(fitting)
+        cdef Py_ssize_t taken = 0
+        cdef list fitting = list(islice(iter(items), self.size - self.count()))
+        self.enter()
+        try:
+            # drawing them may have pushed others here
+            self.append(PySequence_Fast_ITEMS(fitting), min(len(fitting), self.size - self.trim()), &taken)
+            return taken
+        finally:
+            self.tidy(SR_OPEN)
 
     cdef int store(self, const void *items, Py_ssize_t count) except -1 nogil:
         cdef Py_ssize_t i
@@ -215,9 +232,10 @@ cdef class ObjectRing(Ring):
         Py_DECREF(item)
         return 0
 
-    cdef int tidy(self) except -1:
+    cdef int tidy(self, int state) except -1:
         self.is_untidy = False
         _trash, self.trash = self.trash, None  # freed when this returns
+        sr_leave(&self.state, state)
         return 0
 
     cdef int pass_on(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:

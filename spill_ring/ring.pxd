@@ -1,6 +1,6 @@
 """What every one-thread ring has: positions, accounting, the sink, the end."""
 cimport cython
-from spill_ring.guard cimport SR_AHEAD
+from spill_ring.guard cimport SR_AHEAD, sr_state
 from spill_ring.sink cimport Sink
 
 
@@ -16,7 +16,8 @@ cdef class Ring(Sink):
     cdef Sink target  # None: what is evicted is dropped
     cdef object given  # the sink, as it was given
 
-    # All that may fail or run Python comes first; `start` opens the ring.
+    # All that may fail or run Python comes first. After `start` nothing may fail, and the last thing is to
+    # `leave` it open.
     cdef int start(self, Py_ssize_t size, object dtype, object sink) except -1
 
     # A kind of ring is a subclass that overrides these, and registers with SpillRing.
@@ -27,7 +28,7 @@ cdef class Ring(Sink):
     cdef object item(self, long long position)
     cdef object copy(self, long long position, Py_ssize_t count, Py_ssize_t step)
     cdef str shown(self)
-    # And, where there is something to do, this before a run is sent and `tidy` after the ring was left.
+    # And, where there is something to do, this before a run is sent and `tidy` to leave the ring.
     cdef int prepare(self, Py_ssize_t count) except -1 nogil
 
     cdef int missing(self) except -1 with gil
@@ -40,13 +41,18 @@ cdef class Ring(Sink):
     @cython.final
     cdef inline Py_ssize_t count(self) noexcept nogil:
         """How many items are resident; for attributes that anyone may ask at any time."""
-        cdef long long behind = self.pushed() - self.head
-        return <Py_ssize_t>behind if behind < self.size else self.size
+        return self.resident(self.pushed())
+
+    @cython.final
+    cdef inline Py_ssize_t resident(self, long long pushed) noexcept nogil:
+        cdef long long behind = pushed - self.head
+        # Negative where another thread moved on between the two.
+        return 0 if behind < 0 else <Py_ssize_t>behind if behind < self.size else self.size
 
     @cython.final
     cdef inline long long pushed(self) noexcept nogil:
         """The tail, also while `push_value` is ahead of it."""
-        return self.tail + (self.ahead() if self.state == SR_AHEAD else 0)
+        return self.tail + (self.ahead() if sr_state(&self.state) == SR_AHEAD else 0)
 
     @cython.final
     cdef inline Py_ssize_t trim(self) noexcept nogil:

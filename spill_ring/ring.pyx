@@ -1,8 +1,8 @@
 """What every one-thread ring has: positions, accounting, the sink, the sequence protocol, the end."""
 from libc.limits cimport LLONG_MAX
 
-from spill_ring.guard cimport SR_AHEAD, SR_CLOSED, SR_NEW, SR_OPEN, sr_leave
-from spill_ring.sink cimport DropSink, as_sink, engage, hang_up, warn_lost
+from spill_ring.guard cimport SR_AHEAD, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_add, sr_state
+from spill_ring.sink cimport DropSink, as_sink, hang_up, warn_lost
 
 import atexit
 import operator
@@ -38,10 +38,7 @@ cdef class Ring(Sink):
         cdef Sink target = None if sink is None else as_sink(sink)
         if target is not None:
             target.bind(dtype)
-        if self.state != SR_NEW:  # asked last: all of the above may run Python
-            raise RuntimeError(f"{type(self).__name__} is initialised already")
-        if target is not None:
-            engage(self, target)
+        self.claim(target)  # asked last: all of the above may run Python
         self.size = size
         self.item_type = dtype
         self.itemsize = sizeof(void *) if dtype is None else dtype.itemsize
@@ -51,7 +48,6 @@ cdef class Ring(Sink):
         self.limit = LLONG_MAX if self.target is None else self.size
         if self.target is not None:
             flush_at_exit(self)
-        self.state = SR_OPEN
         return 0
 
     cdef Py_ssize_t ahead(self) noexcept nogil:
@@ -147,6 +143,8 @@ cdef class Ring(Sink):
         cdef Py_ssize_t count
         if target is self:
             raise ValueError("a ring can't be drained into itself")
+        if sr_state(&self.state) <= SR_MAKING:
+            self.refuse(SR_NEW)
         target.bind(self.item_type)
         self.enter()
         try:
@@ -155,8 +153,7 @@ cdef class Ring(Sink):
                 self.spill(target, count)
             return count
         finally:
-            self.leave()
-            self.tidy()
+            self.tidy(SR_OPEN)
 
     def flush(self):
         """Send everything resident to the sink, then flush the sink.
@@ -170,8 +167,7 @@ cdef class Ring(Sink):
         try:
             return self.flush_through()
         finally:
-            self.leave()
-            self.tidy()
+            self.tidy(SR_OPEN)
 
     cdef Py_ssize_t flush_through(self) except -1:
         """Flush, while the ring is entered: a sink that pushes back as it is flushed would lose that."""
@@ -182,7 +178,7 @@ cdef class Ring(Sink):
             return count
         if count:
             self.spill(self.target, count)
-        if self.target.state != SR_CLOSED:
+        if sr_state(&self.target.state) != SR_CLOSED:
             self.target.flush()
         return count
 
@@ -195,8 +191,7 @@ cdef class Ring(Sink):
             self.prepare(count)
             self.release(count)
         finally:
-            self.leave()
-            self.tidy()
+            self.tidy(SR_OPEN)
 
     def close(self):
         """Flush, then close the sink, and so on to the end of the chain. Closing again does nothing.
@@ -210,7 +205,7 @@ cdef class Ring(Sink):
         """
         cdef Py_ssize_t count
         cdef int state = SR_OPEN
-        if self.state == SR_CLOSED:
+        if sr_state(&self.state) == SR_CLOSED:
             return
         self.enter()
         try:
@@ -222,14 +217,14 @@ cdef class Ring(Sink):
             self.release(count)
             state = SR_CLOSED
         finally:
-            sr_leave(&self.state, state)
-            self.tidy()
+            self.tidy(state)
 
     def __del__(self):
         # A sink may still be waiting for what is here. A file object that is dropped does the same.
-        if self.target is None or self.state == SR_NEW or self.state == SR_CLOSED:
+        cdef int state = sr_state(&self.state)
+        if self.target is None or state <= SR_MAKING or state == SR_CLOSED:
             return
-        self.target.users -= 1
+        sr_add(&self.target.users, -1)
         try:
             self.flush()
         except BaseException as error:
@@ -250,9 +245,13 @@ cdef class Ring(Sink):
 
     @property
     def stats(self):
-        """Counts since the ring was made: `Stats`, a named tuple of ``pushed, popped, spilled, dropped``."""
-        left = self.pushed() - self.count()
-        return Stats(self.pushed(), self.popped, self.spilled, left - self.popped - self.spilled)
+        """Counts since the ring was made: `Stats`, a named tuple of ``pushed, popped, spilled, dropped``.
+
+        On a free-threaded Python they are approximate, as `len` is, while another thread is inside.
+        """
+        cdef long long pushed = self.pushed()
+        cdef long long left = pushed - self.resident(pushed)
+        return Stats(pushed, self.popped, self.spilled, left - self.popped - self.spilled)
 
     @property
     def is_empty(self):
@@ -344,8 +343,9 @@ cdef class Ring(Sink):
 
     def __repr__(self):
         name = type(self).__name__
-        if self.state != SR_OPEN and self.state != SR_AHEAD:
-            word = {SR_CLOSED: "closed", SR_NEW: "not initialised"}.get(self.state, "in use")
+        cdef int state = sr_state(&self.state)
+        if state != SR_OPEN and state != SR_AHEAD:
+            word = "closed" if state == SR_CLOSED else "not initialised" if state <= SR_MAKING else "in use"
             return f"<{name}: {word}, capacity={self.size}>"
         if Py_ReprEnter(self):  # a ring that holds itself
             return f"{name}(...)"
@@ -364,8 +364,9 @@ cdef object left_open = weakref.WeakValueDictionary()  # by id: a subclass may n
 @atexit.register
 def _flush_what_is_left_open():
     cdef Sink ring
-    for ring in list(left_open.values()):
-        if ring.is_owing():
+    for reference in left_open.valuerefs():  # a list: other threads may still make rings
+        ring = reference()
+        if ring is not None and ring.is_owing():
             try:
                 ring.flush()
             except BaseException as error:
@@ -407,7 +408,7 @@ cdef class RingIterator:
     """Iterates over a ring; raises RuntimeError when the ring changed since."""
 
     cdef Ring ring
-    cdef long long position, left, version
+    cdef long long position, left, version  # they move while the ring is entered
     cdef Py_ssize_t step
 
     def __init__(self):
@@ -418,11 +419,11 @@ cdef class RingIterator:
         cdef RingIterator self = RingIterator.__new__(RingIterator)
         ring.enter()
         self.left = ring.trim()
+        self.position = ring.head if step == 1 else ring.tail - 1
+        self.version = ring.head + ring.tail  # both only grow
         ring.leave()
         self.ring = ring
         self.step = step
-        self.position = ring.head if step == 1 else ring.tail - 1
-        self.version = ring.head + ring.tail  # both only grow
         return self
 
     def __iter__(self):
@@ -441,11 +442,11 @@ cdef class RingIterator:
             if self.left == 0:
                 raise StopIteration
             item = ring.item(self.position)
+            self.position += self.step
+            self.left -= 1
+            return item
         finally:
             ring.leave()
-        self.position += self.step
-        self.left -= 1
-        return item
 
     def __length_hint__(self):
         return self.left

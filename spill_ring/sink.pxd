@@ -13,13 +13,17 @@ cdef class Sink:
     cdef bint is_bound  # to the items that it is sent:
     cdef object item_type  # their dtype; None: objects, or not bound yet
     cdef Py_ssize_t itemsize
-    cdef Py_ssize_t taken_by_send
+    cdef bint is_relied_on  # somebody else was told what it is bound to
     cdef int depth  # sinks behind it, in the longest line
     cdef Py_ssize_t users  # rings and sinks that send here; it closes with the last
     cdef object __weakref__
 
     # Called for each ring or sink that is going to send here. `dtype` None: objects.
     cdef int bind(self, object dtype) except -1
+    # Called once, as it is bound and with nobody else inside: get what such items need.
+    cdef int fit(self, object dtype) except -1
+    # The dtype for one who did not bind it, and to whom it may be new.
+    cdef object bound_to(self)
 
     # `count` contiguous items, oldest first, that are the sink's only until it returns. A sink adds
     # to `taken` as it takes them: all of them, unless it raises.
@@ -28,8 +32,9 @@ cdef class Sink:
 
     cdef int admit(self, int state) except -1 nogil  # when it isn't plainly open
     cdef int refuse(self, int state) except -1 with gil
+    cdef int claim(self, Sink target) except -1  # to be initialised, for good; and engage its target
     cdef int shut(self) except -1
-    cdef int tidy(self) except -1  # what has to wait until it was left
+    cdef int tidy(self, int state) except -1  # leave, and do what had to wait for that
     cdef bint is_owing(self) noexcept  # something is here that only a flush delivers
 
     @cython.final
@@ -70,7 +75,7 @@ cdef class DropSink(Sink):
 
 
 cdef class CollectSink(Sink):
-    cdef list objects
+    cdef list objects  # there from the first one on
     cdef char *data
     cdef Py_ssize_t count, room  # in items
 
@@ -93,11 +98,13 @@ cdef class ForwardingSink(Sink):
 
     cdef int attach(self, object given) except -1
     cdef int adopt(self) except -1
+    cdef int forward_rest(self, Py_ssize_t least) except -1
+    cdef int forward_all(self, Py_ssize_t least) except -1
 
 
 cdef class LockedSink(ForwardingSink):
     cdef object lock
-    cdef object owner  # thread that holds it
+    cdef unsigned long owner  # thread that holds it; 0: none. Only whose it is can find its own
     cdef Py_ssize_t forks
 
     cdef int acquire(self) except -1
@@ -112,12 +119,10 @@ cdef class GroupingSink(ForwardingSink):
     cdef list objects
 
     cdef int attach_groups(self, object n, object given) except -1
-    cdef int make_group(self, object dtype) except -1
     cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 nogil
     cdef int forward_part(self, Py_ssize_t *taken) except -1 nogil
     cdef int forward_held(self) except -1 nogil
     cdef int forward_objects(self) except -1
-    cdef int forward_rest(self) except -1
 
 
 cdef class BatchSink(GroupingSink):
@@ -147,3 +152,4 @@ cdef class ProducerSink(Sink):
     cdef dict made  # producer -> that as a Sink
 
     cdef Sink sink_of(self, object index)
+    cdef int bind_made(self, object dtype) except -1

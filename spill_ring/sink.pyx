@@ -4,6 +4,7 @@ The protocol (:class:`Sink`) and the sinks that need no I/O. A block travels fro
 :func:`deliver` as a pointer and a count; Python objects are made only where Python code asks for
 them.
 """
+cimport cython
 cimport numpy as cnp
 from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
 from cpython.object cimport PyObject
@@ -11,7 +12,9 @@ from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from libc.string cimport memcpy, memmove
 
 from spill_ring.block cimport as_block, copy_block, item_dtype, new_block, view_block
-from spill_ring.guard cimport SR_BUSY, SR_CLOSED, SR_NEW, SR_OPEN, SR_RESERVED, sr_leave, sr_move
+from spill_ring.guard cimport (
+    SR_BUSY, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, SR_RESERVED, sr_add, sr_leave, sr_state, sr_move
+)
 
 import operator
 import os
@@ -25,6 +28,25 @@ cnp.import_array()
 
 cdef extern from "Python.h":
     PyObject **PySequence_Fast_ITEMS(object o)
+    unsigned long PyThread_get_thread_ident() nogil
+
+
+cdef extern from *:
+    """
+    /* The `send` of Python's that this thread is in, the innermost, and what it said it took. Of the
+     * thread and not of the sink: several may be in one sink, and none may count for another. */
+    #ifdef _MSC_VER
+    #define SR_OF_THE_THREAD __declspec(thread)
+    #else
+    #define SR_OF_THE_THREAD __thread
+    #endif
+    typedef struct { void *sink; Py_ssize_t taken; } sr_sending;
+    static SR_OF_THE_THREAD sr_sending sr_innermost;
+    """
+    ctypedef struct sr_sending:
+        void *sink
+        Py_ssize_t taken
+    sr_sending sr_innermost
 
 
 cdef class Sink:
@@ -64,23 +86,42 @@ cdef class Sink:
         """Takes nothing; a subclass takes what it likes."""
 
     cdef int bind(self, object dtype) except -1:
-        if not self.is_bound:
-            if dtype is not None:
+        cdef bint is_first
+        cdef bint clashes = False
+        with cython.critical_section(self):
+            if dtype is not None and not self.is_bound:
                 dtype = item_dtype(dtype)  # what `reduce` made, or an array sent by hand, may be no items
-            self.item_type = dtype
-            self.itemsize = 0 if dtype is None else dtype.itemsize
-            self.is_bound = True
+            is_first = not self.is_bound
+            if is_first:
+                self.fit(dtype)
+                self.item_type = dtype
+                self.itemsize = 0 if dtype is None else (<cnp.dtype>dtype).itemsize
+                self.is_bound = True
+                self.is_relied_on = False
+            else:
+                found = self.item_type
+                # None == dtype("f8") to numpy
+                clashes = (dtype is None) != (found is None) or dtype is not None and dtype != found
+                if not clashes:
+                    self.is_relied_on = True
+        if clashes:
+            raise TypeError(f"{type(self).__name__} takes {describe(found)}, so it can't take {describe(dtype)}")
+        if is_first:
             try:
                 self.attached(dtype)
             except BaseException:
-                self.is_bound = False
+                # One that came meanwhile is going to send such items: too late for others.
+                with cython.critical_section(self):
+                    self.is_bound = self.is_relied_on
                 raise
-        # None == dtype("f8") to numpy
-        elif (dtype is None) != (self.item_type is None) or dtype is not None and dtype != self.item_type:
-            raise TypeError(
-                f"{type(self).__name__} takes {describe(self.item_type)}, so it can't take {describe(dtype)}"
-            )
         return 0
+
+    cdef int fit(self, object dtype) except -1:
+        return 0
+
+    cdef object bound_to(self):
+        with cython.critical_section(self):
+            return self.item_type if self.is_bound else None
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
         raise NotImplementedError(f"{type(self).__name__} defines no send(self, items)")
@@ -95,7 +136,7 @@ cdef class Sink:
         name = type(self).__name__
         if state == SR_CLOSED:
             raise ValueError(f"{name} is closed")
-        if state == SR_NEW:
+        if state <= SR_MAKING:
             raise RuntimeError(f"{name} was never initialised: call super().__init__ first")
         if state == SR_RESERVED:
             raise RuntimeError(f"{name} has an open reserve(): leave its 'with' block first")
@@ -121,21 +162,24 @@ cdef class Sink:
         cdef Py_ssize_t taken = 0
         cdef cnp.ndarray block
         cdef PyObject *item = <PyObject *>items
-        if self.state == SR_NEW:
+        if sr_state(&self.state) <= SR_MAKING:
             self.refuse(SR_NEW)
-        if not self.is_bound:
-            if isinstance(items, np.ndarray) and items.ndim:
+        dtype = self.bound_to()
+        if dtype is None:  # or bound to objects, which `bind` then confirms
+            if not self.is_bound and isinstance(items, np.ndarray) and items.ndim:
                 self.bind(np.dtype((items.dtype, items.shape[1:])))
-            else:
+            elif not self.is_bound:
                 self.bind(None)
+            dtype = self.bound_to()
         try:
-            if self.item_type is None:
+            if dtype is None:
                 guarded_objects(self, &item, 1, &taken)
             else:
-                block = as_block(items, self.item_type)
+                block = as_block(items, dtype)
                 guarded(self, cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0), &taken)
         finally:
-            self.taken_by_send += taken  # for an override that calls this by super()
+            if sr_innermost.sink == <void *>self:  # an override calls this by super()
+                sr_innermost.taken += taken
 
     def attached(self, dtype, /):
         """Called once, when the sink is attached to its first ring. Raise here to refuse it.
@@ -155,16 +199,28 @@ cdef class Sink:
             Items, not bytes. They leave the ring; the others stay there. An override that calls
             ``super().send`` for a part of its block need not count that part.
         """
-        self.taken_by_send = count
+        if sr_innermost.sink == <void *>self:
+            sr_innermost.taken = count
 
     def flush(self):
         """Pass on whatever the sink holds back. Nothing, here."""
 
     def close(self):
         """Flush, then take nothing more. Closing again does nothing; if the flush raises, the sink stays open."""
-        if self.state != SR_CLOSED:
+        if sr_state(&self.state) != SR_CLOSED:
             self.flush()
             self.shut()
+
+    cdef int claim(self, Sink target) except -1:
+        if sr_move(&self.state, SR_NEW, SR_MAKING) != SR_NEW:
+            raise RuntimeError(f"{type(self).__name__} is initialised already")
+        if target is not None:
+            try:
+                engage(self, target)
+            except BaseException:
+                sr_leave(&self.state, SR_NEW)
+                raise
+        return 0
 
     cdef int shut(self) except -1:
         cdef int found = sr_move(&self.state, SR_OPEN, SR_CLOSED)
@@ -172,7 +228,8 @@ cdef class Sink:
             self.refuse(found)
         return 0
 
-    cdef int tidy(self) except -1:
+    cdef int tidy(self, int state) except -1:
+        sr_leave(&self.state, state)
         return 0
 
     cdef bint is_owing(self) noexcept:
@@ -181,7 +238,7 @@ cdef class Sink:
     @property
     def closed(self):
         """True once :meth:`close` has been through."""
-        return self.state == SR_CLOSED
+        return sr_state(&self.state) == SR_CLOSED
 
     def __enter__(self):
         self.enter()
@@ -205,7 +262,7 @@ cdef str describe(object dtype):
 cdef int deliver(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
     if not sink.overrides_send:
         return guarded(sink, items, count, taken)
-    if sink.state == SR_CLOSED:
+    if sr_state(&sink.state) == SR_CLOSED:
         sink.refuse(SR_CLOSED)
     return call_send(sink, items, count, taken)
 
@@ -217,9 +274,11 @@ cdef int deliver_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize
 
 
 cdef int guarded(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+    cdef int state
     if not sink.is_guarded:
-        if sink.state != SR_OPEN:
-            sink.refuse(sink.state)
+        state = sr_state(&sink.state)
+        if state != SR_OPEN:
+            sink.refuse(state)
         return sink.send_block(items, count, taken)
     sink.enter()
     try:
@@ -230,51 +289,59 @@ cdef int guarded(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *tak
 
 
 cdef int guarded_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
+    cdef int state
     if not sink.is_guarded:
-        if sink.state != SR_OPEN:
-            sink.refuse(sink.state)
+        state = sr_state(&sink.state)
+        if state != SR_OPEN:
+            sink.refuse(state)
         return sink.send_objects(items, count, taken)
     sink.enter()
     try:
         sink.send_objects(items, count, taken)
     finally:
-        sink.leave()
         if sink.is_untidy:
-            sink.tidy()
+            sink.tidy(SR_OPEN)
+        else:
+            sink.leave()
     return 0
 
 
 cdef int call_send(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
     """Hand a copy to the `send` that Python defines: the memory behind `items` will be written again."""
+    global sr_innermost
     cdef cnp.ndarray block = copy_block(sink.item_type, items, count)
-    cdef Py_ssize_t outer = sink.taken_by_send  # of a send that is under way, from another ring
-    sink.taken_by_send = 0
+    cdef sr_sending outer = sr_innermost  # of a send that is under way, to any sink
+    sr_innermost.sink = <void *>sink
+    sr_innermost.taken = 0
     try:
         sink.send(block)
         taken[0] += count
     except BaseException:
-        taken[0] += max(0, min(count, sink.taken_by_send))
+        taken[0] += max(0, min(count, sr_innermost.taken))
         raise
     finally:
-        sink.taken_by_send = outer
+        sr_innermost = outer
     return 0
 
 
 cdef int call_send_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
-    cdef Py_ssize_t i, outer
-    for i in range(count):
-        if sink.state == SR_CLOSED:
-            sink.refuse(SR_CLOSED)
-        outer = sink.taken_by_send
-        sink.taken_by_send = 0
-        try:
-            sink.send(<object>items[i])
-            taken[0] += 1
-        except BaseException:
-            taken[0] += sink.taken_by_send > 0
-            raise
-        finally:
-            sink.taken_by_send = outer
+    global sr_innermost
+    cdef Py_ssize_t i
+    cdef sr_sending outer = sr_innermost
+    try:
+        for i in range(count):
+            if sr_state(&sink.state) == SR_CLOSED:
+                sink.refuse(SR_CLOSED)
+            sr_innermost.sink = <void *>sink
+            sr_innermost.taken = 0
+            try:
+                sink.send(<object>items[i])
+                taken[0] += 1
+            except BaseException:
+                taken[0] += sr_innermost.taken > 0
+                raise
+    finally:
+        sr_innermost = outer
     return 0
 
 
@@ -284,7 +351,7 @@ cdef Sink as_sink(object given):
         raise TypeError(f"sink is the class {given.__name__}; pass an instance of it")
     if isinstance(given, Sink):
         sink = given
-        if sink.state == SR_CLOSED:
+        if sr_state(&sink.state) == SR_CLOSED:
             sink.refuse(SR_CLOSED)
     elif hasattr(given, "makefile"):
         # its send() may take a part of the bytes, and says so where nobody listens
@@ -314,22 +381,27 @@ cdef int warn_lost(object holder, Py_ssize_t count, object error) except -1:
 
 cdef int engage(Sink user, Sink sink) except -1:
     """Make `user` a user of `sink`: the one way in which chains come about, and so they can't loop."""
-    if sink.state == SR_NEW or sink.state == SR_CLOSED:
-        sink.refuse(sink.state)
-    if sink.depth >= DEEPEST:
-        raise RecursionError(f"a chain of more than {DEEPEST} sinks")  # each takes C stack
+    cdef int state
+    sr_add(&sink.users, 1)  # first, so that nobody closes it as the last meanwhile
+    try:
+        state = sr_state(&sink.state)
+        if state <= SR_MAKING or state == SR_CLOSED:
+            sink.refuse(state)
+        if sink.depth >= DEEPEST:
+            raise RecursionError(f"a chain of more than {DEEPEST} sinks")  # each takes C stack
+    except BaseException:
+        sr_add(&sink.users, -1)
+        raise
     user.depth = max(user.depth, sink.depth + 1)
-    sink.users += 1
     return 0
 
 
 cdef int hang_up(Sink sink) except -1:
-    sink.users -= 1
-    if sink.users <= 0 and sink.state != SR_CLOSED:
+    if sr_add(&sink.users, -1) <= 0 and sr_state(&sink.state) != SR_CLOSED:
         try:
             sink.close()
         except BaseException:
-            sink.users += 1  # who hung up may try again
+            sr_add(&sink.users, 1)  # who hung up may try again
             raise
     return 0
 
@@ -407,11 +479,14 @@ cdef class CollectSink(Sink):
     @property
     def items(self):
         """All that was gathered, oldest first: the list itself, or one ndarray, a copy (O(n))."""
-        if self.item_type is None:
-            return self.objects
-        cdef int before = self.look()
+        cdef int before
+        dtype = self.bound_to()
+        if dtype is None:
+            with cython.critical_section(self):
+                return self.objects
+        before = self.look()
         try:
-            return copy_block(self.item_type, self.data, self.count)
+            return copy_block(dtype, self.data, self.count)
         finally:
             sr_leave(&self.state, before)
 
@@ -432,13 +507,16 @@ cdef class CollectSink(Sink):
         """
         cdef void *data
         cdef Py_ssize_t count
+        dtype = self.bound_to()
         cdef int before = self.look()
         try:
-            if self.item_type is None:
-                taken, self.objects = self.objects, []
+            if dtype is None:
+                fresh = []
+                with cython.critical_section(self):  # `items` and `len` ask without entering
+                    taken, self.objects = self.objects, fresh
                 return taken
             if self.count == 0:
-                return new_block(self.item_type, 0)
+                return new_block(dtype, 0)
             data = PyMem_RawRealloc(self.data, self.count * self.itemsize)  # shrinks
             if data != NULL:
                 self.data = <char *>data
@@ -447,12 +525,13 @@ cdef class CollectSink(Sink):
             data, count = self.data, self.count
             self.data = NULL  # it is the capsule's from here on
             self.count = self.room = 0
-            return view_block(self.item_type, data, count, owner, True)
+            return view_block(dtype, data, count, owner, True)
         finally:
             sr_leave(&self.state, before)
 
     def __len__(self):
-        return len(self.objects) if self.item_type is None else self.count
+        with cython.critical_section(self):
+            return self.count + len(self.objects)  # one of them is 0
 
     def __repr__(self):
         return f"<CollectSink: {len(self)} items>"
@@ -479,14 +558,19 @@ cdef class FnSink(Sink):
     [1 2 3]
     """
 
+    def __cinit__(self, *args, **kwargs):
+        self.state = SR_NEW
+
     def __init__(self, fn, flush=None):
         for given in (fn, flush):
             if given is not None and not callable(given):
                 raise TypeError(f"FnSink calls functions, and {given!r} is not callable")
         if fn is None:
             raise TypeError("FnSink needs a function")
+        self.claim(None)
         self.fn = fn
         self.on_flush = flush
+        self.leave()
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
         self.fn(copy_block(self.item_type, items, count))
@@ -507,7 +591,7 @@ cdef class FnSink(Sink):
 
     def close(self):
         """Flush, then take nothing more; an object given as a sink is closed if it has a ``close``."""
-        if self.state != SR_CLOSED:
+        if sr_state(&self.state) != SR_CLOSED:
             self.flush()
             if self.on_close is not None:
                 self.on_close()
@@ -548,8 +632,8 @@ cdef class ChannelSink(FnSink):
         put = getattr(queue, "put", None)
         if not callable(put):
             raise TypeError(f"{queue!r} has no put(); expected a queue.Queue, a queue.SimpleQueue or the like")
-        self.queue = queue
         FnSink.__init__(self, put)
+        self.queue = queue
 
     @property
     def queue(self):
@@ -571,23 +655,34 @@ cdef class ForwardingSink(Sink):
 
     cdef int attach(self, object given) except -1:
         cdef Sink target = as_sink(given)
-        if self.state != SR_NEW:  # asked last: making a sink of what was given may run Python
-            raise RuntimeError(f"{type(self).__name__} is initialised already")
-        engage(self, target)
+        self.claim(target)  # asked last: making a sink of what was given may run Python
         self.sink = given
         self.target = target
         return 0
 
     cdef int adopt(self) except -1:
         """Open. A ring behind says what is to come, also to a ReduceSink in front, which asks."""
-        self.state = SR_OPEN
-        return self.bind(self.target.item_type) if self.target.is_bound else 0
+        self.leave()
+        return self.bind(self.target.bound_to()) if self.target.is_bound else 0
 
     cdef int bind(self, object dtype) except -1:
-        if self.target is None:
+        if sr_state(&self.state) <= SR_MAKING:
             self.refuse(SR_NEW)
         self.target.bind(dtype)
         return Sink.bind(self, dtype)
+
+    cdef int forward_rest(self, Py_ssize_t least) except -1:
+        """Send on what is held back, if that is so much."""
+        self.enter()
+        try:
+            self.forward_all(least)
+        finally:
+            self.leave()
+        return 0
+
+    cdef int forward_all(self, Py_ssize_t least) except -1:
+        """The same where the sink is entered."""
+        return 0
 
     def flush(self):
         """Flush the sink behind."""
@@ -595,10 +690,17 @@ cdef class ForwardingSink(Sink):
 
     def close(self):
         """Flush, then close the sink behind."""
-        if self.state != SR_CLOSED:
-            self.flush()
+        cdef int state = SR_OPEN
+        if sr_state(&self.state) == SR_CLOSED:
+            return
+        self.flush()
+        self.enter()
+        try:
+            self.forward_all(1)  # of what came meanwhile, and now nothing comes any more
             hang_up(self.target)
-            self.shut()
+            state = SR_CLOSED
+        finally:
+            sr_leave(&self.state, state)
 
     @property
     def sink(self):
@@ -609,6 +711,7 @@ cdef class ForwardingSink(Sink):
         return f"{type(self).__name__}({self.sink!r})"
 
 
+cdef object new_lock = threading.Lock
 cdef Py_ssize_t forks = 0  # between this process and the first
 
 
@@ -643,26 +746,38 @@ cdef class LockedSink(ForwardingSink):
 
     def __init__(self, sink):
         self.attach(sink)
-        self.lock = threading.Lock()
+        self.lock = new_lock()
         self.forks = forks
         self.adopt()
 
     cdef int acquire(self) except -1:
-        me = threading.get_ident()
-        if self.forks != forks:  # in a child: whoever held the lock is not here
-            self.lock = threading.Lock()
-            self.owner = None
-            self.forks = forks
+        cdef unsigned long me = PyThread_get_thread_ident()
+        with cython.critical_section(self):
+            if self.forks != forks:  # in a child: whoever held the lock is not here
+                self.lock = new_lock()
+                self.owner = 0
+                self.forks = forks
+            lock = self.lock
         if self.owner == me:
             self.refuse(SR_BUSY)
-        self.lock.acquire()
+        lock.acquire()
         self.owner = me
         return 0
 
     cdef int release(self) except -1:
-        self.owner = None
+        self.owner = 0
         self.lock.release()
         return 0
+
+    cdef int bind(self, object dtype) except -1:
+        """Under the lock too: who comes second sends nothing before the first was `attached`."""
+        if sr_state(&self.state) <= SR_MAKING:
+            self.refuse(SR_NEW)
+        self.acquire()
+        try:
+            return ForwardingSink.bind(self, dtype)
+        finally:
+            self.release()
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
         self.acquire()
@@ -690,13 +805,15 @@ cdef class LockedSink(ForwardingSink):
 
     def close(self):
         """Close the sink behind, under the lock."""
-        if self.state != SR_CLOSED:
-            self.acquire()
-            try:
+        if sr_state(&self.state) == SR_CLOSED:
+            return
+        self.acquire()
+        try:
+            if sr_state(&self.state) != SR_CLOSED:  # by whoever had the lock
                 hang_up(self.target)
                 self.shut()
-            finally:
-                self.release()
+        finally:
+            self.release()
 
 
 cdef class GroupingSink(ForwardingSink):
@@ -720,13 +837,9 @@ cdef class GroupingSink(ForwardingSink):
         self.n = size
         return 0
 
-    cdef int bind(self, object dtype) except -1:
-        self.make_group(dtype)
-        return ForwardingSink.bind(self, dtype)
-
-    cdef int make_group(self, object dtype) except -1:
+    cdef int fit(self, object dtype) except -1:
         """The memory for one group, before anything can be sent."""
-        if self.is_bound or dtype is None:
+        if dtype is None:
             return 0
         try:
             self.group = new_block(dtype, self.n)
@@ -794,22 +907,18 @@ cdef class GroupingSink(ForwardingSink):
         """Send on the gathered objects; those that are taken leave the list."""
         return 0
 
-    cdef int forward_rest(self) except -1:
-        self.enter()
-        try:
-            if self.held:
-                self.forward_held()
-            if self.objects:
-                self.forward_objects()
-        finally:
-            self.leave()
+    cdef int forward_all(self, Py_ssize_t least) except -1:
+        if self.held >= least:
+            self.forward_held()
+        if len(self.objects) >= least:
+            self.forward_objects()
         return 0
 
     def __del__(self):
-        if self.state == SR_CLOSED or len(self) == 0:
+        if sr_state(&self.state) == SR_CLOSED or len(self) == 0:
             return
         try:
-            self.forward_rest()
+            self.forward_rest(1)
         except BaseException as error:
             warn_lost(self, len(self), error)
 
@@ -874,7 +983,7 @@ cdef class BatchSink(GroupingSink):
 
     def flush(self):
         """Forward the items held back, fewer than n, then flush the sink behind."""
-        self.forward_rest()
+        self.forward_rest(1)
         self.target.flush()
 
 
@@ -915,13 +1024,12 @@ cdef class ReduceSink(GroupingSink):
             raise TypeError(f"a ufunc that reduces takes two arguments, and {reduce!r} takes {reduce.nin}")
         self.attach_groups(n, sink)
         self.reduce = reduce
-        self.state = SR_OPEN
+        self.leave()
 
     cdef int bind(self, object dtype) except -1:
-        if self.target is None:
+        if sr_state(&self.state) <= SR_MAKING:
             self.refuse(SR_NEW)
-        self.make_group(dtype)
-        if dtype is None or self.target.is_bound and self.target.item_type is None:
+        if dtype is None or self.target.is_bound and self.target.bound_to() is None:
             self.target.bind(dtype)
         # else the first reduced items tell what the sink behind is sent
         return Sink.bind(self, dtype)
@@ -942,11 +1050,13 @@ cdef class ReduceSink(GroupingSink):
         """Send on items that stand for n each."""
         cdef cnp.ndarray block
         cdef Py_ssize_t sent = 0
-        if not self.target.is_bound:
+        dtype = self.target.bound_to()
+        if dtype is None:
             reduced = np.asarray(reduced)
-            self.target.bind(np.dtype((reduced.dtype, reduced.shape[1:])))
-        if self.target.is_bound:
-            block = as_block(reduced, self.target.item_type)
+            self.target.bind(np.dtype((reduced.dtype, reduced.shape[1:])))  # refused if it takes objects by now
+            dtype = self.target.bound_to()
+        if dtype is not None:
+            block = as_block(reduced, dtype)
         else:  # a sink that takes anything
             block = np.ascontiguousarray(reduced)
         try:
@@ -970,14 +1080,13 @@ cdef class ReduceSink(GroupingSink):
 
     def flush(self):
         """Flush the sink behind. A group that isn't full stays."""
-        if len(self) == self.n:  # one that the sink behind refused
-            self.forward_rest()
+        self.forward_rest(self.n)  # one that the sink behind refused
         self.target.flush()
 
     def close(self):
         """Reduce the group that isn't full, then close the sink behind."""
-        if self.state != SR_CLOSED:
-            self.forward_rest()
+        if sr_state(&self.state) != SR_CLOSED:
+            self.forward_rest(1)
             ForwardingSink.close(self)
 
     @property
@@ -1008,28 +1117,28 @@ cdef class TeeSink(Sink):
     def __cinit__(self, *args, **kwargs):
         self.is_guarded = True
         self.state = SR_NEW
-        self.sinks = ()
-        self.targets = []
-        self.owed = []
 
     def __init__(self, *sinks):
         cdef Sink target
         if not sinks:
             raise TypeError("TeeSink needs at least one sink")
         targets = [as_sink(given) for given in sinks]
-        if self.state != SR_NEW:
-            raise RuntimeError("TeeSink is initialised already")
-        for target in targets:
-            engage(self, target)
+        self.claim(None)
+        try:
+            for target in targets:
+                engage(self, target)
+        except BaseException:
+            sr_leave(&self.state, SR_NEW)
+            raise
         self.targets = targets
-        self.state = SR_OPEN
         self.owed = [None] * len(sinks)
         self.hung_up = [False] * len(sinks)
         self.sinks = sinks
+        self.leave()
 
     cdef int bind(self, object dtype) except -1:
         cdef Sink target
-        if not self.targets:
+        if sr_state(&self.state) <= SR_MAKING:
             self.refuse(SR_NEW)
         for target in self.targets:
             target.bind(dtype)
@@ -1113,7 +1222,7 @@ cdef class TeeSink(Sink):
                         if not self.hung_up[i]:
                             hang_up(target)
                             self.hung_up[i] = True
-                    elif target.state != SR_CLOSED:
+                    elif sr_state(&target.state) != SR_CLOSED:
                         target.flush()
                 except BaseException as error:
                     failure = error if failure is None else failure
@@ -1132,12 +1241,13 @@ cdef class TeeSink(Sink):
 
         A sink that is still owed something then stays open, and closing again goes on from there.
         """
-        if self.state != SR_CLOSED:
+        if sr_state(&self.state) != SR_CLOSED:
             self.each("close")
             self.shut()
 
     def __del__(self):
-        if self.state == SR_CLOSED or not any(owed is not None for owed in self.owed):
+        cdef int state = sr_state(&self.state)
+        if state <= SR_MAKING or state == SR_CLOSED or not any(owed is not None for owed in self.owed):
             return
         try:
             self.pay_all()
@@ -1147,10 +1257,10 @@ cdef class TeeSink(Sink):
     @property
     def sinks(self):
         """The sinks, as they were given."""
-        return self.sinks
+        return self.sinks or ()
 
     def __repr__(self):
-        return f"TeeSink({', '.join(map(repr, self.sinks))})"
+        return f"TeeSink({', '.join(map(repr, self.sinks or ()))})"
 
 
 cdef class ProducerSink(Sink):
@@ -1178,14 +1288,13 @@ cdef class ProducerSink(Sink):
         self.state = SR_NEW
 
     def __init__(self, factory):
-        if self.state != SR_NEW:
-            raise RuntimeError("ProducerSink is initialised already")
         if not callable(factory):
             raise TypeError(f"factory must be a callable that makes a sink for a producer, not {factory!r}")
-        self.factory = factory
+        self.claim(None)
         self.given = {}
         self.made = {}
-        self.state = SR_OPEN
+        self.factory = factory
+        self.leave()
 
     def producer(self, index, /):
         """The sink of producer `index`, as the factory made it.
@@ -1204,25 +1313,37 @@ cdef class ProducerSink(Sink):
 
     cdef Sink sink_of(self, object index):
         cdef Sink sink = self.made.get(index)
+        cdef Sink other
         if sink is None:
-            if self.state == SR_CLOSED:
+            if sr_state(&self.state) == SR_CLOSED:
                 self.refuse(SR_CLOSED)
             given = self.factory(index)
             sink = as_sink(given)
             if self.is_bound:
-                sink.bind(self.item_type)
-            engage(self, sink)
-            self.given[index] = given
-            self.made[index] = sink
+                sink.bind(self.bound_to())
+            with cython.critical_section(self):
+                other = self.made.get(index)
+                if other is not None:  # made meanwhile for the same index: it counts
+                    return other
+                engage(self, sink)
+                self.given[index] = given
+                self.made[index] = sink
+            if self.is_bound:  # meanwhile
+                sink.bind(self.bound_to())
         return sink
 
     cdef int bind(self, object dtype) except -1:
-        cdef Sink sink
-        if self.factory is None:
+        if sr_state(&self.state) <= SR_MAKING:
             self.refuse(SR_NEW)
+        self.bind_made(dtype)
+        Sink.bind(self, dtype)
+        return self.bind_made(dtype)  # those that were made meanwhile
+
+    cdef int bind_made(self, object dtype) except -1:
+        cdef Sink sink
         for sink in list(self.made.values()):
             sink.bind(dtype)
-        return Sink.bind(self, dtype)
+        return 0
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
         return deliver(self.sink_of(0), items, count, taken)
@@ -1239,13 +1360,16 @@ cdef class ProducerSink(Sink):
         """Close every sink that was made; the first error is raised after the last."""
         cdef Sink sink
         failure = None
-        if self.state == SR_CLOSED:
+        if sr_state(&self.state) == SR_CLOSED:
             return
-        for index, sink in list(self.made.items()):
+        for index in list(self.made):
+            sink = self.made.pop(index, None)  # so that one alone hangs up
+            if sink is None:
+                continue
             try:
                 hang_up(sink)
-                del self.made[index]
             except BaseException as error:
+                self.made[index] = sink
                 failure = error if failure is None else failure
         if failure is not None:
             raise failure

@@ -94,7 +94,7 @@ cdef class SpscRing(Sink):
     cdef int is_settled  # the sink was let go of
     cdef Py_ssize_t reserved
     cdef object aside  # a block that is reserved where the ring's own memory is not to be had
-    cdef object reservation
+    cdef long long reservations  # how many there were
     cdef Py_ssize_t forks
 
     # Push `count` items of the ring's dtype. Raises what the sink raises, or queue.Full.

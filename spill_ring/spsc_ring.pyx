@@ -13,13 +13,15 @@ from spill_ring.block cimport (
     as_block, as_item, as_number, as_room, is_array_like, is_block, item_dtype, item_of, new_block, scalar_of,
     view_block,
 )
-from spill_ring.guard cimport SR_BUSY, SR_CLOSED, SR_NEW, SR_OPEN, SR_RESERVED, sr_hold, sr_leave, sr_let_go, sr_move
+from spill_ring.guard cimport (
+    SR_BUSY, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, SR_RESERVED, sr_add, sr_hold, sr_leave, sr_let_go, sr_state, sr_move
+)
 from spill_ring.loan cimport Loan, lend
 from spill_ring.park cimport FOREVER, NO_WAIT, Parking, ask_for, awaited, deadline_of, sr_wake_parked, wait_for
 from spill_ring.ring cimport capacity_of, count_of, flush_at_exit
 from spill_ring.scalar cimport scalar_index
 from spill_ring.sink cimport (
-    DropSink, Sink, as_sink, deliver, deliver_objects, engage, forks_so_far, hang_up, warn_lost
+    DropSink, Sink, as_sink, deliver, deliver_objects, forks_so_far, hang_up, warn_lost
 )
 from spill_ring.storage cimport allocate
 
@@ -179,17 +181,18 @@ cdef class SpscRing(Sink):
             target.bind(items)
         if items is not None:
             storage = allocate(2 * size, itemsize)
-        parking = Parking(), Parking()
-        if self.state != SR_NEW:  # asked last: all of the above may run Python
-            raise RuntimeError(f"{type(self).__name__} is initialised already")
-        if items is None:
+        else:
             while physical < 2 * size:
                 physical *= 2
             slots = <PyObject **>PyMem_RawCalloc(physical, sizeof(void *))
             if slots == NULL:
                 raise MemoryError(f"no memory for {size} items")
-        if target is not None:
-            engage(self, target)
+        try:
+            parking = Parking(), Parking()
+            self.claim(target)  # asked last: all of the above may run Python
+        except BaseException:
+            PyMem_RawFree(slots)
+            raise
         self.size = size
         self.item_type = items
         self.itemsize = itemsize
@@ -222,8 +225,8 @@ cdef class SpscRing(Sink):
         self.core.consumer.context = self.consumer_parking.place
         if self.target is not None:
             flush_at_exit(self)
-        self.consumer[0] = SR_OPEN
-        sr_leave(&self.state, SR_OPEN)
+        self.leave_consumer()
+        self.leave()
 
     def __dealloc__(self):
         cdef Py_ssize_t i
@@ -557,6 +560,7 @@ cdef class SpscRing(Sink):
             if found == SR_FULL:  # a consumer in the middle of a copy is in the way
                 room = self.reserve_aside(count)
             self.reserved = count
+            self.reservations += 1
             next_state = SR_RESERVED
         finally:
             sr_leave(&self.state, next_state)
@@ -608,20 +612,20 @@ cdef class SpscRing(Sink):
         cdef sr_index before
         cdef objects_out out
         cdef Py_ssize_t count = 0
-        if self.state == SR_NEW:
+        if sr_state(&self.state) <= SR_MAKING:
             self.refuse(SR_NEW)
-        if self.state == SR_CLOSED or not self.core.evicts:
+        if sr_state(&self.state) == SR_CLOSED or not self.core.evicts:
             if self.target is not None and not self.is_settled:
                 self.enter_consumer()
                 try:
                     count = self.send_rest()
-                    if self.state == SR_CLOSED:
+                    if sr_state(&self.state) == SR_CLOSED:
                         self.settle()
-                    elif self.target.state != SR_CLOSED:
+                    elif sr_state(&self.target.state) != SR_CLOSED:
                         self.target.flush()
                 finally:
                     self.leave_consumer()
-            elif self.state == SR_CLOSED:
+            elif sr_state(&self.state) == SR_CLOSED:
                 self.refuse(SR_CLOSED)
             return count
         self.enter()
@@ -633,7 +637,7 @@ cdef class SpscRing(Sink):
                 else:
                     with nogil:
                         sr_spsc_flush(self.core)
-            if self.target is not None and self.target.state != SR_CLOSED:
+            if self.target is not None and sr_state(&self.target.state) != SR_CLOSED:
                 self.target.flush()
             return sr_evicted(self.core) - before
         finally:
@@ -652,7 +656,7 @@ cdef class SpscRing(Sink):
         """
         cdef objects_out out
         cdef int state = SR_OPEN
-        if self.state == SR_CLOSED:
+        if sr_state(&self.state) == SR_CLOSED:
             return
         self.enter()
         try:
@@ -691,21 +695,21 @@ cdef class SpscRing(Sink):
         return sent + self.move_to(self.target, PY_SSIZE_T_MAX)
 
     def __del__(self):
-        if self.target is None or self.state == SR_NEW or self.is_settled:
+        if self.target is None or sr_state(&self.state) <= SR_MAKING or self.is_settled:
             return
         if self.state != SR_CLOSED:
-            self.target.users -= 1
+            sr_add(&self.target.users, -1)
         try:
             self.send_rest()
-            if self.state == SR_CLOSED:
+            if sr_state(&self.state) == SR_CLOSED:
                 self.settle()
-            elif self.target.state != SR_CLOSED:
+            elif sr_state(&self.target.state) != SR_CLOSED:
                 self.target.flush()
         except BaseException as error:
             warn_lost(self, len(self), error)
 
     cdef bint is_owing(self) noexcept:
-        return not self.is_settled and (self.state == SR_CLOSED or sr_spsc_count(self.core) > 0)
+        return not self.is_settled and (sr_state(&self.state) == SR_CLOSED or sr_spsc_count(self.core) > 0)
 
     # -- the consumer's side ---------------------------------------------------------------------
 
@@ -770,7 +774,7 @@ cdef class SpscRing(Sink):
             while sr_claim(self.core, 1, False) == 0:
                 if not self.wait_for_one(deadline):
                     if default is ...:  # none was given
-                        ended = " and closed" if self.state == SR_CLOSED else ""
+                        ended = " and closed" if sr_state(&self.state) == SR_CLOSED else ""
                         raise IndexError(f"pop from an empty{ended} {type(self).__name__}")
                     return default
             item = self.take_one()
@@ -964,7 +968,7 @@ cdef class SpscRing(Sink):
         cdef Py_ssize_t count
         if target is self:
             raise ValueError("a ring can't be drained into itself")
-        if self.state == SR_NEW:
+        if sr_state(&self.state) <= SR_MAKING:
             self.refuse(SR_NEW)
         target.bind(self.item_type)
         self.enter_consumer()
@@ -1095,7 +1099,7 @@ cdef class SpscRing(Sink):
 
     def __repr__(self):
         kind = "objects" if self.item_type is None else str(self.item_type)
-        closed = ", closed" if self.state == SR_CLOSED else ""
+        closed = ", closed" if sr_state(&self.state) == SR_CLOSED else ""
         return f"<SpscRing: {len(self)} of {self.size} {kind}, overflow={self.overflow!r}{closed}>"
 
     # -- event loops -----------------------------------------------------------------------------
@@ -1312,14 +1316,13 @@ cdef object begin_reservation(object lender, Loan loan):
     except BaseException:
         ring.commit(0)
         raise
-    ring.reservation = loan
+    loan.number = ring.reservations
     return block
 
 
 cdef int end_reservation(object lender, Loan loan, bint raised) except -1:
     cdef SpscRing ring = lender
-    if ring.reservation is loan:  # not committed yet
-        ring.reservation = None
+    if sr_state(&ring.state) == SR_RESERVED and ring.reservations == loan.number:  # else it is committed
         ring.commit(0 if raised else loan.count)
     return 0
 
@@ -1357,7 +1360,6 @@ def commit(SpscRing self not None, n, /):
         At most what was reserved.
     """
     self.commit(count_of(n))
-    self.reservation = None
 
 
 cdef PyTypeObject *type_slots = <PyTypeObject *>SpscRing

@@ -135,7 +135,11 @@ typedef struct sr_mirror {
     struct sr_mirror *next, **link;
 } sr_mirror;
 
+/* A process has some 65,000 mappings, which thousands of rings must not use up for all the rest. */
+enum { SR_MOST_MIRRORS = 8192 };
+
 static sr_mirror *sr_mirrors;
+static int sr_mirror_count; /* also those that a fork took off the list */
 static pthread_mutex_t sr_mirrors_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void sr_before_fork(void)
@@ -185,9 +189,19 @@ static void sr_after_fork_in_child(void)
 static int sr_mirror_open(sr_mirror *m, size_t nbytes)
 {
     static int hooked;
-    char *base = sr_mirror_map(nbytes);
-    if (base == NULL)
+    int wanted;
+    char *base;
+    pthread_mutex_lock(&sr_mirrors_lock);
+    wanted = sr_mirror_count < SR_MOST_MIRRORS;
+    sr_mirror_count += wanted;
+    pthread_mutex_unlock(&sr_mirrors_lock);
+    base = wanted ? sr_mirror_map(nbytes) : NULL;
+    if (base == NULL) {
+        pthread_mutex_lock(&sr_mirrors_lock);
+        sr_mirror_count -= wanted;
+        pthread_mutex_unlock(&sr_mirrors_lock);
         return 0;
+    }
     m->base = base;
     m->nbytes = nbytes;
     m->is_mirrored = 1;
@@ -211,6 +225,7 @@ static void sr_mirror_close(sr_mirror *m)
         if (m->next != NULL)
             m->next->link = m->link;
     }
+    sr_mirror_count--;
     pthread_mutex_unlock(&sr_mirrors_lock);
     munmap(m->base, 2 * m->nbytes);
 }

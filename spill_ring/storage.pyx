@@ -36,13 +36,11 @@ cdef class Storage:
         raise TypeError("Storage is made by a ring")
 
     def __dealloc__(self):
-        global mirrors
         if self.mirror == NULL:
             PyMem_RawFree(self.base)
             return
         sr_mirror_close(<sr_mirror *>self.mirror)
         PyMem_RawFree(self.mirror)
-        mirrors -= 1
 
     def __repr__(self):
         return f"<Storage: {self.nbytes} bytes, {self.kind}>"
@@ -59,7 +57,6 @@ cdef class Storage:
 
 
 cdef bint mirror_wanted = True
-cdef Py_ssize_t mirrors = 0  # how many there are
 cdef int never = 0
 
 
@@ -89,7 +86,6 @@ cdef Storage allocate(Py_ssize_t count, Py_ssize_t itemsize):
     cdef Py_ssize_t whole_pages
     cdef Storage storage
     cdef sr_mirror *mirror
-    global mirrors
     # twice a turn must be addressable, and rounding up may double the count
     if count > PY_SSIZE_T_MAX // 8 // itemsize:
         raise MemoryError(f"{count} items of {itemsize} bytes are more than this machine can address")
@@ -100,12 +96,10 @@ cdef Storage allocate(Py_ssize_t count, Py_ssize_t itemsize):
         whole_pages *= 2
 
     storage = Storage.__new__(Storage)
-    # Large items of an odd size may need thousands of them to fill whole pages: not worth it. And a
-    # process has some 65,000 mappings, which thousands of rings must not use up for all the rest.
-    if mirror_wanted and mirrors < 8192 and whole_pages * itemsize <= max(4 * turn * itemsize, 1 << 20):
+    # Large items of an odd size may need thousands of them to fill whole pages: not worth it.
+    if mirror_wanted and whole_pages * itemsize <= max(4 * turn * itemsize, 1 << 20):
         mirror = <sr_mirror *>PyMem_RawCalloc(1, sizeof(sr_mirror))
         if mirror != NULL and sr_mirror_open(mirror, whole_pages * itemsize):
-            mirrors += 1
             storage.mirror = mirror
             storage.base = mirror.base
             storage.nbytes = mirror.nbytes

@@ -18,6 +18,8 @@ from spill_ring import ArrayRing, ObjectRing
 from spill_ring.cli import Source, main, pump
 from spill_ring.sinks.npy import NpySink
 
+pytestmark = pytest.mark.thread_unsafe(reason="processes that write the same file")
+
 # -P: what is installed, not what lies in the current folder
 COMMAND = [sys.executable, "-P", "-m", "spill_ring", "record"]
 PATIENCE = 30  # seconds after which a test has failed; none waits for them to pass

@@ -18,6 +18,7 @@ README = Path(__file__).parent.parent / "README.md"
 NAMES = {name: getattr(spill_ring, name) for name in spill_ring.__all__} | {"np": np}
 
 
+@pytest.mark.thread_unsafe(reason="doctest swaps sys.stdout")
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings(name):
     module = importlib.import_module(f"spill_ring.{name}")
@@ -33,6 +34,7 @@ def test_there_are_examples():
     assert sum(len(test.examples) for test in doctest.DocTestFinder().find(module)) >= 25
 
 
+@pytest.mark.thread_unsafe(reason="doctest swaps sys.stdout")
 def test_examples_in_the_readme(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # they write a file
     test = doctest.DocTestParser().get_doctest(README.read_text(), dict(NAMES), "README.md", str(README), 0)

@@ -468,6 +468,7 @@ def test_channel_sink():
     ring.clear()
 
 
+@pytest.mark.thread_unsafe(reason="all threads would have the same folder")
 @pytest.mark.parametrize("dtype", ["f8", ">i2", "M8[s]", "U3", [("a", "i2"), ("b", "f4")], ("f4", (2,))])
 def test_file_sink_writes_the_bytes(dtype, tmp_path):
     items = np.zeros(10, dtype)
@@ -513,6 +514,7 @@ def test_file_sink_finishes_a_broken_item():
     assert np.frombuffer(file.data, "i8").tolist() == numbers.tolist()
 
 
+@pytest.mark.thread_unsafe(reason="signals and limits are the process's")
 def test_file_sink_on_a_file_that_may_grow_no_more(tmp_path):
     path = tmp_path / "limited"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -756,6 +758,7 @@ def test_held_items_are_not_lost_silently():
             gc.collect()
 
 
+@pytest.mark.thread_unsafe(reason="all threads would have the same folder")
 def test_closed_python_sinks_take_nothing(tmp_path):
     with open(tmp_path / "file", "wb") as file:
         for sink in (FileSink(file), Blocks()):
@@ -850,6 +853,7 @@ def test_a_socket_is_no_sink():
         ArrayRing(2, sink=connection)
 
 
+@pytest.mark.thread_unsafe(reason="signals are for the main thread")
 def test_signals_do_not_double_items(tmp_path):
     """Each is interrupted at some moment, and what was recorded is what was pushed."""
     for n in range(30):

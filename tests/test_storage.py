@@ -39,6 +39,7 @@ def test_content_is_the_newest_in_order(memory, dtype, capacity):
     assert sink.items.tobytes() == items.tobytes()
 
 
+@pytest.mark.thread_unsafe(reason="switches the memory of all rings")
 def test_mirrored_is_what_linux_gives():
     if sys.platform in ("linux", "darwin"):
         assert ArrayRing(10).view().base.kind == "mirrored"
@@ -106,6 +107,7 @@ def test_a_reserved_block_that_is_kept_harms_nothing(memory):
     assert block.tolist() == [9] * 4
 
 
+@pytest.mark.thread_unsafe(reason="counts the memory of the process")
 def test_bounded_memory(memory):
     """Typed rings allocate no memory for items once they are made."""
     small = ArrayRing(1000, "f8")
@@ -135,6 +137,7 @@ def test_bounded_memory(memory):
     assert after - before < 2000 and peak - before < 8000, "a copy of a block would be 40,000"
 
 
+@pytest.mark.thread_unsafe(reason="counts the memory of the process")
 def test_memory_is_given_back():
     def resident():
         with open("/proc/self/statm") as statm:
@@ -239,6 +242,7 @@ def test_fork(memory):
     assert done.stdout.strip() == "done", done.stderr
 
 
+@pytest.mark.thread_unsafe(reason="counts the references and memory of the process")
 def test_no_leak_over_a_million_operations():
     """References and memory stay where they are, errors included."""
     items = [object() for _ in range(10)]

@@ -13,6 +13,8 @@ import pytest
 
 import spill_ring
 
+pytestmark = pytest.mark.thread_unsafe(reason="runs mypy, which is no test of threads and takes its time")
+
 TESTS = Path(__file__).parent
 PACKAGE = Path(spill_ring.__file__).parent
 SOURCES = [path for ending in ("*.py", "*.pyx") for path in PACKAGE.rglob(ending)]

@@ -2,9 +2,9 @@
 
 Compiled, though it is plain Python: so no signal handler runs between a write and its accounting.
 """
-import io
+from spill_ring.sink cimport Sink
 
-from spill_ring.sink import Sink
+import io
 
 
 class FileSink(Sink):
@@ -21,7 +21,8 @@ class FileSink(Sink):
     For typed rings; ``np.fromfile(path, ring.dtype)`` reads them back. A write that fails part of the
     way (a full disk) has taken the whole items that got through, and the sink finishes the broken
     one before it takes another. That holds to the byte for an unbuffered file; what Python's own
-    buffer holds when a write fails is Python's. **Thread safety.** That of the file; use `LockedSink`.
+    buffer holds when a write fails is Python's. **Thread safety.** One thread at a time; a second is
+    refused with `RuntimeError`.
 
     >>> import io
     >>> file = io.BytesIO()
@@ -43,11 +44,26 @@ class FileSink(Sink):
         """Refuse a ring of objects, which have no bytes of their own."""
         if dtype is None:
             raise TypeError("FileSink writes the bytes of typed items; for objects use a function that encodes")
+        (<Sink>self).enter()
+        try:
+            self._begin(dtype)
+        finally:
+            (<Sink>self).leave()
+
+    # What a subclass overrides; nobody else is inside.
+
+    def _begin(self, dtype):
+        pass
 
     def send(self, items):
         """Write a block of items."""
-        if self.closed:
-            raise ValueError("FileSink is closed")
+        (<Sink>self).enter()
+        try:
+            self._send(items)
+        finally:
+            (<Sink>self).leave()
+
+    def _send(self, items):
         self._finish()
         data = memoryview(items.reshape(-1).view("u1"))
         written = 0
@@ -65,6 +81,15 @@ class FileSink(Sink):
 
     def flush(self):
         """Finish a broken item and flush the file."""
+        if self.closed:
+            return  # which did so
+        (<Sink>self).enter()
+        try:
+            self._flush()
+        finally:
+            (<Sink>self).leave()
+
+    def _flush(self):
         self._finish()
         if hasattr(self.file, "flush") and not getattr(self.file, "closed", False):
             self.file.flush()

@@ -20,7 +20,8 @@ class NpySink(FileSink):
     -----
     `flush` rewrites the header in place, to count the items that are whole in the file, also when
     the rest of a broken item still doesn't get through: what `FileSink` says of a full disk holds,
-    and the file stays readable. **Thread safety.** That of the file; use `LockedSink`.
+    and the file stays readable. **Thread safety.** One thread at a time; a second is refused with
+    `RuntimeError`.
 
     >>> import io
     >>> import numpy as np
@@ -36,25 +37,21 @@ class NpySink(FileSink):
         self._header = b""  # for no items yet
         self._itemsize = 0
 
-    def attached(self, dtype: Any) -> None:
-        """Refuse a ring of objects; else begin the file."""
-        super().attached(dtype)
+    def _begin(self, dtype: Any) -> None:
         header = io.BytesIO()
         np.save(header, np.empty(0, dtype))
         self._header = header.getvalue()
         self._itemsize = dtype.itemsize
         self._write_header(0)
 
-    def send(self, items: np.ndarray) -> None:
-        """Write a block of items."""
+    def _send(self, items: np.ndarray) -> None:
         if not self._header:  # sent to by hand, not by a ring
-            self.attached(np.dtype((items.dtype, items.shape[1:])))
-        super().send(items)
+            self._begin(np.dtype((items.dtype, items.shape[1:])))
+        super()._send(items)
 
-    def flush(self) -> None:
-        """Finish a broken item, bring the header up to date and flush the file."""
+    def _flush(self) -> None:
         try:
-            super().flush()
+            super()._flush()
         finally:
             if self._header:
                 self._write_header(self.count)
