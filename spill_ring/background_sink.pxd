@@ -15,6 +15,7 @@ cdef class Worker:
     cdef bint is_orphan  # no producer will ever see an error
 
     cdef int work(self) except -1
+    cdef int send(self) except -1
     cdef int tell(self, object error) except -1
 
 

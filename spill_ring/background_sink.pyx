@@ -6,7 +6,7 @@ from spill_ring.park cimport FOREVER, awaited, wait_for
 from spill_ring.ring cimport capacity_of, flush_at_exit
 from spill_ring.sink cimport ForwardingSink, forks_so_far, hang_up, warn_lost
 from spill_ring.spsc_ring cimport (
-    SpscRing, sr_await_no_more, sr_spsc_await_items, sr_spsc_await_room, sr_spsc_available, sr_spsc_count,
+    SpscRing, empty_trash, objects_out, sr_await_no_more, sr_spsc_await_items, sr_spsc_await_room, sr_spsc_available, sr_spsc_count,
     sr_spsc_room, sr_spsc_try_push,
 )
 
@@ -39,7 +39,7 @@ cdef class Worker:
             request = self.request  # before the look: what was sent before a flush is flushed
             try:
                 if sr_spsc_available(self.ring.core):
-                    self.ring.move_to(self.target, PY_SSIZE_T_MAX)
+                    self.send()
                     continue
                 if request == CLOSE:
                     hang_up(self.target)
@@ -56,6 +56,14 @@ cdef class Worker:
             self.ring.producer_parking.wake()
             if request != FLUSH:
                 return 0
+
+    cdef int send(self) except -1:
+        cdef objects_out out = objects_out(NULL, NULL, 0, 0)
+        try:
+            self.ring.move_to(self.target, PY_SSIZE_T_MAX, &out)
+        finally:
+            empty_trash(&out)
+        return 0
 
     cdef int tell(self, object error) except -1:
         """Wait until the producer has seen an error. What the sink didn't take is held, and tried again then."""

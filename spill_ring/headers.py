@@ -3,7 +3,7 @@ from pathlib import Path
 
 
 def get_include():
-    """The folder to compile with, for C code and for ``from spill_ring cimport SpscRing``.
+    """The folder to compile with, for C code and for ``from spill_ring.spsc_ring cimport SpscRing``.
 
     Returns
     -------

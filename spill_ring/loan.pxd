@@ -3,8 +3,9 @@
 
 cdef class Loan:
     cdef object ring
-    cdef Py_ssize_t count  # items asked for, and then those lent
-    cdef long long number  # of the ring's reservations
+    cdef Py_ssize_t count  # items asked for
+    cdef Py_ssize_t lent
+    cdef long long number  # of the ring's loans
     cdef long long deadline  # of a wait for them
     cdef object (*begin)(object ring, Loan loan)  # returns the block
     cdef int (*end)(object ring, Loan loan, bint raised) except -1

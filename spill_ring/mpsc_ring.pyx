@@ -7,7 +7,7 @@ from spill_ring.park cimport NO_WAIT, Parking, ask_for, awaited, deadline_of, wa
 from spill_ring.ring cimport capacity_of, count_of
 from spill_ring.sink cimport DropSink, LockedSink, ProducerSink, Sink, as_sink
 from spill_ring.spsc_ring cimport (
-    SpscRing, sr_await_no_more, sr_spsc, sr_spsc_await_items, sr_spsc_available, sr_spsc_is_closed, sr_spsc_pop,
+    SpscRing, empty_trash, objects_out, sr_await_no_more, sr_spsc, sr_spsc_await_items, sr_spsc_available, sr_spsc_is_closed, sr_spsc_pop,
 )
 
 from spill_ring.aio import async_blocks, wait_async
@@ -334,16 +334,18 @@ cdef class MpscRing:
         cdef Sink target = as_sink(sink)
         cdef Py_ssize_t i
         cdef Py_ssize_t moved = 0
+        cdef objects_out out = objects_out(NULL, NULL, 0, 0)
         target.bind(self.item_type)
         self.enter()
         try:
             for i in range(self.many.count):
-                moved += self.ring((self.turn + i) % self.many.count).move_to(target, PY_SSIZE_T_MAX)
+                moved += self.ring((self.turn + i) % self.many.count).move_to(target, PY_SSIZE_T_MAX, &out)
             self.turn = (self.turn + 1) % self.many.count
             self.settle()
             return moved
         finally:
             self.leave(self.many.count)
+            empty_trash(&out)
 
     def clear(self):
         """Drop the content of all rings; their sinks see nothing of it."""

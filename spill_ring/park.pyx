@@ -11,6 +11,13 @@ import math
 import os
 
 
+cdef extern from "Python.h" nogil:
+    ctypedef struct PyThreadState
+    bint PyGILState_Check()
+    PyThreadState *PyEval_SaveThread()
+    void PyEval_RestoreThread(PyThreadState *state)
+
+
 cdef extern from "park.h" nogil:
     long long sr_now()
     void sr_relax()
@@ -138,17 +145,19 @@ cdef int run_signal_handlers() except -1 with gil:
 
 
 cdef long long deadline_of(object timeout) except -1:
+    cdef double seconds
     if timeout is None:
         return FOREVER
-    if not isinstance(timeout, (int, float)):
-        try:
-            timeout = float(timeout)
-        except (TypeError, ValueError):
-            raise TypeError(f"timeout must be a number of seconds, or None to wait for ever; not {timeout!r}") from None
-    if math.isnan(timeout) or timeout < 0:
+    try:
+        seconds = timeout
+    except OverflowError:  # an int larger than any float
+        seconds = math.inf if timeout > 0 else -1
+    except TypeError:
+        raise TypeError(f"timeout must be a number of seconds, or None to wait for ever; not {timeout!r}") from None
+    if not seconds >= 0:  # or NaN
         raise ValueError(f"timeout must be None or a number of seconds, at least 0; not {timeout!r}")
-    if timeout == 0:
+    if seconds == 0:
         return NO_WAIT
-    if timeout > 9e9:
+    if seconds > 9e9:
         return FOREVER
-    return sr_now() + <long long>(timeout * 1e9)
+    return sr_now() + <long long>(seconds * 1e9)

@@ -77,6 +77,8 @@ ctypedef struct objects_out:
     PyObject **trash
     Py_ssize_t count, room
 
+cdef int empty_trash(objects_out *out) except -1
+
 
 cdef class SpscRing(Sink):
     cdef sr_spsc *core
@@ -94,8 +96,7 @@ cdef class SpscRing(Sink):
     cdef int is_settled  # the sink was let go of
     cdef Py_ssize_t reserved
     cdef object aside  # a block that is reserved where the ring's own memory is not to be had
-    cdef long long reservations  # how many there were
-    cdef Py_ssize_t forks
+    cdef long long reservations, reads  # how many there were: the number of the one that is open
 
     # Push `count` items of the ring's dtype. Raises what the sink raises, or queue.Full.
     cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil
@@ -119,15 +120,18 @@ cdef class SpscRing(Sink):
     cdef int refuse_scalar(self, int scalar) except -1 with gil
     cdef void *reserve_aside(self, Py_ssize_t count) except NULL with gil
     cdef int commit_aside(self, Py_ssize_t count) except -1 with gil
-    cdef int push_any(self, object item, object timeout) except -1
+    cdef int put_copy(
+        self, const void *items, Py_ssize_t count, long long deadline, Py_ssize_t *taken
+    ) except -1 with gil
+    cdef int push_any(self, object item, long long deadline) except -1
     cdef int put_objects(self, PyObject **items, Py_ssize_t count, long long deadline, Py_ssize_t *taken) except -1
     cdef Py_ssize_t try_objects(self, PyObject **items, Py_ssize_t count) except -1
     cdef int extend_objects(self, PyObject **items, Py_ssize_t count, long long deadline) except -1
     cdef objects_out take_trash(self) noexcept
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil
     cdef list take_objects(self, Py_ssize_t n)
-    cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max) except -1
-    cdef int send_rest(self) except -1
+    cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max, objects_out *out) except -1
+    cdef Py_ssize_t send_rest(self, objects_out *out) except -1
     cdef int settle(self) except -1
     cdef object held_block(self, Py_ssize_t n, long long deadline)
 
@@ -145,6 +149,13 @@ cdef class SpscRing(Sink):
 
     @cython.final
     cdef object take_one(self)
+
+    @cython.final
+    cdef inline bint overlaps(self, const void *items) noexcept nogil:
+        """Is this the ring's own memory, lent before, which a push may write over?"""
+        return self.slots == NULL and (
+            self.core.items <= <unsigned char *>items < self.core.items + 2 * (self.core.mask + 1) * self.core.itemsize
+        )
 
     @cython.final
     cdef inline int enter_consumer(self) except -1 nogil:

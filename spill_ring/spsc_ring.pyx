@@ -10,21 +10,27 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc, PyMem_
 from cpython.object cimport PyObject
 
 from spill_ring.block cimport (
-    as_block, as_item, as_number, as_room, is_array_like, is_block, item_dtype, item_of, new_block, scalar_of,
-    view_block,
+    as_block, as_item, as_number, as_room, copy_block, is_array_like, is_block, item_dtype, item_of, new_block,
+    scalar_of, view_block,
 )
 from spill_ring.guard cimport (
-    SR_BUSY, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, SR_RESERVED, sr_add, sr_hold, sr_leave, sr_let_go, sr_state, sr_move
+    SR_AHEAD, SR_BUSY, SR_CLOSED, SR_NEW, SR_OPEN, SR_RESERVED, sr_hold, sr_leave, sr_let_go, sr_move
+)
+from spill_ring.guard cimport (
+    SR_AHEAD, SR_BUSY, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, SR_RESERVED, sr_add, sr_hold, sr_leave, sr_let_go, sr_move,
+    sr_state,
 )
 from spill_ring.loan cimport Loan, lend
 from spill_ring.park cimport FOREVER, NO_WAIT, Parking, ask_for, awaited, deadline_of, sr_wake_parked, wait_for
 from spill_ring.ring cimport capacity_of, count_of, flush_at_exit
 from spill_ring.scalar cimport scalar_index
 from spill_ring.sink cimport (
-    DropSink, Sink, as_sink, deliver, deliver_objects, forks_so_far, hang_up, warn_lost
+    DropSink, Sink, as_sink, deliver, deliver_objects, hang_up, warn_lost
 )
 from spill_ring.storage cimport allocate
 
+import os
+import weakref
 from itertools import islice
 from queue import Full
 
@@ -93,6 +99,7 @@ cdef object ZERO = 0
 
 
 @cython.no_gc_clear
+@cython.trashcan(True)
 cdef class SpscRing(Sink):
     """SpscRing(capacity, dtype=None, sink=None, *, overflow="spill", evict_block=1)\n--\n
     A ring between two threads, a producer and a consumer, without a lock.
@@ -201,7 +208,6 @@ cdef class SpscRing(Sink):
         self.target = None if type(target) is DropSink else target  # dropping needs no call
         self.is_blocking = overflow == "block"
         self.producer_parking, self.consumer_parking = parking
-        self.forks = forks_so_far()
         if items is None:
             self.scalar = -1
             self.slots = slots
@@ -225,6 +231,7 @@ cdef class SpscRing(Sink):
         self.core.consumer.context = self.consumer_parking.place
         if self.target is not None:
             flush_at_exit(self)
+        rings[id(self)] = self
         self.leave_consumer()
         self.leave()
 
@@ -235,6 +242,7 @@ cdef class SpscRing(Sink):
                 if self.slots[i] != NULL:
                     Py_DECREF(self.slots[i])
             PyMem_RawFree(self.slots)
+        empty_trash(&self.evicted)
         PyMem_RawFree(self.core_memory)
 
     # -- who may come in -------------------------------------------------------------------------
@@ -246,11 +254,8 @@ cdef class SpscRing(Sink):
         return self.take_over(self.consumer, found)
 
     cdef int take_over(self, int *state, int found) except -1 with gil:
-        """In a forked child, whoever was inside of a side is not here."""
-        if self.forks != forks_so_far():
-            self.forks = forks_so_far()
-            if (found == SR_BUSY or found == SR_RESERVED) and sr_move(state, found, SR_BUSY) == found:
-                return 0
+        if found == SR_AHEAD and sr_move(state, found, SR_BUSY) == found:  # see `_free_sides`
+            return 0
         if found == SR_OPEN:  # it was left meanwhile
             found = SR_BUSY
         if found == SR_RESERVED and state == self.consumer:
@@ -303,6 +308,8 @@ cdef class SpscRing(Sink):
         """
         cdef Py_ssize_t put
         cdef Py_ssize_t done = 0
+        if self.overlaps(items):
+            return self.put_copy(items, count, deadline, taken)
         if not self.is_blocking:
             if sr_spsc_push(self.core, items, count, <size_t *>taken) == SR_FULL:
                 self.refuse_full(count)
@@ -317,6 +324,12 @@ cdef class SpscRing(Sink):
             # waits for more room than there is.
             if not self.wait_room(1, deadline):
                 self.refuse_full(count - done)
+
+    cdef int put_copy(
+        self, const void *items, Py_ssize_t count, long long deadline, Py_ssize_t *taken
+    ) except -1 with gil:
+        block = copy_block(self.item_type, items, count)
+        return self.put(cnp.PyArray_DATA(block), count, deadline, taken)
 
     def push(self, item, /, *, timeout=None):
         """Append as newest. The producer's. O(1).
@@ -340,12 +353,11 @@ cdef class SpscRing(Sink):
         if timeout is None:
             push_one(self, item)
         else:
-            self.push_any(item, timeout)
+            self.push_any(item, self.deadline(timeout))
 
-    cdef int push_any(self, object item, object timeout) except -1:
+    cdef int push_any(self, object item, long long deadline) except -1:
         cdef long long value  # or any smaller number
         cdef const void *converted = &value
-        cdef long long deadline = self.deadline(timeout)
         cdef Py_ssize_t taken = 0
         cdef PyObject *pointer = <PyObject *>item
         cdef cnp.ndarray block
@@ -397,7 +409,10 @@ cdef class SpscRing(Sink):
             self.extend_typed(as_block(items, self.item_type), deadline)
             return
         for item in items:
-            self.push(item, timeout=timeout)
+            if timeout is None:
+                self.push(item)
+            else:
+                self.push_any(item, deadline)
 
     cdef int extend_typed(self, object items, long long deadline) except -1:
         cdef const void *data = cnp.PyArray_DATA(<cnp.ndarray>items)
@@ -484,8 +499,8 @@ cdef class SpscRing(Sink):
         """
         cdef cnp.ndarray block
         self.enter()  # a closed ring says so
+        room = sr_spsc_room(self.core, self.size)
         self.leave()
-        room = self.size - len(self)
         if self.item_type is None:
             items = tuple(islice(iter(items), room))
             self.enter()
@@ -496,6 +511,8 @@ cdef class SpscRing(Sink):
         if not is_array_like(items):
             items = list(islice(iter(items), room))
         block = as_block(items, self.item_type)
+        if self.overlaps(cnp.PyArray_DATA(block)):
+            block = block.copy()
         return self.try_push_block(cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
 
     cdef Py_ssize_t try_objects(self, PyObject **items, Py_ssize_t count) except -1:
@@ -535,13 +552,14 @@ cdef class SpscRing(Sink):
         return self.put(items, count, FOREVER, taken)
 
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
-        cdef objects_out out
-        try:
-            self.put_objects(items, count, FOREVER, taken)
-        finally:
-            out = self.take_trash()
-            empty_trash(&out)
-        return 0
+        self.is_untidy = True
+        return self.put_objects(items, count, FOREVER, taken)
+
+    cdef int tidy(self, int state) except -1:
+        cdef objects_out out = self.take_trash()
+        self.is_untidy = False
+        sr_leave(&self.state, state)
+        return empty_trash(&out)
 
     cdef void *reserve(self, Py_ssize_t count) except NULL nogil:
         cdef void *room = NULL
@@ -572,7 +590,7 @@ cdef class SpscRing(Sink):
 
     cdef int commit(self, Py_ssize_t count) except -1 nogil:
         cdef Py_ssize_t offset
-        cdef int found = sr_move(&self.state, SR_RESERVED, SR_BUSY)
+        cdef int found = move_reserved(&self.state)
         if found == SR_OPEN:
             self.refuse_commit()
         elif found != SR_RESERVED:
@@ -610,7 +628,7 @@ cdef class SpscRing(Sink):
             Items sent. Without a sink there is nowhere to send them: they stay, and it is 0.
         """
         cdef sr_index before
-        cdef objects_out out
+        cdef objects_out out = objects_out(NULL, NULL, 0, 0)
         cdef Py_ssize_t count = 0
         if sr_state(&self.state) <= SR_MAKING:
             self.refuse(SR_NEW)
@@ -618,13 +636,14 @@ cdef class SpscRing(Sink):
             if self.target is not None and not self.is_settled:
                 self.enter_consumer()
                 try:
-                    count = self.send_rest()
+                    count = self.send_rest(&out)
                     if sr_state(&self.state) == SR_CLOSED:
                         self.settle()
                     elif sr_state(&self.target.state) != SR_CLOSED:
                         self.target.flush()
                 finally:
                     self.leave_consumer()
+                    empty_trash(&out)
             elif sr_state(&self.state) == SR_CLOSED:
                 self.refuse(SR_CLOSED)
             return count
@@ -683,30 +702,38 @@ cdef class SpscRing(Sink):
             raise
         return 0
 
-    cdef int send_rest(self) except -1:
+    cdef Py_ssize_t send_rest(self, objects_out *out) except -1:
         """Send all that is left to the sink, oldest first: nobody pushes. The consumer's side is entered."""
         cdef Py_ssize_t sent = 0
         cdef sr_index before = sr_evicted(self.core)
         if self.core.held_count and self.core.pending_count and self.core.held < self.core.pending:
-            sent += self.move_to(self.target, self.core.held_count)
+            sent += self.move_to(self.target, self.core.held_count, out)
         if self.core.pending_count:
             sr_deliver(self.core)
             sent += sr_evicted(self.core) - before
-        return sent + self.move_to(self.target, PY_SSIZE_T_MAX)
+        return sent + self.move_to(self.target, PY_SSIZE_T_MAX, out)
 
     def __del__(self):
+        cdef objects_out out = objects_out(NULL, NULL, 0, 0)
         if self.target is None or sr_state(&self.state) <= SR_MAKING or self.is_settled:
             return
-        if self.state != SR_CLOSED:
+        # Nobody else is here, but the sink may know the ring and come back.
+        sr_leave(self.consumer, SR_BUSY)
+        if sr_state(&self.state) != SR_CLOSED:
+            sr_leave(&self.state, SR_BUSY)
             sr_add(&self.target.users, -1)
         try:
-            self.send_rest()
+            self.send_rest(&out)
             if sr_state(&self.state) == SR_CLOSED:
                 self.settle()
             elif sr_state(&self.target.state) != SR_CLOSED:
                 self.target.flush()
         except BaseException as error:
             warn_lost(self, len(self), error)
+        sr_leave(self.consumer, SR_OPEN)
+        if sr_state(&self.state) != SR_CLOSED:
+            self.leave()
+        empty_trash(&out)
 
     cdef bint is_owing(self) noexcept:
         return not self.is_settled and (sr_state(&self.state) == SR_CLOSED or sr_spsc_count(self.core) > 0)
@@ -829,7 +856,7 @@ cdef class SpscRing(Sink):
         ndarray or list
             Oldest first. They follow each other: nothing was evicted between them.
         """
-        cdef Py_ssize_t count = self.size if n is None else count_of(n)
+        cdef Py_ssize_t count = PY_SSIZE_T_MAX if n is None else count_of(n)
         cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
         cdef cnp.ndarray block
         cdef void *data
@@ -873,7 +900,7 @@ cdef class SpscRing(Sink):
             Items removed: the first so many of `out` are new.
         """
         cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
-        cdef Py_ssize_t count, room
+        cdef Py_ssize_t count, room, part
         cdef void *data
         cdef const void *items
         if self.item_type is None:
@@ -891,11 +918,15 @@ cdef class SpscRing(Sink):
                             count = <Py_ssize_t>sr_spsc_pop(self.core, data, room)
                     else:
                         count = <Py_ssize_t>sr_spsc_pop(self.core, data, room)
-                else:
-                    count = <Py_ssize_t>sr_spsc_claim(self.core, room, &items)
-                    block = view_block(self.item_type, <void *>items, count, self.storage, False)
-                    np.copyto(array[:count], block, casting="same_kind")
-                    sr_spsc_release(self.core, count)
+                    continue
+                while count < room:
+                    part = <Py_ssize_t>sr_spsc_claim(self.core, room - count, &items)
+                    if part == 0:
+                        break
+                    block = view_block(self.item_type, <void *>items, part, self.storage, False)
+                    np.copyto(array[count:count + part], block, casting="same_kind")
+                    sr_spsc_release(self.core, part)
+                    count += part
             return count
         finally:
             self.leave_consumer()
@@ -965,6 +996,7 @@ cdef class SpscRing(Sink):
             Items moved. If the sink raises, what it took has left the ring and the rest is still here.
         """
         cdef Sink target = as_sink(sink)
+        cdef objects_out out = objects_out(NULL, NULL, 0, 0)
         cdef Py_ssize_t count
         if target is self:
             raise ValueError("a ring can't be drained into itself")
@@ -973,14 +1005,15 @@ cdef class SpscRing(Sink):
         target.bind(self.item_type)
         self.enter_consumer()
         try:
-            count = self.move_to(target, PY_SSIZE_T_MAX)
+            count = self.move_to(target, PY_SSIZE_T_MAX, &out)
             self.settle()
             return count
         finally:
             self.leave_consumer()
+            empty_trash(&out)  # only now: a destructor may pop here
 
-    cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max) except -1:
-        cdef objects_out out
+    cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max, objects_out *out) except -1:
+        """Of objects the references of those that were sent come to lie in `out`."""
         cdef sr_index before = sr_drained(self.core)
         cdef void *context = <void *>sink
         if self.item_type is not None:
@@ -988,12 +1021,7 @@ cdef class SpscRing(Sink):
                 sr_spsc_drain(self.core, max, send_items_out, context)
         else:
             out.sink = context
-            out.trash = NULL
-            out.count = out.room = 0
-            try:
-                sr_spsc_drain(self.core, max, send_objects_out, &out)
-            finally:
-                empty_trash(&out)
+            sr_spsc_drain(self.core, max, send_objects_out, out)
         return sr_drained(self.core) - before
 
     def clear(self):
@@ -1159,6 +1187,8 @@ cdef class SpscRing(Sink):
     def _end_wait(self, n, /):
         """For `aio`: leave the consumer's side; whether n items are there."""
         cdef bint there
+        if self.consumer_parking is None:
+            self.refuse(SR_NEW)
         sr_await_no_more(&self.core.consumer)
         self.consumer_parking.listen(False)
         there = <Py_ssize_t>sr_spsc_available(self.core) >= <Py_ssize_t>n
@@ -1199,7 +1229,7 @@ cdef int push_one(SpscRing self, object item) except -1:
             sr_let_go(&self.state)
             return 0
         sr_let_go(&self.state)
-    return self.push_any(item, None)
+    return self.push_any(item, FOREVER)
 
 
 sr_fast_push(SpscRing.__dict__["push"], <void *>push_one)
@@ -1274,6 +1304,35 @@ cdef void await_room_no_more(const awaited *what) noexcept nogil:
     sr_await_no_more(&(<sr_spsc *>what.context).producer)
 
 
+# -- forks ---------------------------------------------------------------------------------------------
+
+cdef object rings = weakref.WeakValueDictionary()  # by id: a subclass may not be hashable
+
+
+def _free_sides():
+    """In a forked child: who was inside of a side is not here, unless it is who forked."""
+    cdef SpscRing ring
+    for ring in list(rings.values()):
+        free_side(&ring.state)
+        free_side(ring.consumer)
+
+
+cdef void free_side(int *state) noexcept:
+    if state[0] == SR_BUSY:
+        state[0] = SR_OPEN
+    elif state[0] == SR_RESERVED:
+        state[0] = SR_AHEAD  # to be gone on with, or to be taken over by the next who comes in
+
+
+cdef int move_reserved(int *state) noexcept nogil:
+    """From SR_RESERVED to SR_BUSY, also in a forked child; the state found."""
+    return SR_RESERVED if sr_move(state, SR_AHEAD, SR_BUSY) == SR_AHEAD else sr_move(state, SR_RESERVED, SR_BUSY)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_sides)
+
+
 # -- lending ---------------------------------------------------------------------------------------------
 
 cdef object begin_read(object lender, Loan loan):
@@ -1281,7 +1340,9 @@ cdef object begin_read(object lender, Loan loan):
     ring.enter_consumer()
     try:
         block = ring.held_block(loan.count, loan.deadline)
-        loan.count = len(block)
+        loan.lent = len(block)
+        ring.reads += 1
+        loan.number = ring.reads
     except BaseException:
         ring.leave_consumer()
         raise
@@ -1292,13 +1353,16 @@ cdef object begin_read(object lender, Loan loan):
 cdef int end_read(object lender, Loan loan, bint raised) except -1:
     cdef SpscRing ring = lender
     cdef list _let_go  # freed when this returns
-    if sr_move(ring.consumer, SR_RESERVED, SR_BUSY) != SR_RESERVED:
+    if move_reserved(ring.consumer) != SR_RESERVED:
+        return 0
+    if ring.reads != loan.number:
+        sr_leave(ring.consumer, SR_RESERVED)
         return 0
     if not raised:
         if ring.item_type is None:
-            _let_go = ring.take_objects(loan.count)
+            _let_go = ring.take_objects(loan.lent)
         else:
-            sr_spsc_release(ring.core, loan.count)
+            sr_spsc_release(ring.core, loan.lent)
     ring.leave_consumer()
     return 0
 
@@ -1322,7 +1386,7 @@ cdef object begin_reservation(object lender, Loan loan):
 
 cdef int end_reservation(object lender, Loan loan, bint raised) except -1:
     cdef SpscRing ring = lender
-    if sr_state(&ring.state) == SR_RESERVED and ring.reservations == loan.number:  # else it is committed
+    if ring.reservations == loan.number and sr_state(&ring.state) != SR_OPEN:  # else it is committed
         ring.commit(0 if raised else loan.count)
     return 0
 
@@ -1402,7 +1466,7 @@ cdef int clear_slots(PyObject *o) noexcept:
     would be left behind."""
     ring = <SpscRing>o
     if ring.slots != NULL and ring.consumer[0] == SR_OPEN:
-        ring.clear()
+        SpscRing.clear(ring)  # no subclass's
     return 0
 
 

@@ -3,37 +3,49 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from queue import Full
 
 import numpy as np
 import pytest
 
-from spill_ring import ArrayRing, CollectSink
+from spill_ring import ArrayRing, CollectSink, SpscRing, get_include
 
 HERE = Path(__file__).parent
 SETUP = """
 from Cython.Build import cythonize
 from setuptools import Extension, setup
-setup(name="client", ext_modules=cythonize([Extension("client", ["client.pyx"])]))
+setup(name="{name}", ext_modules=cythonize([Extension("{name}", ["{name}.pyx"], include_dirs={include_dirs})]))
 """
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    """tests/client/client.pyx, compiled as a user would: no include folder, no link flag."""
-    folder = tmp_path_factory.mktemp("client")
-    shutil.copy(HERE / "client" / "client.pyx", folder)
-    (folder / "setup.py").write_text(SETUP)
+def compiled(name, folder, include_dirs=()):
+    """A module of tests/client, compiled as a user would."""
+    shutil.copy(HERE / "client" / f"{name}.pyx", folder)
+    (folder / "setup.py").write_text(SETUP.format(name=name, include_dirs=list(include_dirs)))
     done = subprocess.run(
         [sys.executable, "setup.py", "build_ext", "--inplace"], cwd=folder, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "performance hint" not in done.stdout + done.stderr, done.stdout + done.stderr
-    [built] = folder.glob("client.*.so")
-    spec = importlib.util.spec_from_file_location("client", built)
+    [built] = folder.glob(f"{name}.*.so")
+    spec = importlib.util.spec_from_file_location(name, built)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """Without an include folder or a link flag."""
+    return compiled("client", tmp_path_factory.mktemp("client"))
+
+
+@pytest.fixture(scope="module")
+def spsc_client(tmp_path_factory):
+    return compiled("spsc_client", tmp_path_factory.mktemp("spsc_client"), [get_include()])
 
 
 @pytest.mark.parametrize("capacity", [1, 8, 512, 700])
@@ -173,6 +185,113 @@ def test_a_sink_in_cython(client):
             call()
     assert ring.stats == before
     sink.refuse_after = -1
+
+
+C_TYPES = ["i1", "u1", "i2", "u2", "i4", "u4", "l", "L", "i8", "u8", "f4", "f8"]
+
+
+@pytest.mark.parametrize("kind", C_TYPES)
+def test_spsc_values_of_every_c_type(spsc_client, memory, kind):
+    ring = SpscRing(5, kind, (sink := CollectSink()))
+    spsc_client.push_typed(ring, 100, kind)
+    assert spsc_client.pop_typed(ring, 3, kind) == [95, 96, 97]
+    assert ring.pop() == 98
+    assert spsc_client.pop_typed(ring, 3, kind) == [99]
+    assert spsc_client.pop_typed(ring, 3, kind) == []
+    assert sink.items.tolist() == list(range(95)) and ring.stats == (100, 5, 95, 0)
+    for other in C_TYPES:
+        if np.dtype(other) != np.dtype(kind):
+            for call in (spsc_client.push_typed, spsc_client.pop_typed):
+                with pytest.raises(TypeError, match=r"a C .* bytes for a SpscRing"):
+                    call(ring, 1, other)
+    assert ring.stats == (100, 5, 95, 0)
+
+
+def test_spsc_values_where_there_are_none(spsc_client):
+    for dtype in (">f8", ("f8", (1,)), [("a", "f8")], "M8[s]", "c16", "?", None):
+        ring = SpscRing(4, dtype)
+        for call in (spsc_client.push_typed, spsc_client.pop_typed):
+            with pytest.raises(TypeError, match="a C float of 8 bytes"):
+                call(ring, 1, "f8")
+        assert ring.stats.pushed == 0
+    with pytest.raises((TypeError, RuntimeError)):
+        spsc_client.push_typed(SpscRing.__new__(SpscRing), 1, "f8")
+
+
+def test_spsc_values_into_a_full_or_closed_ring(spsc_client):
+    ring = SpscRing(4, overflow="reject", dtype="f8")
+    with pytest.raises(Full):
+        spsc_client.push_typed(ring, 5, "f8")
+    assert len(ring) == 4
+    ring.close()
+    ring.pop()
+    with pytest.raises(ValueError, match="closed"):
+        spsc_client.push_typed(ring, 1, "f8")
+    assert spsc_client.pop_typed(ring, 9, "f8") == [1, 2, 3]
+
+
+def test_spsc_blocks(spsc_client, memory):
+    ring = SpscRing(1000, "f8")
+    numbers = np.arange(700.0)
+    spsc_client.push_block(ring, numbers)
+    assert spsc_client.try_push_block(ring, numbers) == 300
+    assert spsc_client.try_push_block(ring, numbers) == 0
+    spsc_client.push_block(ring, numbers)
+    out = np.zeros(600)
+    assert spsc_client.pop_block(ring, out) == 600
+    assert out.tolist() == [*range(300), *range(300)]
+    assert spsc_client.pop_block(ring, out) == 400
+    assert spsc_client.pop_block(ring, out) == 0
+    assert ring.stats == (1700, 1000, 0, 700)
+    assert spsc_client.negative_counts(ring) == 4
+    ring.close()
+    for call in (spsc_client.push_block, spsc_client.try_push_block):
+        with pytest.raises(ValueError, match="closed"):
+            call(ring, numbers)
+
+
+def test_spsc_reserve(spsc_client, memory):
+    ring = SpscRing(10, "f8", (sink := CollectSink()))
+    for start in range(0, 50, 5):
+        spsc_client.reserve_commit(ring, np.arange(start, start + 5.0), 7)
+    assert [*sink.items.tolist(), *ring.pop_many().tolist()] == list(range(50))
+    with pytest.raises(ValueError, match="room for 10"):
+        spsc_client.reserve_commit(ring, np.arange(5.0), 11)
+    with pytest.raises(ValueError, match="room for 3"):
+        spsc_client.reserve_commit(ring, np.arange(5.0), 3)
+    with pytest.raises(RuntimeError, match="reserve"):
+        ring.push(1.0)
+    ring.commit(0)
+    ring.push(1.0)
+
+
+def test_spsc_wait(spsc_client):
+    ring = SpscRing(10, "f8")
+    ring.extend([1, 2])
+    assert spsc_client.wait_items(ring, 2, 0) and not spsc_client.wait_items(ring, 3, 0)
+    assert not spsc_client.wait_items(ring, 3, time.monotonic_ns() + 10**7)
+    ring.close()
+    assert not spsc_client.wait_items(ring, 3, 2**63 - 1)
+
+
+@pytest.mark.parametrize("overflow", ["spill", "block"])
+@pytest.mark.parametrize("block", [0, 1, 17, 64])
+@pytest.mark.parametrize("at_once", [1, 50])
+def test_spsc_threads_without_the_gil(spsc_client, overflow, block, at_once):
+    n = 30_000
+    ring = SpscRing(100, "f8", (sink := CollectSink()), overflow=overflow, evict_block=at_once)
+    results = []
+    consumer = threading.Thread(target=lambda: results.append(spsc_client.consume(ring, block)))
+    consumer.start()
+    spsc_client.produce(ring, n, block)
+    ring.close()
+    consumer.join()
+    assert ring.pop(None) is None  # compiled code sees the end; this call closes the sink too
+    [(popped, total, in_order)] = results
+    spilled = sink.items if len(sink) else np.zeros(0)
+    assert in_order and (np.diff(spilled) > 0).all()
+    assert popped + len(spilled) == n and total + spilled.sum() == n * (n - 1) / 2
+    assert ring.stats == (n, popped, len(spilled), 0) and sink.closed
 
 
 def test_every_declaration_ships():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from kinds import KINDS
-from model import Boom, RingModel, SinkModel
+from model import Boom, Flaky, RingModel, SinkModel, outcome
 
 import spill_ring
 from spill_ring.storage import use_mirror
@@ -19,40 +19,6 @@ STEPS = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-
-
-class Flaky(spill_ring.Sink):
-    """Takes `budget` items, then raises; of a block it takes a part, and says so."""
-
-    def __init__(self, kind):
-        self.kind = kind
-        self.got = []
-        self.budget = None
-        self.flushed = 0
-
-    def send(self, items):
-        if self.kind.dtype is None:
-            items = [items]
-        else:
-            assert (items.flags.owndata and items.flags.writeable and items.base is None) or items.ndim > 1
-        taken = len(items) if self.budget is None else min(self.budget, len(items))
-        self.got += self.kind.numbers(items[:taken])
-        if self.budget is not None:
-            self.budget -= taken
-        if taken < len(items):
-            self.took(taken)
-            raise Boom
-
-    def flush(self):
-        self.flushed += 1
-
-
-def outcome(call, *args):
-    """What a call returns, or that it raised Boom."""
-    try:
-        return call(*args)
-    except Boom:
-        return Boom
 
 
 class RingMachine(RuleBasedStateMachine):
