@@ -1,12 +1,13 @@
 """A thread of its own for a sink, so that a slow one never holds up the producer."""
 from cpython.object cimport PyObject
 
-from spill_ring.guard cimport SR_CLOSED, SR_OPEN, sr_add, sr_leave, sr_state
+from spill_ring.guard cimport SR_BUSY, SR_CLOSED, SR_OPEN, sr_add, sr_leave, sr_move, sr_state
 from spill_ring.park cimport FOREVER, awaited, wait_for
-from spill_ring.ring cimport capacity_of, flush_at_exit
-from spill_ring.sink cimport ForwardingSink, forks_so_far, hang_up, warn_lost
+from spill_ring.ring cimport Ring, capacity_of, flush_at_exit
+from spill_ring.sink cimport ForwardingSink, ProducerSink, Sink, TeeSink, forks_so_far, hang_up, warn_lost
 from spill_ring.spsc_ring cimport (
-    SpscRing, empty_trash, objects_out, sr_await_no_more, sr_spsc_await_items, sr_spsc_await_room, sr_spsc_available, sr_spsc_count,
+    SpscRing, empty_trash, objects_out, sr_await_no_more, sr_spsc_await_items, sr_spsc_await_room, sr_spsc_available,
+    sr_spsc_count,
     sr_spsc_room, sr_spsc_try_push,
 )
 
@@ -16,14 +17,21 @@ from queue import Full
 
 
 cdef extern from *:
+    """
+    #if PY_VERSION_HEX < 0x030D0000
+    #define Py_IsFinalizing _Py_IsFinalizing
+    #endif
+    """
     const Py_ssize_t PY_SSIZE_T_MAX
+    bint Py_IsFinalizing() nogil
+    unsigned long PyThread_get_thread_ident() nogil
 
 
-cdef enum:
+cdef enum:  # requests
     NOTHING
     FLUSH
     CLOSE
-    STOP
+    KIND = 3
 
 
 cdef class Worker:
@@ -32,29 +40,36 @@ cdef class Worker:
     cdef int work(self) except -1:
         cdef awaited something
         cdef int request
+        cdef bint is_last
+        if self.has_ended or sr_move(self.ring.consumer, SR_OPEN, SR_BUSY) != SR_OPEN:
+            return 0  # starting an earlier thread was interrupted, and it is at work
+        self.thread = PyThread_get_thread_ident()
         something.context = <void *>self
         something.is_there, something.arm, something.disarm = work_is_there, await_work, await_work_no_more
         while True:
             wait_for(self.ring.consumer_parking, &something, FOREVER)
-            request = self.request  # before the look: what was sent before a flush is flushed
+            # Before the look: what was sent before a flush is flushed.
+            request = self.request
+            is_last = self.is_orphan or request & KIND == CLOSE
             try:
                 if sr_spsc_available(self.ring.core):
                     self.send()
                     continue
-                if request == CLOSE:
+                if request & KIND == CLOSE:
                     hang_up(self.target)
-                elif sr_state(&self.target.state) != SR_CLOSED:
+                elif (is_last or request & KIND == FLUSH) and sr_state(&self.target.state) != SR_CLOSED:
                     self.target.flush()
             except BaseException as error:
-                if self.is_orphan:
-                    warn_lost(self.target, sr_spsc_count(self.ring.core), error)
-                else:
+                if not self.is_orphan:
                     self.tell(error)
                     continue
-            self.has_ended = request != FLUSH
-            self.request = NOTHING
+                warn_lost(self.target, sr_spsc_count(self.ring.core), error, "BackgroundSink")
+                is_last = True
+            self.has_ended = is_last
+            self.served = request
             self.ring.producer_parking.wake()
-            if request != FLUSH:
+            if is_last:
+                self.ring.leave_consumer()
                 return 0
 
     cdef int send(self) except -1:
@@ -67,11 +82,13 @@ cdef class Worker:
 
     cdef int tell(self, object error) except -1:
         """Wait until the producer has seen an error. What the sink didn't take is held, and tried again then."""
+        cdef awaited seen
+        seen.context = <void *>self
+        seen.is_there, seen.arm, seen.disarm = error_was_seen, do_nothing, do_nothing
         self.error = error
         self.has_failed = True
         self.ring.producer_parking.wake()
-        self.retry.wait()
-        self.retry.clear()
+        wait_for(self.ring.consumer_parking, &seen, FOREVER)
         return 0
 
 
@@ -135,17 +152,23 @@ cdef class BackgroundSink(ForwardingSink):
         return 0
 
     cdef bint is_running(self) noexcept nogil:
-        return self.forks == forks_so_far() and not self.worker.has_ended
+        return self.forks == forks_so_far() and not self.worker.has_ended and not Py_IsFinalizing()
 
     cdef int start(self) except -1 with gil:
-        if self.forks >= 0 and not self.worker.has_ended:
+        if self.worker.has_ended:  # a close() that was interrupted
+            self.refuse(SR_CLOSED)
+        if Py_IsFinalizing():
+            raise RuntimeError(f"{self!r} has no thread any more: the interpreter is shutting down")
+        if self.forks >= 0:
             warnings.warn(
                 f"{self!r} was forked without its thread; this process starts a new one", RuntimeWarning, stacklevel=1
             )
-        self.worker.has_failed = False
-        self.worker.has_ended = False
-        self.worker.request = NOTHING
-        self.worker.retry = threading.Event()
+            self.forks = -1
+            self.worker.has_failed = False
+            self.worker.request = self.worker.served = NOTHING
+            self.worker.thread = 0
+            self.worker.ring.consumer[0] = SR_OPEN
+            set_free(self.target)
         self.thread = threading.Thread(
             target=work, args=(self.worker,), name=f"BackgroundSink of {type(self.target).__name__}", daemon=True
         )
@@ -155,13 +178,10 @@ cdef class BackgroundSink(ForwardingSink):
         return 0
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
-        cdef awaited room
         cdef Py_ssize_t put
-        if not self.is_running():
-            self.start()
-        room.context, room.count = <void *>self.worker, 1
-        room.is_there, room.arm, room.disarm = room_is_there, await_room, await_room_no_more
         while True:
+            if not self.is_running():
+                self.start()
             if self.worker.has_failed:
                 self.raise_error()
             put = self.offer(items, count)
@@ -172,7 +192,7 @@ cdef class BackgroundSink(ForwardingSink):
                 return 0
             if not self.is_blocking:
                 return self.refuse_full(count)
-            wait_for(self.worker.ring.producer_parking, &room, FOREVER)
+            self.wait_until(room_is_there)
 
     cdef Py_ssize_t offer(self, const void *items, Py_ssize_t count) except -1 nogil:
         if self.worker.ring.slots == NULL:
@@ -183,32 +203,45 @@ cdef class BackgroundSink(ForwardingSink):
     cdef int raise_error(self) except -1 with gil:
         error, self.worker.error = self.worker.error, None
         self.worker.has_failed = False
-        self.worker.retry.set()
+        self.worker.ring.consumer_parking.wake()
         raise error
 
     cdef int refuse_full(self, Py_ssize_t count) except -1 with gil:
         raise Full(f"{self!r} has no room for {count} more items: it waits for its sink")
 
-    cdef int ask(self, int request) except -1:
-        """Have the thread do something, and wait until it has. The sink is entered."""
-        cdef awaited done
-        done.context = <void *>self.worker
-        done.is_there, done.arm, done.disarm = request_is_done, do_nothing, do_nothing
-        if self.worker.has_failed:
-            self.raise_error()
-        self.worker.request = request
+    cdef int wait_until(self, bint (*is_there)(const awaited *what) noexcept nogil) except -1 nogil:
+        """Wait for the thread."""
+        cdef awaited it
+        if self.worker.thread == PyThread_get_thread_ident():  # the sink behind has called back
+            self.refuse(SR_BUSY)
+        it.context, it.count, it.is_there = <void *>self.worker, 1, is_there
+        it.arm, it.disarm = await_room, await_room_no_more
+        wait_for(self.worker.ring.producer_parking, &it, FOREVER)
+        return 0
+
+    cdef void request(self, int kind) noexcept:
+        self.worker.request = <int>((<unsigned>self.worker.request & ~<unsigned>KIND) + KIND + 1) | kind
         self.worker.ring.consumer_parking.wake()
-        wait_for(self.worker.ring.producer_parking, &done, FOREVER)
+
+    cdef int ask(self, int kind) except -1:
+        """Have the thread do something, and wait until it has. The sink is entered."""
         if self.worker.has_failed:
-            self.worker.request = NOTHING
             self.raise_error()
+        self.request(kind)
+        try:
+            self.wait_until(request_is_done)
+            if self.worker.has_failed:
+                self.raise_error()
+        except BaseException:
+            self.request(NOTHING)  # nobody waits for it any more
+            raise
         return 0
 
     def flush(self):
         """Wait until everything is through, and the sink behind is flushed."""
         self.enter()
         try:
-            if self.worker is not None and not self.is_running() and len(self):
+            if self.worker is not None and not self.is_running() and (len(self) or self.worker.has_ended):
                 self.start()
             if self.worker is not None and self.is_running():
                 self.ask(FLUSH)
@@ -236,18 +269,26 @@ cdef class BackgroundSink(ForwardingSink):
             sr_leave(&self.state, state)
 
     def __del__(self):
-        if self.worker is None or sr_state(&self.state) == SR_CLOSED or not self.is_running():
+        if self.worker is None or sr_state(&self.state) == SR_CLOSED:
+            return
+        try:
+            if len(self) and not self.is_running():
+                self.start()
+        except BaseException as error:
+            warn_lost(self, len(self), error)
+        if not self.is_running():
             return
         sr_add(&self.target.users, -1)
         self.worker.is_orphan = True
-        self.worker.request = STOP
-        self.worker.retry.set()
         self.worker.ring.consumer_parking.wake()
-        if threading.current_thread() is not self.thread:
+        if self.worker.thread != PyThread_get_thread_ident():
             self.thread.join()
 
     cdef bint is_owing(self) noexcept:
-        return sr_state(&self.state) == SR_OPEN and self.worker is not None and sr_spsc_count(self.worker.ring.core) > 0
+        """Also with nothing waiting: the thread keeps the sink behind, which nobody else will flush."""
+        if sr_state(&self.state) == SR_CLOSED or self.worker is None:
+            return False
+        return self.is_running() or sr_spsc_count(self.worker.ring.core) > 0
 
     @property
     def capacity(self):
@@ -271,8 +312,33 @@ cdef class BackgroundSink(ForwardingSink):
         return f"BackgroundSink({self.sink!r}, {self.capacity}{overflow})"
 
 
+cdef int set_free(Sink sink) except -1:
+    """In a forked child: the thread that may have been in there is not here."""
+    if sink.state == SR_BUSY:
+        sink.state = SR_OPEN
+    if isinstance(sink, ForwardingSink):
+        behind = [(<ForwardingSink>sink).target]
+    elif isinstance(sink, Ring):
+        behind = [(<Ring>sink).target]
+    elif isinstance(sink, SpscRing):
+        behind = [(<SpscRing>sink).target]
+    elif isinstance(sink, TeeSink):
+        behind = (<TeeSink>sink).targets
+    elif isinstance(sink, ProducerSink):
+        behind = (<ProducerSink>sink).made.values()
+    else:
+        behind = []
+    for target in behind:
+        if target is not None:
+            set_free(target)
+    return 0
+
+
 cdef bint work_is_there(const awaited *what) noexcept nogil:
-    return (<Worker>what.context).request != NOTHING or sr_spsc_available((<Worker>what.context).ring.core) > 0
+    return (
+        (<Worker>what.context).request != (<Worker>what.context).served or (<Worker>what.context).is_orphan
+        or sr_spsc_available((<Worker>what.context).ring.core) > 0
+    )
 
 
 cdef void await_work(const awaited *what) noexcept nogil:
@@ -284,7 +350,10 @@ cdef void await_work_no_more(const awaited *what) noexcept nogil:
 
 
 cdef bint room_is_there(const awaited *what) noexcept nogil:
-    return (<Worker>what.context).has_failed or sr_spsc_room((<Worker>what.context).ring.core, 1) > 0
+    return (
+        (<Worker>what.context).has_failed or (<Worker>what.context).has_ended
+        or sr_spsc_room((<Worker>what.context).ring.core, 1) > 0
+    )
 
 
 cdef void await_room(const awaited *what) noexcept nogil:
@@ -296,8 +365,15 @@ cdef void await_room_no_more(const awaited *what) noexcept nogil:
 
 
 cdef bint request_is_done(const awaited *what) noexcept nogil:
-    return (<Worker>what.context).has_failed or (<Worker>what.context).request == NOTHING
+    return (
+        (<Worker>what.context).has_failed or (<Worker>what.context).request == (<Worker>what.context).served
+        or (<Worker>what.context).has_ended
+    )
+
+
+cdef bint error_was_seen(const awaited *what) noexcept nogil:
+    return not (<Worker>what.context).has_failed or (<Worker>what.context).is_orphan
 
 
 cdef void do_nothing(const awaited *what) noexcept nogil:
-    """The thread wakes whoever waits for it in any case."""
+    """The producer wakes the thread in any case."""

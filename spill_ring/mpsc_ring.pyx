@@ -7,7 +7,8 @@ from spill_ring.park cimport NO_WAIT, Parking, ask_for, awaited, deadline_of, wa
 from spill_ring.ring cimport capacity_of, count_of
 from spill_ring.sink cimport DropSink, LockedSink, ProducerSink, Sink, as_sink
 from spill_ring.spsc_ring cimport (
-    SpscRing, empty_trash, objects_out, sr_await_no_more, sr_spsc, sr_spsc_await_items, sr_spsc_available, sr_spsc_is_closed, sr_spsc_pop,
+    SpscRing, empty_trash, objects_out, sr_await_no_more, sr_spsc, sr_spsc_await_items, sr_spsc_available,
+    sr_spsc_is_closed, sr_spsc_pop,
 )
 
 from spill_ring.aio import async_blocks, wait_async
@@ -70,19 +71,24 @@ cdef class MpscRing:
         cdef Py_ssize_t i
         cdef SpscRing ring
         cdef Parking parking = Parking()
-        shared = sink
-        if isinstance(sink, ProducerSink):
-            shared = None
-        elif sink is not None and not isinstance(sink, (DropSink, LockedSink)):
-            shared = LockedSink(sink)
-        rings = []
-        for i in range(count):
-            rings.append(SpscRing(capacity, dtype, sink.producer(i) if isinstance(sink, ProducerSink) else shared))
-        if self.rings is not None:  # asked last: making sinks may run Python
-            raise RuntimeError(f"{type(self).__name__} is initialised already")
-        self.many.cores = <sr_spsc **>PyMem_RawCalloc(count, sizeof(sr_spsc *))
-        if self.many.cores == NULL:
-            raise MemoryError
+        cdef sr_spsc **cores = <sr_spsc **>PyMem_RawCalloc(count, sizeof(sr_spsc *))
+        if cores == NULL:
+            raise MemoryError(f"no memory for {count} producers")
+        try:
+            shared = sink
+            if isinstance(sink, ProducerSink):
+                shared = None
+            elif sink is not None and type(sink) is not DropSink and not isinstance(sink, LockedSink):
+                shared = LockedSink(sink)
+            rings = []
+            for i in range(count):
+                rings.append(SpscRing(capacity, dtype, sink.producer(i) if isinstance(sink, ProducerSink) else shared))
+            if self.rings is not None:  # asked last: making sinks may run Python
+                raise RuntimeError(f"{type(self).__name__} is initialised already")
+        except BaseException:
+            PyMem_RawFree(cores)
+            raise
+        self.many.cores = cores
         for i in range(count):
             ring = rings[i]
             self.many.cores[i] = ring.core
@@ -128,16 +134,18 @@ cdef class MpscRing:
         cdef awaited items
         items.context, items.count = &self.many, count
         items.is_there, items.arm, items.disarm = items_are_there, await_items, await_items_no_more
-        wait_for(self.parking, &items, deadline)
-        return self.available() >= count
+        return wait_for(self.parking, &items, deadline) and were_there(&self.many, count)
 
     cdef bint wait_for_one(self, long long deadline) except -1:
-        """Wait for something to remove. False: there is nothing, or will never be."""
-        if deadline != NO_WAIT and not self.available():
-            with nogil:
-                self.wait_items(1, deadline)
+        """Wait for something to remove, unless it is evicted again. False: there is nothing, or will never be."""
+        cdef bint there
         if self.available():
             return True
+        if deadline != NO_WAIT:
+            with nogil:
+                there = self.wait_items(1, deadline)
+            if there:
+                return True
         self.settle()
         return False
 
@@ -256,7 +264,7 @@ cdef class MpscRing:
             Those of each producer oldest first.
         """
         cdef Py_ssize_t count = PY_SSIZE_T_MAX if n is None else count_of(n)
-        cdef Py_ssize_t popped
+        cdef Py_ssize_t found, popped
         cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
         cdef cnp.ndarray block
         cdef char *data
@@ -265,21 +273,21 @@ cdef class MpscRing:
             while True:
                 if count and not self.wait_for_one(deadline):
                     count = 0
-                count = min(count, self.available())
+                found = min(count, self.available())
                 if self.item_type is None:
-                    items = self.take_objects(count)
+                    items = self.take_objects(found)
                     if items or count == 0:
                         return items
                     continue
-                block = new_block(self.item_type, count)
+                block = new_block(self.item_type, found)
                 data = <char *>cnp.PyArray_DATA(block)
                 if cnp.PyArray_NBYTES(block) >= LET_GO:
                     with nogil:
-                        popped = self.take(data, count)
+                        popped = self.take(data, found)
                 else:
-                    popped = self.take(data, count)
+                    popped = self.take(data, found)
                 if popped or count == 0:  # else the producers have evicted all of it meanwhile
-                    return block if popped == count else block[:popped].copy()
+                    return block if popped == found else block[:popped].copy()
         finally:
             self.leave(self.many.count)
 
@@ -335,6 +343,8 @@ cdef class MpscRing:
         cdef Py_ssize_t i
         cdef Py_ssize_t moved = 0
         cdef objects_out out = objects_out(NULL, NULL, 0, 0)
+        if target in self.producers:
+            raise ValueError("rings can't be drained into one of themselves")
         target.bind(self.item_type)
         self.enter()
         try:
@@ -380,7 +390,21 @@ cdef class MpscRing:
         int
             Items sent.
         """
-        return sum(ring.flush() for ring in self.producers)
+        cdef SpscRing ring
+        # One that is closed and through with its sink refuses. Here that counts only if they all are.
+        open_rings = [
+            ring for ring in self.producers if not ring.closed or ring.target is not None and not ring.is_settled
+        ]
+        count = 0
+        failure = None
+        for ring in open_rings or self.producers:
+            try:
+                count += ring.flush()
+            except BaseException as error:
+                failure = error if failure is None else failure
+        if failure is not None:
+            raise failure
+        return count
 
     def close(self):
         """Close the ring of every producer. Only while none is pushing. Closing again does nothing.
@@ -518,7 +542,7 @@ cdef class MpscRing:
         items.context = &self.many
         await_items_no_more(&items)
         self.parking.listen(False)
-        there = self.available() >= <Py_ssize_t>n
+        there = were_there(&self.many, n)
         try:
             if not there:
                 self.settle()
@@ -535,13 +559,23 @@ cdef Py_ssize_t available(const merged *many) noexcept nogil:
     return count
 
 
+cdef bint are_closed(const merged *many) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(many.count):
+        if not sr_spsc_is_closed(many.cores[i]):
+            return False
+    return True
+
+
 cdef bint items_are_there(const awaited *what) noexcept nogil:
     cdef const merged *many = <const merged *>what.context
-    cdef Py_ssize_t i
-    cdef bint closed = True
-    for i in range(many.count):  # first: then what is seen after it is all there will ever be
-        closed = closed and sr_spsc_is_closed(many.cores[i])
-    return closed or available(many) >= what.count
+    # The end first: then what is seen after it is all there will ever be.
+    return are_closed(many) or available(many) >= what.count
+
+
+cdef bint were_there(const merged *many, Py_ssize_t count) noexcept nogil:
+    """After a wait: not only the end. Of rings that are open they may have been evicted since."""
+    return not are_closed(many) or available(many) >= count
 
 
 cdef void await_items(const awaited *what) noexcept nogil:
@@ -550,10 +584,12 @@ cdef void await_items(const awaited *what) noexcept nogil:
     cdef Py_ssize_t missing = max(1, what.count - available(many))
     cdef Py_ssize_t share = (missing + many.count - 1) // many.count
     cdef Py_ssize_t i, held
+    cdef bint full
     for i in range(many.count):
         held = <Py_ssize_t>sr_spsc_available(many.cores[i])
-        if held < <Py_ssize_t>many.cores[i].capacity:  # a full one gets no more
-            sr_spsc_await_items(many.cores[i], held + share)
+        # A full one gets no more, so only its end wakes.
+        full = held >= <Py_ssize_t>many.cores[i].capacity
+        sr_spsc_await_items(many.cores[i], PY_SSIZE_T_MAX if full else held + share)
 
 
 cdef void await_items_no_more(const awaited *what) noexcept nogil:

@@ -9,6 +9,7 @@ from libc.limits cimport LLONG_MAX
 
 import math
 import os
+import threading
 
 
 cdef extern from "Python.h" nogil:
@@ -30,6 +31,7 @@ cdef extern from "Python.h" nogil:
     ctypedef struct PyThreadState:
         pass
     bint PyGILState_Check()
+    unsigned long PyThread_get_thread_ident()
     PyThreadState *PyEval_SaveThread()
     void PyEval_RestoreThread(PyThreadState *thread)
 
@@ -134,9 +136,24 @@ cdef bint sleep_for(Parking parking, const awaited *what, long long deadline) ex
         what.disarm(what)
         if what.is_there(what):
             return True
-        run_signal_handlers()
+        if PyThread_get_thread_ident() == main_thread:
+            run_signal_handlers()
         now = sr_now()
     return what.is_there(what)
+
+
+# Signal handlers run in the main thread. Another one must not even ask for the GIL: it may be a daemon that is still
+# asleep when there is no interpreter any more.
+cdef unsigned long main_thread = threading.main_thread().ident
+
+
+def _after_fork_in_child():
+    global main_thread
+    main_thread = PyThread_get_thread_ident()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 cdef int run_signal_handlers() except -1 with gil:

@@ -364,9 +364,11 @@ cdef object left_open = weakref.WeakValueDictionary()  # by id: a subclass may n
 @atexit.register
 def _flush_what_is_left_open():
     cdef Sink ring
-    for reference in left_open.valuerefs():  # a list: other threads may still make rings
-        ring = reference()
-        if ring is not None and ring.is_owing():
+    # Whoever sends first: then the threads of BackgroundSinks are idle when what is behind them is flushed.
+    # (valuerefs gives a list: other threads may still make rings.)
+    rings = [ring for ring in [reference() for reference in left_open.valuerefs()] if ring is not None]
+    for ring in sorted(rings, key=lambda ring: (<Sink>ring).depth, reverse=True):
+        if ring.is_owing():
             try:
                 ring.flush()
             except BaseException as error:

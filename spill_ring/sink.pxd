@@ -67,7 +67,7 @@ cdef int hang_up(Sink sink) except -1
 cdef Py_ssize_t forks_so_far() noexcept nogil
 
 # For a `__del__` whose sink doesn't take what is left.
-cdef int warn_lost(object holder, Py_ssize_t count, object error) except -1
+cdef int warn_lost(object holder, Py_ssize_t count, object error, str name=*) except -1
 
 
 cdef class DropSink(Sink):
@@ -150,6 +150,8 @@ cdef class ProducerSink(Sink):
     cdef object factory
     cdef dict given  # producer -> what the factory made
     cdef dict made  # producer -> that as a Sink
+    cdef set used  # producers whose sink this one uses itself
 
     cdef Sink sink_of(self, object index)
     cdef int bind_made(self, object dtype) except -1
+    cdef int use(self, object index, Sink sink) except -1

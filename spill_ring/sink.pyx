@@ -369,10 +369,10 @@ cdef Sink as_sink(object given):
     return sink
 
 
-cdef int warn_lost(object holder, Py_ssize_t count, object error) except -1:
+cdef int warn_lost(object holder, Py_ssize_t count, object error, str name=None) except -1:
     """What a `__del__` can't deliver is lost, but not silently."""
     warnings.warn(
-        f"{type(holder).__name__} was dropped without close(), and its sink did not take the last "
+        f"{name or type(holder).__name__} was dropped without close(), and its sink did not take the last "
         f"{count} items: {error!r}",
         ResourceWarning, source=holder,
     )
@@ -1293,6 +1293,7 @@ cdef class ProducerSink(Sink):
         self.claim(None)
         self.given = {}
         self.made = {}
+        self.used = set()
         self.factory = factory
         self.leave()
 
@@ -1325,11 +1326,11 @@ cdef class ProducerSink(Sink):
                 other = self.made.get(index)
                 if other is not None:  # made meanwhile for the same index: it counts
                     return other
-                engage(self, sink)
                 self.given[index] = given
                 self.made[index] = sink
-            if self.is_bound:  # meanwhile
+            if self.is_bound:  # also meanwhile
                 sink.bind(self.bound_to())
+                self.use(index, sink)
         return sink
 
     cdef int bind(self, object dtype) except -1:
@@ -1341,8 +1342,17 @@ cdef class ProducerSink(Sink):
 
     cdef int bind_made(self, object dtype) except -1:
         cdef Sink sink
-        for sink in list(self.made.values()):
+        for index, sink in list(self.made.items()):
             sink.bind(dtype)
+            self.use(index, sink)
+        return 0
+
+    cdef int use(self, object index, Sink sink) except -1:
+        """Be a user of a sink. Until something is sent here they are only made, for rings that use and close them."""
+        with cython.critical_section(self):
+            if index not in self.used:
+                engage(self, sink)
+                self.used.add(index)
         return 0
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
@@ -1367,7 +1377,10 @@ cdef class ProducerSink(Sink):
             if sink is None:
                 continue
             try:
-                hang_up(sink)
+                if index in self.used:
+                    hang_up(sink)
+                elif sink.users == 0:
+                    sink.close()
             except BaseException as error:
                 self.made[index] = sink
                 failure = error if failure is None else failure

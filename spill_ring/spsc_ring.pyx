@@ -17,7 +17,8 @@ from spill_ring.guard cimport (
     SR_AHEAD, SR_BUSY, SR_CLOSED, SR_NEW, SR_OPEN, SR_RESERVED, sr_hold, sr_leave, sr_let_go, sr_move
 )
 from spill_ring.guard cimport (
-    SR_AHEAD, SR_BUSY, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, SR_RESERVED, sr_add, sr_hold, sr_leave, sr_let_go, sr_move,
+    SR_AHEAD, SR_BUSY, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, SR_RESERVED, sr_add, sr_hold, sr_leave, sr_let_go,
+    sr_move,
     sr_state,
 )
 from spill_ring.loan cimport Loan, lend
@@ -284,8 +285,7 @@ cdef class SpscRing(Sink):
         cdef awaited items
         items.context, items.count = self.core, count
         items.is_there, items.arm, items.disarm = items_are_there, await_items, await_items_no_more
-        wait_for(self.consumer_parking, &items, deadline)
-        return <Py_ssize_t>sr_spsc_available(self.core) >= count
+        return wait_for(self.consumer_parking, &items, deadline) and were_there(self.core, count)
 
     cdef bint wait_room(self, Py_ssize_t count, long long deadline) except -1 nogil:
         cdef awaited room
@@ -741,12 +741,15 @@ cdef class SpscRing(Sink):
     # -- the consumer's side ---------------------------------------------------------------------
 
     cdef bint wait_for_one(self, long long deadline) except -1:
-        """Wait for something to remove. False: there is nothing, or will never be."""
-        if deadline != NO_WAIT and not sr_spsc_available(self.core):
-            with nogil:
-                self.wait_items(1, deadline)
+        """Wait for something to remove, unless it is evicted again. False: there is nothing, or will never be."""
+        cdef bint there
         if sr_spsc_available(self.core):
             return True
+        if deadline != NO_WAIT:
+            with nogil:
+                there = self.wait_items(1, deadline)
+            if there:
+                return True
         self.settle()
         return False
 
@@ -1191,7 +1194,7 @@ cdef class SpscRing(Sink):
             self.refuse(SR_NEW)
         sr_await_no_more(&self.core.consumer)
         self.consumer_parking.listen(False)
-        there = <Py_ssize_t>sr_spsc_available(self.core) >= <Py_ssize_t>n
+        there = were_there(self.core, n)
         try:
             if not there:
                 self.settle()
@@ -1282,6 +1285,11 @@ cdef bint items_are_there(const awaited *what) noexcept nogil:
     cdef sr_spsc *core = <sr_spsc *>what.context
     # A closed ring first: then what is seen after it is all there will ever be.
     return sr_spsc_is_closed(core) or <Py_ssize_t>sr_spsc_available(core) >= what.count
+
+
+cdef bint were_there(const sr_spsc *core, Py_ssize_t count) noexcept nogil:
+    """After a wait: not only the end. Of a ring that is open they may have been evicted since."""
+    return not sr_spsc_is_closed(core) or <Py_ssize_t>sr_spsc_available(core) >= count
 
 
 cdef void await_items(const awaited *what) noexcept nogil:
