@@ -40,7 +40,7 @@ cdef class Worker:
     cdef int work(self) except -1:
         cdef awaited something
         cdef int request
-        cdef bint is_last
+        cdef bint is_orphan, is_last
         if self.has_ended or sr_move(self.ring.consumer, SR_OPEN, SR_BUSY) != SR_OPEN:
             return 0  # starting an earlier thread was interrupted, and it is at work
         self.thread = PyThread_get_thread_ident()
@@ -48,9 +48,10 @@ cdef class Worker:
         something.is_there, something.arm, something.disarm = work_is_there, await_work, await_work_no_more
         while True:
             wait_for(self.ring.consumer_parking, &something, FOREVER)
-            # Before the look: what was sent before a flush is flushed.
+            # Before the look: what was sent before a flush is flushed, and what failed before a drop is tried again.
             request = self.request
-            is_last = self.is_orphan or request & KIND == CLOSE
+            is_orphan = self.is_orphan
+            is_last = is_orphan or request & KIND == CLOSE
             try:
                 if sr_spsc_available(self.ring.core):
                     self.send()
@@ -60,7 +61,7 @@ cdef class Worker:
                 elif (is_last or request & KIND == FLUSH) and sr_state(&self.target.state) != SR_CLOSED:
                     self.target.flush()
             except BaseException as error:
-                if not self.is_orphan:
+                if not is_orphan:
                     self.tell(error)
                     continue
                 warn_lost(self.target, sr_spsc_count(self.ring.core), error, "BackgroundSink")
@@ -154,6 +155,12 @@ cdef class BackgroundSink(ForwardingSink):
     cdef bint is_running(self) noexcept nogil:
         return self.forks == forks_so_far() and not self.worker.has_ended and not Py_IsFinalizing()
 
+    cdef int admit(self, int state) except -1 nogil:
+        # In a forked child whoever was sending is not here; the next call makes it a thread of its own.
+        if state == SR_BUSY and self.forks >= 0 and self.forks != forks_so_far():
+            return 0
+        return self.refuse(state)
+
     cdef int start(self) except -1 with gil:
         if self.worker.has_ended:  # a close() that was interrupted
             self.refuse(SR_CLOSED)
@@ -245,7 +252,7 @@ cdef class BackgroundSink(ForwardingSink):
                 self.start()
             if self.worker is not None and self.is_running():
                 self.ask(FLUSH)
-            else:
+            elif self.forks != forks_so_far():  # else it was flushed at exit, and its thread is gone
                 self.target.flush()
         finally:
             self.leave()

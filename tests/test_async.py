@@ -247,11 +247,12 @@ def test_no_file_is_left_open(run):
         thread.join()
 
     run(main())
+    gc.collect()
     before = open_files()
     for _ in range(3):
         run(main())
     gc.collect()
-    assert open_files() == before
+    assert open_files() <= before
 
 
 def test_two_rings_in_one_loop(run):

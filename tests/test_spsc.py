@@ -1247,9 +1247,12 @@ def test_a_consumer_that_waits_at_exit():
         script(f"""
             import threading, time
             from spill_ring import SpscRing
-            ring = SpscRing(4)
-            threading.Thread(target=lambda: {wait}, daemon=True).start()
-            time.sleep(0.05)
+            def work():
+                ring = SpscRing(4)
+                {wait}
+            for _ in range(200):  # each looks now and then whether it may go on, and one is likely to just now
+                threading.Thread(target=work, daemon=True).start()
+                time.sleep(0.0005)
         """)
 
 

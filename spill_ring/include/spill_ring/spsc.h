@@ -55,6 +55,10 @@
 #ifndef SPILL_RING_SPSC_H
 #define SPILL_RING_SPSC_H
 
+#ifdef __cplusplus
+#error "spsc.h is C11: compile what uses it as C"
+#endif
+
 #include <limits.h>
 #include <stdatomic.h>
 #include <stddef.h>
