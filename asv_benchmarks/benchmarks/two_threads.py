@@ -17,20 +17,6 @@ from .side_by_side import side_by_side
 HERE = Path(__file__).parent
 
 
-def setup_cache():
-    """Compile the loops as a user would, and boost's where its headers are; returns the folder."""
-    source = shutil.copy(HERE / "two_threads_loops.pyx", ".")
-    command = [sys.executable, "-m", "Cython.Build.Cythonize", "--inplace", "-3", source]
-    installed = str(Path(spill_ring.__file__).parents[1])
-    environment = os.environ | {"CFLAGS": f"-O3 -I{spill_ring.get_include()}", "PYTHONPATH": installed}
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
-    compiler = shutil.which("g++")
-    if compiler:
-        command = [compiler, "-O3", "-std=c++17", "-pthread", HERE / "two_threads_boost.cpp", "-o", "boost"]
-        subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
-    return os.getcwd()
-
-
 def run(ring, produce, consume):
     """Seconds until both are through."""
     def producer():
@@ -48,6 +34,19 @@ def run(ring, produce, consume):
 
 class Loops:
     count = 5_000_000
+
+    def setup_cache(self):
+        """Compile the loops as a user would, and boost's where its headers are; returns the folder."""
+        source = shutil.copy(HERE / "two_threads_loops.pyx", ".")
+        command = [sys.executable, "-m", "Cython.Build.Cythonize", "--inplace", "-3", source]
+        installed = str(Path(spill_ring.__file__).parents[1])
+        environment = os.environ | {"CFLAGS": f"-O3 -I{spill_ring.get_include()}", "PYTHONPATH": installed}
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+        compiler = shutil.which("g++")
+        if compiler:
+            command = [compiler, "-O3", "-std=c++17", "-pthread", HERE / "two_threads_boost.cpp", "-o", "boost"]
+            subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
+        return os.getcwd()
 
     def setup(self, folder):
         sys.path.insert(0, folder)
