@@ -105,7 +105,8 @@ def main(paths):
     print("| million items/s, arrays of | " + " | ".join(f"{size:,}" for size in SIZES) + " |")
     print("| --- |" + " ---: |" * len(SIZES))
     for name in CHANNELS:
-        print(f"| `{name}` | " + " | ".join(f"{float(f"{rates[name, size]:.2g}"):,g}" for size in SIZES) + " |")
+        shown = [f"{float(format(rates[name, size], '.2g')):,g}" for size in SIZES]
+        print(f"| `{name}` | " + " | ".join(shown) + " |")
     for path in paths:
         draw(rates, path)
 
