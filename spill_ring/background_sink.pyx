@@ -119,10 +119,11 @@ cdef class BackgroundSink(ForwardingSink):
 
     Notes
     -----
-    `flush` returns when everything is through and the sink is flushed. What still waits at the end of the
-    interpreter, or when the sink is dropped, is sent on first. A forked child has its own copy of the items, and no
-    thread: it says so with a `RuntimeWarning` when it is used there, and starts one. **Thread safety.** One
-    producer at a time; a second is refused with `RuntimeError`.
+    The thread starts when the first ring is attached. `flush` returns when everything is through and the sink
+    is flushed. What still waits at the end of the interpreter, or when the sink is dropped, is sent on first.
+    A forked child has its own copy of the items, and no thread: when the sink is used there, it starts one,
+    and says so with a `RuntimeWarning` if anything was sent before the fork. **Thread safety.** One producer
+    at a time; a second is refused with `RuntimeError`.
 
     >>> import time
     >>> slow = CollectSink()
@@ -150,7 +151,7 @@ cdef class BackgroundSink(ForwardingSink):
         worker.ring = SpscRing(self.capacity, dtype, overflow="reject")
         worker.target = self.target
         self.worker = worker
-        return 0
+        return self.start()  # now: while the interpreter ends CPython 3.12 starts no thread any more
 
     cdef bint is_running(self) noexcept nogil:
         return self.forks == forks_so_far() and not self.worker.has_ended and not Py_IsFinalizing()
@@ -167,9 +168,11 @@ cdef class BackgroundSink(ForwardingSink):
         if Py_IsFinalizing():
             raise RuntimeError(f"{self!r} has no thread any more: the interpreter is shutting down")
         if self.forks >= 0:
-            warnings.warn(
-                f"{self!r} was forked without its thread; this process starts a new one", RuntimeWarning, stacklevel=1
-            )
+            if self.worker.ring.stats.pushed:
+                warnings.warn(
+                    f"{self!r} was forked without its thread; this process starts a new one",
+                    RuntimeWarning, stacklevel=1,
+                )
             self.forks = -1
             self.worker.has_failed = False
             self.worker.request = self.worker.served = NOTHING

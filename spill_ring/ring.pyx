@@ -370,7 +370,7 @@ def _flush_what_is_left_open():
     for ring in sorted(rings, key=lambda ring: (<Sink>ring).depth, reverse=True):
         if ring.is_owing():
             try:
-                ring.flush()
+                ring.flush_rest()
             except BaseException as error:
                 warn_lost(ring, len(ring), error)
 

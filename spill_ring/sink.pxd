@@ -35,7 +35,8 @@ cdef class Sink:
     cdef int claim(self, Sink target) except -1  # to be initialised, for good; and engage its target
     cdef int shut(self) except -1
     cdef int tidy(self, int state) except -1  # leave, and do what had to wait for that
-    cdef bint is_owing(self) noexcept  # something is here that only a flush delivers
+    cdef bint is_owing(self) noexcept  # something is here that only `flush_rest` delivers
+    cdef int flush_rest(self) except -1  # at the end, also what waits for a consumer
 
     @cython.final
     cdef inline int enter(self) except -1 nogil:

@@ -235,6 +235,10 @@ cdef class Sink:
     cdef bint is_owing(self) noexcept:
         return False
 
+    cdef int flush_rest(self) except -1:
+        self.flush()
+        return 0
+
     @property
     def closed(self):
         """True once :meth:`close` has been through."""

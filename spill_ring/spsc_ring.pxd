@@ -131,6 +131,7 @@ cdef class SpscRing(Sink):
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil
     cdef list take_objects(self, Py_ssize_t n)
     cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max, objects_out *out) except -1
+    cdef Py_ssize_t flush_all(self) except -1
     cdef Py_ssize_t send_rest(self, objects_out *out) except -1
     cdef int settle(self) except -1
     cdef object held_block(self, Py_ssize_t n, long long deadline)

@@ -130,11 +130,10 @@ cdef class SpscRing(Sink):
     Notes
     -----
     **Thread safety.** One thread at a time may use the producer's side (`push`, `extend`, `try_push`,
-    `try_extend`, `reserve`, `commit`, `close`, and `flush` with ``overflow="spill"``) and one the
-    consumer's (`pop`, `pop_many`, `pop_into`, `read`, `wait`, `drain`, `clear`, `blocks`, `ablocks`,
-    `wait_async`, and `flush` otherwise); a second one gets a `RuntimeError`. Attributes, `len` and `stats`
-    answer in any thread, and are exact when both sides are still. Long copies and all waits let
-    go of the GIL.
+    `try_extend`, `reserve`, `commit`, `flush`, `close`) and one the consumer's (`pop`, `pop_many`,
+    `pop_into`, `read`, `wait`, `drain`, `clear`, `blocks`, `ablocks`, `wait_async`, and `flush` of a closed
+    ring); a second one gets a `RuntimeError`. Attributes, `len` and `stats` answer in any thread, and are
+    exact when both sides are still. Long copies and all waits let go of the GIL.
 
     The producer never waits for the consumer (unless ``overflow="block"``). If a consumer is in the
     middle of a copy for so long that its slots are needed again, new items go straight to the sink.
@@ -617,10 +616,10 @@ cdef class SpscRing(Sink):
         return self.put(cnp.PyArray_DATA(aside), count, FOREVER, &taken)
 
     def flush(self):
-        """Send everything resident to the sink, then flush the sink.
+        """Send everything resident to the sink, then flush the sink. The producer's.
 
-        The producer's with ``overflow="spill"``, else the consumer's, as after `close`, when it is the
-        way to send on what nobody popped.
+        While an open ring rejects or blocks, its items wait for the consumer, and only the sink is flushed.
+        After `close` this is the consumer's, and the way to send on what nobody popped.
 
         Returns
         -------
@@ -628,29 +627,15 @@ cdef class SpscRing(Sink):
             Items sent. Without a sink there is nowhere to send them: they stay, and it is 0.
         """
         cdef sr_index before
-        cdef objects_out out = objects_out(NULL, NULL, 0, 0)
-        cdef Py_ssize_t count = 0
-        if sr_state(&self.state) <= SR_MAKING:
-            self.refuse(SR_NEW)
-        if sr_state(&self.state) == SR_CLOSED or not self.core.evicts:
-            if self.target is not None and not self.is_settled:
-                self.enter_consumer()
-                try:
-                    count = self.send_rest(&out)
-                    if sr_state(&self.state) == SR_CLOSED:
-                        self.settle()
-                    elif sr_state(&self.target.state) != SR_CLOSED:
-                        self.target.flush()
-                finally:
-                    self.leave_consumer()
-                    empty_trash(&out)
-            elif sr_state(&self.state) == SR_CLOSED:
+        cdef objects_out out
+        if sr_state(&self.state) == SR_CLOSED:
+            if self.target is None or self.is_settled:
                 self.refuse(SR_CLOSED)
-            return count
+            return self.flush_all()
         self.enter()
         try:
             before = sr_evicted(self.core)
-            if self.given is not None:
+            if self.given is not None and self.core.evicts:
                 if self.item_type is None:
                     sr_spsc_flush(self.core)
                 else:
@@ -662,6 +647,16 @@ cdef class SpscRing(Sink):
         finally:
             out = self.take_trash()
             self.leave()
+            empty_trash(&out)
+
+    cdef Py_ssize_t flush_all(self) except -1:
+        """Flush, also what waits for a consumer."""
+        cdef objects_out out = objects_out(NULL, NULL, 0, 0)
+        self.enter_consumer()
+        try:
+            return self.send_rest(&out)
+        finally:
+            self.leave_consumer()
             empty_trash(&out)
 
     def close(self):
@@ -711,7 +706,12 @@ cdef class SpscRing(Sink):
         if self.core.pending_count:
             sr_deliver(self.core)
             sent += sr_evicted(self.core) - before
-        return sent + self.move_to(self.target, PY_SSIZE_T_MAX, out)
+        sent += self.move_to(self.target, PY_SSIZE_T_MAX, out)
+        if sr_state(&self.state) == SR_CLOSED:
+            self.settle()
+        elif sr_state(&self.target.state) != SR_CLOSED:
+            self.target.flush()
+        return sent
 
     def __del__(self):
         cdef objects_out out = objects_out(NULL, NULL, 0, 0)
@@ -724,16 +724,19 @@ cdef class SpscRing(Sink):
             sr_add(&self.target.users, -1)
         try:
             self.send_rest(&out)
-            if sr_state(&self.state) == SR_CLOSED:
-                self.settle()
-            elif sr_state(&self.target.state) != SR_CLOSED:
-                self.target.flush()
         except BaseException as error:
             warn_lost(self, len(self), error)
         sr_leave(self.consumer, SR_OPEN)
         if sr_state(&self.state) != SR_CLOSED:
             self.leave()
         empty_trash(&out)
+
+    cdef int flush_rest(self) except -1:
+        if self.core.evicts and sr_state(&self.state) != SR_CLOSED:
+            self.flush()
+        else:
+            self.flush_all()
+        return 0
 
     cdef bint is_owing(self) noexcept:
         return not self.is_settled and (sr_state(&self.state) == SR_CLOSED or sr_spsc_count(self.core) > 0)

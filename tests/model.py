@@ -202,9 +202,7 @@ class SpscModel(RingModel):
         return count
 
     def flush(self):
-        if self.overflow == "spill":
-            return super().flush()
-        return self.drain(self.sink) if self.sink is not None else 0
+        return super().flush() if self.overflow == "spill" else 0
 
     def clear(self):
         self.dropped += len(self.held)

@@ -29,7 +29,7 @@ def run(request):
 
 def later(call, *args):
     """Call it in another thread, when the loop waits already, as far as one can tell."""
-    thread = threading.Thread(target=lambda: (time.sleep(0.02), call(*args)))
+    thread = threading.Thread(daemon=True, target=lambda: (time.sleep(0.02), call(*args)))
     thread.start()
     return thread
 
@@ -79,7 +79,7 @@ def test_blocks(run, dtype, overflow):
         ring.close()
 
     async def main():
-        thread = threading.Thread(target=produce)
+        thread = threading.Thread(daemon=True, target=produce)
         thread.start()
         got = []
         async for block in ring.ablocks(7):
@@ -227,7 +227,7 @@ def test_waiting_runs_nothing():
             return select(timeout)
 
         loop._selector.select = counted
-        thread = threading.Thread(target=lambda: (time.sleep(0.3), ring.push(1)))
+        thread = threading.Thread(daemon=True, target=lambda: (time.sleep(0.3), ring.push(1)))
         thread.start()
         assert await ring.wait_async() is True
         thread.join()
@@ -269,7 +269,7 @@ def test_two_rings_in_one_loop(run):
         return [int(n) async for block in second.ablocks(3) for n in block]
 
     async def main():
-        thread = threading.Thread(target=lambda: (first.extend(np.arange(500)), first.close()))
+        thread = threading.Thread(daemon=True, target=lambda: (first.extend(np.arange(500)), first.close()))
         thread.start()
         _, got = await asyncio.gather(pass_on(), total())
         thread.join()

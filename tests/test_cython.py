@@ -281,7 +281,7 @@ def test_spsc_threads_without_the_gil(spsc_client, overflow, block, at_once):
     n = 30_000
     ring = SpscRing(100, "f8", (sink := CollectSink()), overflow=overflow, evict_block=at_once)
     results = []
-    consumer = threading.Thread(target=lambda: results.append(spsc_client.consume(ring, block)))
+    consumer = threading.Thread(daemon=True, target=lambda: results.append(spsc_client.consume(ring, block)))
     consumer.start()
     spsc_client.produce(ring, n, block)
     ring.close()

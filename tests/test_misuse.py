@@ -291,7 +291,7 @@ def test_two_threads_in_one_ring(kind):
 
     ring = kind.ring(1, slow)
     ring.push(kind.item(1))
-    thread = threading.Thread(target=ring.push, args=(kind.item(2),))
+    thread = threading.Thread(daemon=True, target=ring.push, args=(kind.item(2),))
     thread.start()
     assert inside.wait(30)
     calls = [ring.pop, ring.peek, ring.flush, ring.clear, ring.close]
@@ -329,7 +329,7 @@ def test_many_threads_never_crash(request):
                     pass
             pushed.append(count)
 
-        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+        threads = [threading.Thread(daemon=True, target=work, args=(seed,)) for seed in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -89,7 +89,9 @@ def test_every_item_is_in_one_place(kind, producers, capacity):
     sinks = [CollectSink() for _ in range(producers)]
     ring = MpscRing(capacity, kind.dtype, ProducerSink(sinks.__getitem__), producers=producers)
     threads = [
-        threading.Thread(target=push_all, args=(ring.producers[i], kind, range(i * EACH, i * EACH + 300), i))
+        threading.Thread(
+            daemon=True, target=push_all, args=(ring.producers[i], kind, range(i * EACH, i * EACH + 300), i)
+        )
         for i in range(producers)
     ]
     choose, fickle, got = random.Random(capacity), Fickle(kind, 1), []
@@ -114,7 +116,9 @@ def test_every_item_is_in_one_place(kind, producers, capacity):
 def test_threads_push_are_joined_and_one_drain_merges(kind):
     ring = MpscRing(100, kind.dtype, producers=4)
     threads = [
-        threading.Thread(target=ring.producers[i].extend, args=(kind.block(range(i * EACH, i * EACH + 150)),))
+        threading.Thread(
+            daemon=True, target=ring.producers[i].extend, args=(kind.block(range(i * EACH, i * EACH + 150)),)
+        )
         for i in range(4)
     ]
     for thread in threads:
@@ -172,7 +176,7 @@ def test_a_shared_sink_gets_a_lock():
         for n in range(0, 300, 3):
             ring.producers[i].extend(range(i * EACH + n, i * EACH + n + 3))
 
-    threads = [threading.Thread(target=produce, args=(i,)) for i in range(4)]
+    threads = [threading.Thread(daemon=True, target=produce, args=(i,)) for i in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -385,7 +389,7 @@ def test_a_sink_that_can_not_be_closed():
 def test_producers_that_are_kept_go_on():
     sink = CollectSink()
     producers = MpscRing(4, "i8", sink, producers=2).producers
-    threads = [threading.Thread(target=producer.extend, args=(range(100),)) for producer in producers]
+    threads = [threading.Thread(daemon=True, target=producer.extend, args=(range(100),)) for producer in producers]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -411,7 +415,7 @@ def test_wait_for_items_that_are_spread(n):
                 ring.producers[i].push(0)
             ring.producers[0].push(0)  # evicts: it doesn't grow
 
-    thread = threading.Thread(target=produce)
+    thread = threading.Thread(daemon=True, target=produce)
     thread.start()
     assert ring.wait(n) and len(ring) >= n
     thread.join()
@@ -426,7 +430,7 @@ def test_wait_sees_the_end_of_a_full_ring():
             time.sleep(0.01)
             producer.close()
 
-    thread = threading.Thread(target=close)
+    thread = threading.Thread(daemon=True, target=close)
     thread.start()
     assert not ring.wait(5) and ring.closed
     thread.join()
@@ -490,7 +494,7 @@ def test_a_stream_does_not_end_while_a_sink_is_slow(make, way):
             for producer in producers:
                 producer.close()
 
-        thread = threading.Thread(target=produce)
+        thread = threading.Thread(daemon=True, target=produce)
         thread.start()
         got = consume(ring, way)
         assert ring.ended
@@ -520,10 +524,10 @@ def consume(ring, way):
 def test_blocks_while_producers_run():
     ring = MpscRing(1000, "i8", producers=3)
     threads = [
-        threading.Thread(target=lambda i=i: [ring.producers[i].push(i * EACH + n) for n in range(500)])
+        threading.Thread(daemon=True, target=lambda i=i: [ring.producers[i].push(i * EACH + n) for n in range(500)])
         for i in range(3)
     ]
-    closer = threading.Thread(target=lambda: [thread.join() for thread in threads] and ring.close())
+    closer = threading.Thread(daemon=True, target=lambda: [thread.join() for thread in threads] and ring.close())
     for thread in [*threads, closer]:
         thread.start()
     got = np.concatenate([block for block in ring.blocks(64)])
@@ -535,9 +539,10 @@ def test_blocks_while_producers_run():
 def test_ablocks_while_producers_run():
     ring = MpscRing(1000, None, producers=3)
     threads = [
-        threading.Thread(target=lambda i=i: [ring.producers[i].push((i, n)) for n in range(200)]) for i in range(3)
+        threading.Thread(daemon=True, target=lambda i=i: [ring.producers[i].push((i, n)) for n in range(200)])
+        for i in range(3)
     ]
-    closer = threading.Thread(target=lambda: [thread.join() for thread in threads] and ring.close())
+    closer = threading.Thread(daemon=True, target=lambda: [thread.join() for thread in threads] and ring.close())
 
     async def collect():
         for thread in [*threads, closer]:

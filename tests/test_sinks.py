@@ -413,7 +413,7 @@ def test_locked_sink_many_producers():
         for n in range(200):
             rings[i].extend(np.full(7, i * 1000 + n))
 
-    threads = [threading.Thread(target=produce, args=(i,)) for i in range(4)]
+    threads = [threading.Thread(daemon=True, target=produce, args=(i,)) for i in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -687,7 +687,7 @@ def test_a_shared_sink_closes_with_its_last_ring():
                 ring.push(1000 * i + n)
 
     rings = [ArrayRing(4, "i8", shared)]
-    threads = [threading.Thread(target=produce, args=(i,)) for i in range(3)]
+    threads = [threading.Thread(daemon=True, target=produce, args=(i,)) for i in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

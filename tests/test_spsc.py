@@ -19,7 +19,7 @@ import pytest
 from kinds import KINDS
 from model import Boom, Flaky
 
-from spill_ring import ArrayRing, BatchSink, CollectSink, DropSink, LockedSink, ObjectRing, Sink, SpscRing
+from spill_ring import ArrayRing, BatchSink, CollectSink, DropSink, LockedSink, ObjectRing, Sink, SpillRing, SpscRing
 from spill_ring.loan import Loan
 
 OVERFLOWS = ["spill", "reject", "block"]
@@ -593,12 +593,32 @@ def test_two_consumers(dtype):
     waiting = started(lambda: ring.pop(timeout=None))
     waits(ring, "consumer")
     calls = [ring.pop, ring.pop_many, ring.clear, ring.wait, lambda: ring.drain(sink), lambda: next(ring.blocks()),
-             lambda: ring.read().__enter__(), ring.flush]
+             lambda: ring.read().__enter__()]
     for call in calls:
         with pytest.raises(RuntimeError, match="in use"):
             call()
+    assert ring.flush() == 0  # the producer's
     ring.push(5)
     assert finish(waiting) == 5 and ring.stats == (1, 1, 0, 0)
+
+
+@pytest.mark.parametrize("overflow", ["reject", "block"])
+@pytest.mark.parametrize("dtype", [None, "f8"])
+def test_a_chain_flushes_into_an_open_ring_whose_consumer_waits(dtype, overflow):
+    """What waits for the consumer is the consumer's; the sink gets it only after the end."""
+    sink = CollectSink()
+    warm = SpscRing(4, dtype, sink, overflow=overflow)
+    hot = SpillRing(2, dtype, warm)
+    waiting = started(lambda: [warm.wait(3, 10), warm.pop()])
+    waits(warm, "consumer")
+    hot.extend([1, 2])
+    assert hot.flush() == 2 and len(warm) == 2 and len(sink) == 0
+    hot.extend([3, 4])
+    assert warm.flush() == 0
+    hot.close()
+    assert finish(waiting) == [True, 1] and warm.closed and len(warm) == 3
+    assert warm.flush() == 3 and list(sink.items) == [2, 3, 4] and sink.closed
+    assert warm.stats == (4, 1, 3, 0)
 
 
 @pytest.mark.parametrize("dtype", [None, "f8"])
@@ -608,7 +628,8 @@ def test_two_producers(dtype):
     waiting = started(ring.push, 3)
     waits(ring, "producer")
     calls = [lambda: ring.push(9), lambda: ring.push(9.0), lambda: ring.extend([9]), lambda: ring.try_push(9),
-             lambda: ring.send(np.array([9.0]) if dtype else 9), ring.close, ring.__enter__]
+             lambda: ring.send(np.array([9.0]) if dtype else 9), ring.flush, ring.close,
+             ring.__enter__]
     if dtype is not None:
         calls.append(lambda: ring.reserve(1).__enter__())
     for call in calls:
@@ -1297,7 +1318,7 @@ def test_fork(dtype):
         def check():
             ring.extend([1, 2, 3])
             assert list(ring.pop_many(2, timeout=None)) == [1, 2] and ring.wait(1)
-            threading.Thread(target=lambda: (time.sleep(0.02), ring.push(4))).start()
+            threading.Thread(daemon=True, target=lambda: (time.sleep(0.02), ring.push(4))).start()
             assert ring.wait(2, timeout=20)
             inside(lambda: ring.wait(4), lambda: ring.wait(0))  # and the child's own are refused
             try:
@@ -1420,7 +1441,7 @@ def test_ctrl_c():
                 start = time.monotonic()
                 os.kill(os.getpid(), signal.SIGINT)
 
-            thread = threading.Thread(target=interrupt)
+            thread = threading.Thread(daemon=True, target=interrupt)
             thread.start()
             try:
                 call()

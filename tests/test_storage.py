@@ -319,7 +319,7 @@ def test_fork_beside_threads_and_hooks():
             while going:
                 ArrayRing(100).extend(np.ones(300))
 
-        thread = threading.Thread(target=make)
+        thread = threading.Thread(daemon=True, target=make)
         thread.start()
         for n in range(50):
             ring.extend(np.full(1000, n))
@@ -369,7 +369,7 @@ def test_fork_while_a_lock_is_held():
 
         shared = LockedSink(slow)
         mine, other = ArrayRing(1, sink=shared), ArrayRing(1, sink=shared)
-        thread = threading.Thread(target=other.extend, args=([1, 2],))
+        thread = threading.Thread(daemon=True, target=other.extend, args=([1, 2],))
         thread.start()
         inside.wait()
         child = os.fork()
