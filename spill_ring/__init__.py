@@ -6,6 +6,7 @@ from spill_ring.headers import get_include
 from spill_ring.mpsc_ring import MpscRing
 from spill_ring.object_ring import ObjectRing
 from spill_ring.ring import Stats
+from spill_ring.segment import DamagedError
 from spill_ring.sink import (
     BatchSink,
     ChannelSink,
@@ -18,8 +19,10 @@ from spill_ring.sink import (
     Sink,
     TeeSink,
 )
+from spill_ring.sinks.disk import DiskSink
 from spill_ring.sinks.file import FileSink
 from spill_ring.spill import SpillRing
+from spill_ring.spill_log import SpillLog
 from spill_ring.spsc_ring import SpscRing
 
 __version__ = "0.1.0"
@@ -30,6 +33,8 @@ __all__ = [
     "BatchSink",
     "ChannelSink",
     "CollectSink",
+    "DamagedError",
+    "DiskSink",
     "DropSink",
     "FileSink",
     "FnSink",
@@ -39,6 +44,7 @@ __all__ = [
     "ProducerSink",
     "ReduceSink",
     "Sink",
+    "SpillLog",
     "SpillRing",
     "SpscRing",
     "Stats",

@@ -4,6 +4,7 @@ from spill_ring.headers import get_include
 from spill_ring.mpsc_ring import MpscRing
 from spill_ring.object_ring import ObjectRing
 from spill_ring.ring import Stats
+from spill_ring.segment import DamagedError
 from spill_ring.sink import (
     BatchSink,
     ChannelSink,
@@ -16,8 +17,10 @@ from spill_ring.sink import (
     Sink,
     TeeSink,
 )
+from spill_ring.sinks.disk import DiskSink
 from spill_ring.sinks.file import FileSink
 from spill_ring.spill import SpillRing
+from spill_ring.spill_log import SpillLog
 from spill_ring.spsc_ring import SpscRing
 
 __version__: str
@@ -28,6 +31,8 @@ __all__ = [
     "BatchSink",
     "ChannelSink",
     "CollectSink",
+    "DamagedError",
+    "DiskSink",
     "DropSink",
     "FileSink",
     "FnSink",
@@ -37,6 +42,7 @@ __all__ = [
     "ProducerSink",
     "ReduceSink",
     "Sink",
+    "SpillLog",
     "SpillRing",
     "SpscRing",
     "Stats",

@@ -55,6 +55,9 @@ cdef int deliver_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize
 # Declared here so that it is not compiled into `deliver_objects`, whose every call would pay for it.
 cdef int call_send_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1
 
+# What a dtype, or None, says is sent.
+cdef str describe(object dtype)
+
 # What a user gave as `sink=`, as a Sink that is yet to be bound.
 cdef Sink as_sink(object given)
 

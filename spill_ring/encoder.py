@@ -1,0 +1,78 @@
+"""Encoders: how an object becomes bytes in a recording, and an object again."""
+import pickle
+from typing import Any, Protocol
+
+
+class Encoder(Protocol):
+    """What turns objects into bytes and back."""
+
+    name: str  # kept in the recording: it can be read by an encoder of this name only
+
+    def encode(self, value: Any, /) -> bytes: ...
+
+    def decode(self, data: bytes, /) -> Any: ...
+
+
+class Plain:
+    """bytes and str as they are, with one byte in front that tells which."""
+
+    name = "plain"
+
+    def encode(self, value: Any) -> bytes:
+        if isinstance(value, str):
+            return b"s" + value.encode("utf-8", "surrogatepass")
+        if isinstance(value, bytes | bytearray | memoryview):
+            return b"b" + bytes(value)
+        raise TypeError(
+            f"{value!r} is neither bytes nor str; a DiskSink encodes other objects by encoder='msgpack', "
+            "by encoder='pickle', or by an encoder of your own"
+        )
+
+    def decode(self, data: bytes) -> Any:
+        return data[1:].decode("utf-8", "surrogatepass") if data[:1] == b"s" else data[1:]
+
+
+class Pickle:
+    """Whatever can be pickled. Reading it runs what the writer of the recording chose."""
+
+    name = "pickle"
+
+    def encode(self, value: Any) -> bytes:
+        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+
+    def decode(self, data: bytes) -> Any:
+        return pickle.loads(data)
+
+
+class MessagePack:
+    """What `msgspec` encodes as MessagePack: None, numbers, str, bytes, lists, dicts, dataclasses as dicts."""
+
+    name = "msgpack"
+
+    def __init__(self) -> None:
+        try:
+            from msgspec import msgpack
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError(
+                "encoder='msgpack' needs msgspec: pip install 'spill_ring[msgpack]'", name="msgspec"
+            ) from None
+        self.encode = msgpack.Encoder().encode
+        self.decode = msgpack.Decoder().decode
+
+
+ENCODERS = {encoder.name: encoder for encoder in (Plain, Pickle)} | {"msgpack": MessagePack}
+
+
+def encoder_of(given: "str | Encoder | None") -> Encoder:
+    """An encoder by its name, or as it was given; None: the plain one."""
+    if given is None:
+        return Plain()
+    if isinstance(given, str):
+        if given not in ENCODERS:
+            raise ValueError(f"encoder must be one of {', '.join(map(repr, ENCODERS))} or an encoder, not {given!r}")
+        return ENCODERS[given]()
+    if isinstance(given, type) or not (hasattr(given, "encode") and hasattr(given, "decode")):
+        raise TypeError(f"{given!r} is no encoder: it needs a name, encode(object) and decode(bytes)")
+    if not isinstance(getattr(given, "name", None), str):
+        raise TypeError(f"{given!r} needs a name, a str that is kept in the recording")
+    return given

@@ -1,0 +1,26 @@
+from typing import Any, Protocol
+
+class Encoder(Protocol):
+    name: str
+    def encode(self, value: Any, /) -> bytes: ...
+    def decode(self, data: bytes, /) -> Any: ...
+
+class Plain:
+    name: str
+    def encode(self, value: str | bytes | bytearray | memoryview) -> bytes: ...
+    def decode(self, data: bytes) -> str | bytes: ...
+
+class Pickle:
+    name: str
+    def encode(self, value: Any) -> bytes: ...
+    def decode(self, data: bytes) -> Any: ...
+
+class MessagePack:
+    name: str
+    encode: Any
+    decode: Any
+    def __init__(self) -> None: ...
+
+ENCODERS: dict[str, Any]
+
+def encoder_of(given: str | Encoder | None) -> Encoder: ...

@@ -1,0 +1,555 @@
+"""`DiskSink`: a recording that survives a crash, in the format of `spill_ring.segment`.
+
+Compiled, though most of it is Python: so no signal handler runs between a write and its accounting.
+"""
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.object cimport PyObject
+
+from spill_ring.guard cimport SR_CLOSED, SR_NEW, SR_OPEN, sr_leave, sr_state
+from spill_ring.sink cimport Sink, describe, forks_so_far
+
+import fcntl
+import operator
+import os
+import threading
+import time
+import warnings
+import weakref
+import zlib
+
+from spill_ring.encoder import encoder_of
+from spill_ring.segment import (
+    LOCK as _LOCK, MANIFEST as _MANIFEST, DamagedError, Manifest, Segment, framed, header_of, paths_of,
+    read_manifest, record_of, remove_segment, segments_in, sync_folder, with_count, write_at, write_manifest,
+)
+
+
+cdef extern from "Python.h":
+    enum: PyBUF_READ
+
+
+cdef Py_ssize_t OBJECTS_AT_ONCE = 1 << 20  # bytes of them, encoded, that are written as a block
+
+
+cdef class _Writing:
+    """The segment that is being written: its files, and how far they got."""
+
+    cdef int data, index  # file descriptors
+    cdef Py_ssize_t first, end  # sequence numbers
+    cdef Py_ssize_t data_end, index_end  # bytes
+    cdef long long time  # of the last block
+    cdef bytes header
+    cdef bint is_synced
+    cdef object lock  # of the five that move, and of the two files
+
+    def __cinit__(self):
+        self.data = self.index = -1
+        self.is_synced = True
+        self.lock = threading.Lock()
+
+    cdef int open(self, str folder, Py_ssize_t first, object dtype, int flags) except -1:
+        data, index = paths_of(folder, first, dtype)
+        self.data = os.open(data, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o666)
+        self.index = os.open(index, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o666)
+        self.first = self.end = first
+        self.header = header_of(dtype)
+        self.data_end = len(self.header)
+        return 0
+
+    cdef int write(self, object block, Py_ssize_t count, bint is_synced) except -1:
+        """Add a block, or nothing."""
+        cdef Py_ssize_t size = len(block)
+        cdef long long now = max(self.time, time.time_ns())
+        record = record_of(self.end, count, self.data_end, size, now, zlib.crc32(block))
+        write_at(self.data, block, self.data_end)
+        try:
+            write_at(self.index, record, self.index_end)
+            if is_synced:
+                self.sync(self.end + count)
+        except BaseException:
+            try:
+                os.ftruncate(self.index, self.index_end)  # who reads must not see what is going to be sent again
+            except OSError:
+                pass  # the next block will lie over it
+            raise
+        with self.lock:
+            self.end += count
+            self.data_end += size
+            self.index_end += len(record)
+            self.time = now
+            self.is_synced = is_synced
+        return 0
+
+    cdef int sync(self, Py_ssize_t end) except -1:
+        """Make last what is there: items, then records, then their count."""
+        os.fdatasync(self.data)
+        os.fdatasync(self.index)
+        self.count(end)
+        return 0
+
+    cdef int count(self, Py_ssize_t end) except -1:
+        write_at(self.data, with_count(self.header, end - self.first), 0)
+        return 0
+
+    def __dealloc__(self):
+        for fd in (self.data, self.index):
+            if fd >= 0:
+                try:
+                    os.close(fd)
+                except OSError:
+                    pass
+
+
+cdef class DiskSink(Sink):
+    """DiskSink(path, *, segment_bytes=67108864, keep_bytes=None, sync='interval', interval=1.0, encoder=None)\n--\n
+    Records what it is sent in a folder of ``.npy`` files that survive a crash; `SpillLog` reads them.
+
+    Parameters
+    ----------
+    path : path
+        The folder. It is made if it isn't there; a recording that is there is gone on with, if its items are
+        of the same dtype.
+    segment_bytes : int
+        Size at which a new file is begun.
+    keep_bytes : int, optional
+        Size of the whole beyond which the oldest files are removed, at least twice `segment_bytes`.
+    sync : {"interval", "always", "never"}
+        When what was written is made to survive a power loss: in a thread, after each `interval`; before a
+        push returns; when the operating system likes.
+    interval : float
+        Seconds between two syncs.
+    encoder : str or encoder, optional
+        For a ring of objects. "plain", the default, takes bytes and str; "msgpack" what `msgspec` encodes;
+        "pickle" whatever can be pickled (never read such a recording from a stranger); or any object with a `name`,
+        ``encode(object) -> bytes`` and ``decode(bytes) -> object``.
+
+    Raises
+    ------
+    OSError
+        The disk is full, say. What was being sent is where it was, and writing goes on once there is room.
+    BlockingIOError
+        Somebody else writes to the folder.
+    TypeError
+        The folder holds items of another dtype.
+    DamagedError
+        The manifest of the folder is damaged.
+
+    Warns
+    -----
+    RuntimeWarning
+        The recording ended in a block that wasn't complete, which is cut off.
+
+    Notes
+    -----
+    **Promises.** After ``kill -9`` all that the sink took is there. After a power loss all is there that it took
+    up to `interval` seconds before (with "always": all; with "never": nothing is promised). What is read is
+    never wrong: each block has a checksum. Each segment is a ``.npy`` file that `numpy.load` opens at any
+    time; it then holds what was there at the last sync, `flush` or `close`.
+
+    A sync that fails in the thread is raised by the next call, which has taken nothing then.
+
+    **Thread safety.** One thread at a time; a second is refused with `RuntimeError`. A forked child can't use it.
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> with ArrayRing(2, "i4", sink=DiskSink(folder)) as ring:
+    ...     ring.extend(range(10))
+    >>> SpillLog(folder)[4:8]
+    array([4, 5, 6, 7], dtype=int32)
+    """
+
+    cdef str path, sync
+    cdef Py_ssize_t segment_bytes
+    cdef object keep_bytes
+    cdef double interval
+    cdef object encoder, manifest
+    cdef _Writing writing
+    cdef int lock
+    cdef Py_ssize_t forks
+    cdef object sync_lock  # of syncing, and of changing over to another segment
+    cdef object stop, thread, error
+
+    def __cinit__(self, *args, **kwargs):
+        self.is_guarded = True
+        self.state = SR_NEW
+        self.lock = -1
+        self.sync_lock = threading.Lock()
+        self.stop = threading.Event()
+
+    def __init__(
+        self, path, *, segment_bytes=1 << 26, keep_bytes=None, sync="interval", interval=1.0, encoder=None
+    ):
+        folder = os.fsdecode(path)
+        size = operator.index(segment_bytes)
+        if size < 1:
+            raise ValueError(f"segment_bytes must be at least 1, not {segment_bytes}")
+        if keep_bytes is not None and operator.index(keep_bytes) < 2 * size:
+            raise ValueError(f"keep_bytes must be at least twice segment_bytes, {2 * size}, not {keep_bytes}")
+        if sync not in ("interval", "always", "never"):
+            raise ValueError(f"sync must be 'interval', 'always' or 'never', not {sync!r}")
+        if not 0 < interval < threading.TIMEOUT_MAX:
+            raise ValueError(f"interval must be a time in seconds, not {interval!r}")
+        encodes = encoder_of(encoder)
+        self.claim(None)
+        self.forks = forks_so_far()
+        try:
+            self.path = os.path.abspath(folder)
+            self.open_folder()
+            self.manifest = read_manifest(self.path)
+        except BaseException:
+            self.unlock()
+            sr_leave(&self.state, SR_NEW)
+            raise
+        self.segment_bytes = size
+        self.keep_bytes = keep_bytes
+        self.sync = sync
+        self.interval = interval
+        self.encoder = encodes
+        self.leave()
+
+    cdef int open_folder(self) except -1:
+        """Make the folder, and lock it."""
+        try:
+            os.mkdir(self.path)
+        except FileExistsError:
+            pass
+        strangers = [name for name in os.listdir(self.path) if not _is_ours(name)]
+        if strangers and not os.path.exists(os.path.join(self.path, _MANIFEST)):
+            raise ValueError(f"{self.path} is no recording, and not empty: there is {strangers[0]!r} in it")
+        fd = os.open(os.path.join(self.path, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self.lock = fd
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
+            os.close(fd)  # and not unlock it: the lock is another's
+            self.lock = -1
+            raise BlockingIOError(
+                error.errno, f"process {holder} writes to it; give each its own folder", self.path
+            ) from None
+        write_at(fd, b"%-19d\n" % os.getpid(), 0)
+        return 0
+
+    cdef int unlock(self) except -1:
+        if self.lock >= 0:
+            if self.forks == forks_so_far():
+                fcntl.flock(self.lock, fcntl.LOCK_UN)  # or a child that was forked would keep it
+            os.close(self.lock)
+            self.lock = -1
+        return 0
+
+    cdef int fit(self, object dtype) except -1:
+        """Begin the recording, or go on with it."""
+        self.enter()
+        try:
+            self.check()
+            if self.manifest is None:
+                self.begin_recording(dtype)
+            else:
+                self.go_on(dtype)
+            if self.sync != "always":
+                self.thread = threading.Thread(
+                    target=_sync_again_and_again, args=(weakref.ref(self), self.stop, self.interval),
+                    name=f"DiskSink of {self.path}", daemon=True,
+                )
+                self.thread.start()
+        except BaseException:
+            self.writing = None
+            raise
+        finally:
+            self.leave()
+        return 0
+
+    cdef int begin_recording(self, object dtype) except -1:
+        name = self.encoder.name if dtype is None else None
+        for entry in os.scandir(self.path):
+            if entry.name.endswith(".index") and entry.stat().st_size:
+                raise DamagedError(os.path.join(self.path, _MANIFEST), "it is missing")
+        self.writing = self.new_segment(0, dtype)
+        self.replace_manifest(Manifest(dtype, name, 0, 0))
+        return 0
+
+    cdef int replace_manifest(self, object manifest) except -1:
+        write_manifest(self.path, manifest, self.sync != "never")
+        self.manifest = manifest
+        return 0
+
+    cdef _Writing new_segment(self, Py_ssize_t first, object dtype):
+        cdef _Writing new = _Writing()
+        new.open(self.path, first, dtype, os.O_TRUNC)
+        new.count(first)
+        if self.sync != "never":
+            os.fdatasync(new.data)
+            os.fdatasync(new.index)
+            sync_folder(self.path)
+        return new
+
+    cdef int go_on(self, object dtype) except -1:
+        cdef _Writing writing
+        manifest = self.manifest
+        if (dtype is None) != (manifest.dtype is None) or dtype is not None and dtype != manifest.dtype:
+            raise TypeError(
+                f"{self.path} holds {describe(manifest.dtype)}, so it can't go on with {describe(dtype)}"
+            )
+        if dtype is None and manifest.encoder != self.encoder.name:
+            raise TypeError(
+                f"{self.path} holds objects by encoder {manifest.encoder!r}, so it can't go on by {self.encoder.name!r}"
+            )
+        self.remove_before(manifest.first)
+        found = segments_in(self.path, dtype) or [manifest.last]
+        while found[-1] > manifest.last and _is_empty(self.path, found[-1], dtype):  # it was just being begun
+            remove_segment(self.path, found.pop(), dtype)
+            found = found or [manifest.last]
+        segment = Segment(self.path, max(found[-1], manifest.last), dtype)
+        segment.refresh()
+        if segment.damage is not None or segment.has_holes:
+            warnings.warn(
+                f"{segment.damage or segment.path + ' is damaged'}; the recording goes on after item {segment.end}",
+                RuntimeWarning, stacklevel=1,
+            )
+            writing = self.new_segment(max(segment.end, segment.first + 1), dtype)
+            self.replace_manifest(manifest._replace(last=writing.first))
+        else:
+            writing = _Writing()
+            writing.open(self.path, segment.first, dtype, 0)
+            writing.end = segment.end
+            if len(segment.records):
+                writing.data_end = int(segment.records["start"][-1] + segment.records["size"][-1])
+                writing.time = int(segment.records["time"][-1])
+            writing.index_end = segment.looked_at
+            torn = (
+                max(0, os.fstat(writing.data).st_size - writing.data_end)
+                + max(0, os.fstat(writing.index).st_size - writing.index_end)
+            )
+            if torn:
+                warnings.warn(
+                    f"{segment.path}: cut off {torn} bytes behind item {segment.end}, of a block that wasn't complete",
+                    RuntimeWarning, stacklevel=1,
+                )
+            os.ftruncate(writing.index, writing.index_end)
+            os.ftruncate(writing.data, writing.data_end)
+            if self.sync == "never":
+                writing.count(writing.end)
+            else:
+                writing.sync(writing.end)
+        self.writing = writing
+        return 0
+
+    cdef int remove_before(self, Py_ssize_t first) except -1:
+        for begin in segments_in(self.path, self.manifest.dtype):
+            if begin < first:
+                remove_segment(self.path, begin, self.manifest.dtype)
+        return 0
+
+    cdef int check(self) except -1:
+        if self.forks != forks_so_far():
+            raise RuntimeError(f"{self!r} belongs to the process that opened it; a forked one needs its own folder")
+        if self.error is not None:
+            with self.sync_lock:
+                error, self.error = self.error, None
+            raise error
+        return 0
+
+    cdef int change_over(self) except -1:
+        """Seal the segment, and begin the next."""
+        cdef _Writing old = self.writing
+        cdef _Writing new
+        with self.sync_lock:
+            if self.sync == "never":
+                old.count(old.end)
+            else:
+                old.sync(old.end)
+                os.fdatasync(old.data)
+            new = self.new_segment(old.end, self.manifest.dtype)
+            new.time = old.time
+            self.replace_manifest(self.manifest._replace(first=self.first_to_keep(), last=new.first))
+            self.writing = new
+        self.remove_before(self.manifest.first)
+        return 0
+
+    cdef object first_to_keep(self):
+        """Of the segments, so that with the one that is begun they have no more than `keep_bytes`."""
+        found = segments_in(self.path, self.manifest.dtype)
+        kept = len(found) - 1
+        total = self.segment_bytes
+        while self.keep_bytes is not None and kept > 0:
+            total += sum(os.stat(path).st_size for path in paths_of(self.path, found[kept - 1], self.manifest.dtype))
+            if total > self.keep_bytes:
+                return found[kept]
+            kept -= 1
+        return self.manifest.first
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
+        cdef Py_ssize_t part, room
+        cdef const char *data = <const char *>items
+        self.check()
+        while count:
+            room = self.room() // self.itemsize
+            part = min(count, max(room, 1))
+            self.writing.write(
+                PyMemoryView_FromMemory(<char *>data, part * self.itemsize, PyBUF_READ), part, self.sync == "always"
+            )
+            taken[0] += part
+            data += part * self.itemsize
+            count -= part
+        return 0
+
+    cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
+        cdef Py_ssize_t i = 0
+        cdef Py_ssize_t size, room
+        self.check()
+        while i < count:
+            room = min(self.room(), OBJECTS_AT_ONCE)
+            encoded = []
+            size = 0
+            failure = None
+            while i < count and size < room:
+                try:
+                    data = self.encoder.encode(<object>items[i])
+                except BaseException as error:
+                    failure = error
+                    break
+                encoded.append(data)
+                size += len(data)
+                i += 1
+            if encoded:
+                self.writing.write(framed(encoded), len(encoded), self.sync == "always")
+                taken[0] += len(encoded)
+            if failure is not None:
+                raise failure
+        return 0
+
+    cdef Py_ssize_t room(self) except -1:
+        """Bytes that the segment still takes; one that is full is changed for the next."""
+        if self.writing.end > self.writing.first and self.writing.data_end >= self.segment_bytes:
+            self.change_over()
+        return max(self.segment_bytes - self.writing.data_end, 1)
+
+    cdef int sync_now(self) except -1:
+        """Make last what is there. In any thread."""
+        cdef _Writing writing
+        cdef Py_ssize_t end
+        with self.sync_lock:
+            writing = self.writing
+            if writing is None:
+                return 0
+            with writing.lock:
+                if writing.is_synced:
+                    return 0
+                writing.is_synced = True
+                end = writing.end
+            try:
+                if self.sync == "never":
+                    writing.count(end)
+                else:
+                    writing.sync(end)
+            except BaseException:
+                with writing.lock:
+                    writing.is_synced = False
+                raise
+        return 0
+
+    def flush(self):
+        """Make what was sent survive a power loss (unless ``sync="never"``), and have `numpy.load` see it."""
+        if sr_state(&self.state) == SR_CLOSED:
+            return
+        self.enter()
+        try:
+            self.check()
+            self.sync_now()
+        finally:
+            self.leave()
+
+    def close(self):
+        """Flush, and let go of the folder."""
+        cdef int state = SR_OPEN
+        if sr_state(&self.state) == SR_CLOSED:
+            return
+        self.enter()
+        try:
+            if self.forks == forks_so_far():
+                self.check()
+                self.sync_now()
+                if self.writing is not None and self.sync != "never":
+                    os.fdatasync(self.writing.data)  # the count too
+                self.stop.set()
+                if self.thread is not None and self.thread is not threading.current_thread():
+                    self.thread.join()
+            self.writing = None
+            self.unlock()
+            state = SR_CLOSED
+        finally:
+            sr_leave(&self.state, state)
+
+    def __del__(self):
+        if sr_state(&self.state) != SR_OPEN:
+            return
+        try:
+            self.close()
+        except BaseException as error:
+            warnings.warn(f"{self!r} was dropped without close(): {error!r}", ResourceWarning, source=self)
+            self.stop.set()
+
+    @property
+    def path(self):
+        """The folder, as an absolute path."""
+        return self.path
+
+    @property
+    def segment_bytes(self):
+        """Size at which a new file is begun."""
+        return self.segment_bytes
+
+    @property
+    def keep_bytes(self):
+        """Size beyond which the oldest files are removed, or None."""
+        return self.keep_bytes
+
+    @property
+    def sync(self):
+        """When what was written is made to survive a power loss: ``"interval"``, ``"always"`` or ``"never"``."""
+        return self.sync
+
+    @property
+    def interval(self):
+        """Seconds between two syncs."""
+        return self.interval
+
+    @property
+    def count(self):
+        """Items in the recording, from its beginning: the sequence number of the next one."""
+        return 0 if self.writing is None else self.writing.end
+
+    @property
+    def removed(self):
+        """Items that `keep_bytes` removed, from the beginning of the recording."""
+        return 0 if self.manifest is None else self.manifest.first
+
+    def __repr__(self):
+        return f"DiskSink({self.path!r})"
+
+
+def _sync_again_and_again(reference, stop, interval):
+    cdef DiskSink sink
+    while not stop.wait(interval):
+        sink = reference()
+        if sink is None:
+            return
+        if sink.forks != forks_so_far():
+            return
+        try:
+            sink.sync_now()
+        except BaseException as error:
+            with sink.sync_lock:
+                sink.error = error
+        sink = None
+
+
+def _is_ours(name):
+    return name in (_LOCK, _MANIFEST, _MANIFEST + ".new") or name[:20].isdigit()
+
+
+def _is_empty(folder, first, dtype):
+    segment = Segment(folder, first, dtype)
+    segment.refresh()
+    return segment.end == segment.first

@@ -1,0 +1,337 @@
+"""`SpillLog`: reads what a `DiskSink` recorded, also while it is being recorded."""
+import os
+import time
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from spill_ring.encoder import encoder_of
+from spill_ring.segment import MANIFEST, DamagedError, Manifest, Segment, read_manifest, segments_in
+
+OPEN_SEGMENTS = 256  # whose records and memory are kept at hand
+POLL = 0.02  # seconds between two looks of `follow`
+
+
+class SpillLog:
+    """Reads a recording: a sequence, numbered from the first item that was ever recorded.
+
+    Parameters
+    ----------
+    path : path
+        The folder that a `DiskSink` writes or wrote.
+    encoder : str or encoder, optional
+        Of a recording of objects: needed for "pickle", which runs what the writer chose, and for an encoder of
+        your own.
+
+    Attributes
+    ----------
+    path : str
+    dtype : dtype or None
+        Of the items; None: objects.
+    first, end : int
+        The sequence numbers that are there: ``first <= n < end``. `first` is not 0 where ``keep_bytes`` removed
+        the oldest.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no recording.
+    DamagedError
+        A part of it is not what was written: raised by whatever reads that part; all else can be read.
+    IndexError
+        Items that were removed, or are not there yet.
+
+    Notes
+    -----
+    Reading changes nothing. What is there is what was at the last `refresh`, which `follow` does by itself.
+    ``log[a:b]`` is a read-only array on the file, without a copy, where both lie in one segment: O(1) once its
+    blocks have been checked, which happens when they are read for the first time. **Thread safety.** One thread
+    at a time.
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> with ArrayRing(2, "i4", sink=DiskSink(folder)) as ring:
+    ...     ring.extend(range(10))
+    >>> log = SpillLog(folder)
+    >>> log
+    SpillLog(int32 items 0 to 10)
+    >>> log[3], log[-2:]
+    (np.int32(3), array([8, 9], dtype=int32))
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, encoder: Any = None) -> None:
+        self.path = os.path.abspath(os.fsdecode(path))
+        found = read_manifest(self.path)
+        if found is None:
+            raise FileNotFoundError(f"{self.path} holds no recording (yet)")
+        self.dtype = found.dtype
+        if found.encoder is not None:
+            self._decode = self._decoder(found.encoder, encoder)
+        self._firsts: list[int] = []  # of the segments
+        self._segments: OrderedDict[int, Segment] = OrderedDict()  # by their first item; the last used ones
+        self._manifest_is = (0, 0)
+        self.refresh()
+
+    @staticmethod
+    def _decoder(name: str, encoder: Any) -> Any:
+        if encoder is None and name in ("plain", "msgpack"):
+            encoder = name
+        if encoder is None:
+            raise ValueError(
+                f"the objects were recorded by encoder={name!r}; say so again to read them"
+                + (", if you trust who wrote them: unpickling runs what they chose" if name == "pickle" else "")
+            )
+        encoder = encoder_of(encoder)
+        if encoder.name != name:
+            raise ValueError(f"the objects were recorded by encoder {name!r}, not {encoder.name!r}")
+        return encoder.decode
+
+    # -- what is there -----------------------------------------------------------------------------
+
+    def refresh(self) -> int:
+        """Look again.
+
+        Returns
+        -------
+        int
+            The end: the sequence number of the item to come next.
+        """
+        while True:
+            stat = os.stat(os.path.join(self.path, MANIFEST))
+            now = (stat.st_ino, stat.st_mtime_ns)
+            if now != self._manifest_is:
+                self._list_segments()
+            last = self._segment(len(self._firsts) - 1)
+            last.refresh()
+            if now == self._manifest_is:
+                self.end = last.end
+                return self.end
+            self._manifest_is = now  # and once more: what was listed may have been removed meanwhile
+
+    def _list_segments(self) -> None:
+        while True:
+            manifest = self._manifest()
+            found = segments_in(self.path, self.dtype)
+            if self._manifest() == manifest:  # else segments came and went meanwhile
+                break
+        between = {first for first in found if manifest.first < first < manifest.last}
+        self._firsts = sorted(between | {manifest.first, manifest.last})
+        self.first = manifest.first
+        for first, segment in list(self._segments.items()):
+            if first < self.first:
+                del self._segments[first]
+            elif first < manifest.last:
+                segment.refresh(self._end_of(self._firsts.index(first)))
+
+    def _manifest(self) -> Manifest:
+        found = read_manifest(self.path)
+        if found is None:
+            raise FileNotFoundError(f"{self.path} holds no recording any more")
+        return found
+
+    def _end_of(self, i: int) -> int | None:
+        """Where segment i ends; None: it is the last."""
+        return self._firsts[i + 1] if i + 1 < len(self._firsts) else None
+
+    def _segment(self, i: int) -> Segment:
+        first = self._firsts[i]
+        segment = self._segments.get(first)
+        if segment is None:
+            segment = Segment(self.path, first, self.dtype)
+            segment.refresh(self._end_of(i))
+            self._segments[first] = segment
+            if len(self._segments) > OPEN_SEGMENTS:
+                self._segments.popitem(last=False)
+        else:
+            self._segments.move_to_end(first)
+        return segment
+
+    def __len__(self) -> int:
+        return self.end - self.first
+
+    # -- items -------------------------------------------------------------------------------------
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, slice):
+            start, stop, step = key.start, key.stop, 1 if key.step is None else key.step
+            if step < 1:
+                raise ValueError(f"a step must be at least 1, not {step}")
+            start = self.first if start is None else self._number(start)
+            stop = self.end if stop is None else min(self._number(stop), self.end)
+            if start < self.first and start < stop:
+                self._refuse_removed(start, stop)
+            return self._read(start, max(start, stop))[::step]
+        number = self._number(key)
+        if not self.first <= number < self.end:
+            why = "was removed" if 0 <= number < self.first else "is not there"
+            raise IndexError(f"item {number} {why}: there are {self.first} to {self.end}")
+        return self._read(number, number + 1)[0]
+
+    def _number(self, index: Any) -> int:
+        number = index.__index__()
+        return number if number >= 0 else number + self.end
+
+    def _read(self, start: int, stop: int) -> Any:
+        """Items, as an array or a list."""
+        if start >= stop:
+            return [] if self.dtype is None else np.empty(0, self.dtype)
+        try:
+            return self._read_over(start, stop)
+        except (DamagedError, FileNotFoundError):
+            self.refresh()
+            if start < self.first:  # they were removed under the reader
+                self._refuse_removed(start, stop)
+            raise
+
+    def _refuse_removed(self, start: int, stop: int) -> None:
+        raise IndexError(f"items {start} to {min(stop, self.first)} were removed; the first is {self.first}") from None
+
+    def _read_over(self, start: int, stop: int) -> Any:
+        i = bisect_right(self._firsts, start) - 1
+        end = self._end_of(i)
+        if end is None or stop <= end:
+            return self._read_in(i, start, stop)
+        parts = [self._read_in(i, start, end)]
+        for j in range(i + 1, bisect_left(self._firsts, stop)):
+            parts.append(self._read_in(j, self._firsts[j], min(stop, self._end_of(j) or stop)))
+        if self.dtype is None:
+            return [item for part in parts for item in part]
+        return np.concatenate(parts, dtype=self.dtype.base)  # without the dtype it would swap bytes to native ones
+
+    def _read_in(self, i: int, start: int, stop: int) -> Any:
+        segment = self._segment(i)
+        if self.dtype is not None:
+            return segment.items(start, stop)
+        return [self._decode(bytes(data)) for data in segment.encoded(start, stop)]
+
+    def blocks(self, n: int = 65536, /, *, start: int | None = None, stop: int | None = None) -> Iterator[Any]:
+        """The items in blocks.
+
+        Parameters
+        ----------
+        n : int
+            Items in a block, at most; one ends where a segment does, so that typed ones need no copy.
+        start, stop : int, optional
+            Sequence numbers between which to read; all that is there when the iteration begins by default.
+
+        Yields
+        ------
+        ndarray or list
+        """
+        if n < 1:
+            raise ValueError(f"a block has at least 1 item, not {n}")
+        at = self.first if start is None else start
+        stop = self.end if stop is None else min(stop, self.end)
+        while at < stop:
+            i = bisect_right(self._firsts, at) - 1
+            until = min(at + n, stop, self._end_of(i) or stop)
+            yield self[at:until]
+            at = until
+
+    def __iter__(self) -> Iterator[Any]:
+        for block in self.blocks():
+            yield from block
+
+    def by_time(self, t0: Any, t1: Any) -> Any:
+        """The items of the blocks that were sent at ``t0 <= time < t1``.
+
+        Parameters
+        ----------
+        t0, t1 : float, datetime or numpy.datetime64
+            A number is seconds since 1970; a datetime without a time zone is local time, as everywhere in Python;
+            a datetime64 is UTC, as everywhere in numpy.
+        """
+        begin, end = (self._at(_nanoseconds(t)) for t in (t0, t1))
+        return self._read(begin, end)
+
+    def _at(self, nanoseconds: int) -> int:
+        """The first item that was sent then or later."""
+        i = bisect_left(range(len(self._firsts)), nanoseconds, key=self._first_time) - 1
+        if i < 0:
+            return self.first
+        records = self._segment(i).records
+        j = int(records["time"].searchsorted(nanoseconds))
+        return int(records["first"][j]) if j < len(records) else self._end_of(i) or self.end
+
+    def _first_time(self, i: int) -> int:
+        times = self._segment(i).records["time"]
+        return int(times[0]) if len(times) else 2**63
+
+    def times(self, start: int | None = None, stop: int | None = None) -> np.ndarray:
+        """When each item was sent: ndarray of ``datetime64[ns]``, UTC.
+
+        Parameters
+        ----------
+        start, stop : int, optional
+            Sequence numbers; all that is there by default.
+        """
+        start = self.first if start is None else max(start, self.first)
+        stop = self.end if stop is None else min(stop, self.end)
+        times = np.full(max(stop - start, 0), "NaT", "M8[ns]")
+        for i in range(bisect_right(self._firsts, start) - 1, bisect_left(self._firsts, stop)):
+            for first, count, _, _, time_, *_ in self._segment(i).records.tolist():
+                times[max(first - start, 0) : max(first + count - start, 0)] = np.datetime64(time_, "ns")
+        return times
+
+    def follow(self, start: int | None = None, *, timeout: float | None = None) -> Iterator[Any]:
+        """The items in blocks, and then those to come, as they come.
+
+        Parameters
+        ----------
+        start : int, optional
+            The first to read; by default the first that is not there yet.
+        timeout : float, optional
+            Seconds without a new item after which it ends; by default it goes on for ever.
+
+        Yields
+        ------
+        ndarray or list
+        """
+        at = self.refresh() if start is None else start
+        waited_since = time.monotonic()
+        while True:
+            if self.refresh() > at:
+                for block in self.blocks(start=at):
+                    at += len(block)
+                    yield block
+                waited_since = time.monotonic()
+            elif timeout is not None and time.monotonic() - waited_since >= timeout:
+                return
+            else:
+                time.sleep(POLL)
+
+    def verify(self) -> list[DamagedError]:
+        """Check everything.
+
+        Returns
+        -------
+        list of DamagedError
+            What is damaged; empty when nothing is. O(bytes in the recording).
+        """
+        found = []
+        for first, end in [(first, self._end_of(i)) for i, first in enumerate(self._firsts)]:
+            segment = Segment(self.path, first, self.dtype)  # afresh: from the disk
+            segment.refresh(end)
+            damages = list(segment.damages())
+            if damages:
+                self.refresh()
+            if first >= self.first:  # else it was removed meanwhile
+                found += damages
+        return found
+
+    def __repr__(self) -> str:
+        return f"SpillLog({'objects' if self.dtype is None else f'{self.dtype} items'} {self.first} to {self.end})"
+
+
+def _nanoseconds(t: Any) -> int:
+    if isinstance(t, np.datetime64):
+        return int(t.astype("M8[ns]").astype("i8"))
+    if isinstance(t, datetime):
+        t = t.timestamp()
+    if isinstance(t, int | float | np.number):
+        return round(t * 1e9)
+    raise TypeError(f"a time is a number of seconds since 1970, a datetime or a datetime64, not {t!r}")

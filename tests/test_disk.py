@@ -1,0 +1,813 @@
+"""Recordings: nothing lost by kill -9, little by a power loss, and never a wrong value."""
+import contextlib
+import errno
+import gc
+import itertools
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+from spill_ring import ArrayRing, BackgroundSink, DamagedError, DiskSink, ObjectRing, SpillLog, TeeSink
+
+
+def numbers(start, stop=None):
+    return np.arange(start, stop, dtype="i8")
+
+
+def record(folder, count=1000, block=10, **options):
+    """0, 1, 2, … in blocks."""
+    with ArrayRing(1, "i8", DiskSink(folder, **options)) as ring:
+        for n in range(0, count, block):
+            ring.extend(numbers(n, min(n + block, count)))
+
+
+def read(folder):
+    """What is there, all of it checked; None: no recording."""
+    try:
+        log = SpillLog(folder)
+    except FileNotFoundError:
+        return None
+    assert log.verify() == []
+    items = log[:]
+    assert log.first == 0 and len(items) == len(log) == log.end
+    return list(items) if log.dtype is None else items
+
+
+def goes_on(folder, acknowledged, encode=int):
+    """After a crash: a prefix is there that holds what was acknowledged, and the recording goes on."""
+    found = read(folder)
+    count = 0 if found is None else len(found)
+    assert count >= acknowledged
+    if count:
+        assert [encode(n) for n in range(count)] == list(found)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with DiskSink(folder, segment_bytes=300) as sink:
+            if encode is int:
+                sink.send(numbers(count, count + 50))
+            else:
+                for n in range(count, count + 50):
+                    sink.send(encode(n))
+            assert sink.count == count + 50  # the reader and the writer agree on where it ended
+    assert all("cut off" in str(warning.message) for warning in caught)
+    assert [encode(n) for n in range(count + 50)] == list(read(folder))
+    return len(caught)
+
+
+# -- what comes back -----------------------------------------------------------------------------------------
+
+RECORDS = np.dtype([("t", "<i8"), ("x", "<f4", (3,)), ("name", "S5")])
+
+
+DTYPES = ["u1", ">i4", "f8", "c16", "S7", "U3", "M8[ns]", ("f4", (8,)), ("i2", (2, 3)), RECORDS]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("sync", ["interval", "always", "never"])
+def test_every_dtype_comes_back(tmp_path, dtype, sync):
+    dtype = np.dtype(dtype)
+    data = np.random.default_rng(1).integers(0, 100, 500 * dtype.itemsize).astype("U1" if dtype.kind == "U" else "u1")
+    items = np.frombuffer(data.tobytes()[: 500 * dtype.itemsize], dtype.base).reshape(500, *dtype.shape)
+    with ArrayRing(7, dtype, DiskSink(tmp_path / "log", segment_bytes=999, sync=sync)) as ring:
+        for n in range(0, 500, 20):
+            ring.extend(items[n : n + 20])
+    log = SpillLog(tmp_path / "log")
+    assert log.dtype == dtype and len(log) == 500 and log.verify() == []
+    assert log[:].tobytes() == items.tobytes() and log[:].dtype == items.dtype
+    segments = sorted((tmp_path / "log").glob("*.npy"))
+    assert len(segments) > 1 or dtype.itemsize == 1
+    assert b"".join(np.load(path, mmap_mode="r").tobytes() for path in segments) == items.tobytes()
+    assert log[3].tobytes() == items[3].tobytes() and log[-1].tobytes() == items[-1].tobytes()
+
+
+@pytest.mark.parametrize("encoder", ["plain", "pickle", "msgpack"])
+def test_objects_come_back(tmp_path, encoder):
+    things = [b"", b"a" * 1000, "", "é", b"\0"]
+    if encoder != "plain":
+        things = [None, 1.5, {"a": [1, "é"]}, b"x" * 300, True]
+    if encoder == "msgpack":
+        pytest.importorskip("msgspec", reason="no wheel of it here")
+    things *= 40
+    with ObjectRing(3, DiskSink(tmp_path, segment_bytes=2000, encoder=encoder)) as ring:
+        ring.extend(things)
+    if encoder == "pickle":
+        with pytest.raises(ValueError, match="say so again"):
+            SpillLog(tmp_path)
+    log = SpillLog(tmp_path, encoder=None if encoder != "pickle" else "pickle")
+    assert log.dtype is None and list(log) == things and log[:] == things and log[5:7] == things[5:7]
+    assert log[-1] == things[-1] and log.verify() == [] and len(list(tmp_path.glob("*.log"))) > 3
+    with pytest.raises(ValueError, match="recorded by encoder"):
+        SpillLog(tmp_path, encoder="plain" if encoder != "plain" else "pickle")
+    with pytest.raises(TypeError, match="can't go on by"):
+        DiskSink(tmp_path, encoder="plain" if encoder != "plain" else "pickle").send("x")
+
+
+class Reversed:
+    name = "reversed"
+
+    def encode(self, value):
+        return value[::-1]
+
+    def decode(self, data):
+        return data[::-1]
+
+
+def test_an_encoder_of_your_own(tmp_path):
+    with ObjectRing(1, DiskSink(tmp_path, encoder=Reversed())) as ring:
+        ring.extend([b"abc", b"def"])
+    with pytest.raises(ValueError, match="say so again"):
+        SpillLog(tmp_path)
+    assert SpillLog(tmp_path, encoder=Reversed())[:] == [b"abc", b"def"]
+    for wrong in ("gzip", object(), Reversed, 3):
+        with pytest.raises((TypeError, ValueError), match="encoder"):
+            DiskSink(tmp_path / "other", encoder=wrong)
+
+
+def test_an_object_that_can_not_be_encoded_stays_in_the_ring(tmp_path):
+    ring = ObjectRing(4, DiskSink(tmp_path))
+    ring.extend([b"a", "b", 3, "d"])
+    with pytest.raises(TypeError, match="3 is neither bytes nor str"):
+        ring.flush()
+    assert list(ring) == [3, "d"] and ring.stats == (4, 0, 2, 0)
+    assert ring.pop() == 3
+    ring.close()
+    assert SpillLog(tmp_path)[:] == [b"a", "b", "d"]
+
+
+def test_it_goes_on_where_it_ended(tmp_path):
+    for n in range(0, 300, 30):
+        with DiskSink(tmp_path, segment_bytes=500) as sink:
+            assert sink.count == 0  # nothing is known before the dtype is
+            sink.send(numbers(n, n + 30))
+            assert sink.count == n + 30
+    assert (read(tmp_path) == numbers(300)).all()
+    with pytest.raises(TypeError, match=r"holds items of dtype\('int64'\), so it can't go on with items of .*float64"):
+        ArrayRing(3, "f8", DiskSink(tmp_path))
+    with pytest.raises(TypeError, match="can't go on with objects"):
+        ObjectRing(3, DiskSink(tmp_path))
+    assert (read(tmp_path) == numbers(300)).all()
+
+
+def test_keep_bytes(tmp_path):
+    log = None
+    with DiskSink(tmp_path, segment_bytes=1000, keep_bytes=4000) as sink:
+        for n in range(0, 5000, 50):
+            sink.send(numbers(n, n + 50))
+            log = log or SpillLog(tmp_path)
+            assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 4500
+        assert sink.removed > 4000 and sink.count == 5000
+        assert log.refresh() == 5000
+    assert log.first == sink.removed and (log[:] == numbers(log.first, 5000)).all() and log.verify() == []
+    with pytest.raises(IndexError, match=f"items 0 to 10 were removed; the first is {log.first}"):
+        log[0:10]
+    with pytest.raises(IndexError, match="item 7 was removed"):
+        log[7]
+    with pytest.raises(IndexError, match="item 5000 is not there"):
+        log[5000]
+    record(tmp_path, 0)
+    with DiskSink(tmp_path) as sink:
+        sink.send(numbers(5000, 5001))
+        assert sink.removed == log.first
+
+
+def test_a_slice_in_a_segment_is_the_file(tmp_path):
+    record(tmp_path, 1000, 100)
+    log = SpillLog(tmp_path)
+    items = log[200:700]
+    assert not items.flags.owndata and not items.flags.writeable and np.shares_memory(items, log[300:301])
+    assert (items == numbers(200, 700)).all() and log[900:2000].tolist() == list(range(900, 1000))
+    assert log[10:30:7].tolist() == [10, 17, 24] and log[5:5].tolist() == [] and log[7:3].tolist() == []
+    for key, error in ((1000, IndexError), (-1001, IndexError), ("a", AttributeError), (1.5, AttributeError)):
+        with pytest.raises((error, TypeError)):
+            log[key]
+    del log
+    gc.collect()
+    assert (items == numbers(200, 700)).all()
+
+
+def test_blocks(tmp_path):
+    record(tmp_path, 1000, 10, segment_bytes=1500)
+    log = SpillLog(tmp_path)
+    assert np.concatenate(list(log.blocks())).tolist() == list(range(1000))
+    blocks = list(log.blocks(64, start=100, stop=555))
+    assert np.concatenate(blocks).tolist() == list(range(100, 555)) and max(map(len, blocks)) == 64
+    assert not any(block.flags.owndata for block in blocks)
+    assert [int(n) for n in log] == list(range(1000))
+    with pytest.raises(ValueError, match="at least 1"):
+        next(log.blocks(0))
+
+
+def test_by_time(tmp_path):
+    moments = []
+    with DiskSink(tmp_path, segment_bytes=300) as sink:
+        for n in range(0, 100, 10):
+            moments.append(time.time())
+            sink.send(numbers(n, n + 10))
+            time.sleep(0.002)
+    log = SpillLog(tmp_path)
+    assert log.by_time(moments[3], moments[6]).tolist() == list(range(30, 60))
+    assert log.by_time(0, moments[0]).tolist() == [] and log.by_time(0, time.time()).tolist() == list(range(100))
+    assert log.by_time(moments[9], time.time() + 9).tolist() == list(range(90, 100))
+    times = log.times(25, 45)
+    assert len(times) == 20 and times.dtype == "M8[ns]" and (np.diff(times) >= np.timedelta64(0)).all()
+    assert log.by_time(times[5], times[15]).tolist() == list(range(30, 40))
+    with pytest.raises(TypeError, match="a time is"):
+        log.by_time("yesterday", 1.0)
+
+
+def test_reading_changes_nothing(tmp_path):
+    record(tmp_path, 1000, segment_bytes=2000)
+    (tmp_path / "00000000000000000999.npy").write_bytes(b"")  # a segment that was just being begun
+
+    def everything():
+        return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
+
+    before = everything()
+    log = SpillLog(tmp_path)
+    assert (log[:] == numbers(1000)).all() and log.verify() == []
+    log.refresh()
+    next(log.follow(0, timeout=0))
+    assert everything() == before
+
+
+# -- misuse --------------------------------------------------------------------------------------------------
+
+
+def test_what_it_refuses(tmp_path):
+    for options, match in (
+        ({"segment_bytes": 0}, "segment_bytes must be at least 1"), ({"sync": "often"}, "sync must be"),
+        ({"interval": 0}, "interval must be"), ({"interval": float("nan")}, "interval must be"),
+        ({"segment_bytes": 100, "keep_bytes": 150}, "keep_bytes must be at least twice"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            DiskSink(tmp_path / "log", **options)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FileNotFoundError):
+        DiskSink(tmp_path / "missing" / "log")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ValueError, match="is no recording, and not empty: there is 'file' in it"):
+        DiskSink(tmp_path)
+    with pytest.raises(NotADirectoryError):
+        DiskSink(tmp_path / "file")
+    with pytest.raises(FileNotFoundError, match="holds no recording"):
+        SpillLog(tmp_path)
+    sink = DiskSink(tmp_path / "log")
+    with pytest.raises(RuntimeError, match="initialised already"):
+        sink.__init__(tmp_path / "log")
+    with pytest.raises(BlockingIOError, match=f"process {os.getpid()} writes to it"):
+        DiskSink(tmp_path / "log")
+    sink.close()
+    with pytest.raises(ValueError, match="closed"):
+        sink.send(numbers(3))
+    DiskSink(tmp_path / "log").close()
+    with pytest.raises(RuntimeError, match="never initialised"):
+        DiskSink.__new__(DiskSink, "x").send(numbers(3))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child(tmp_path):
+    ring = ArrayRing(2, "i8", DiskSink(tmp_path))
+    ring.extend(numbers(10))
+    child = os.fork()
+    if child == 0:
+        try:
+            ring.extend(numbers(10))
+        except RuntimeError as error:
+            os._exit("belongs to the process that opened it" not in str(error))
+        os._exit(9)
+    assert os.waitpid(child, 0)[1] == 0
+    sleeper = os.fork()
+    if sleeper == 0:
+        time.sleep(60)
+        os._exit(0)
+    try:
+        ring.extend(numbers(10, 20))
+        ring.close()
+        with DiskSink(tmp_path) as sink:  # the lock isn't the child's
+            sink.send(numbers(20, 25))
+    finally:
+        os.kill(sleeper, 9)
+        os.waitpid(sleeper, 0)
+    assert (read(tmp_path) == numbers(25)).all()
+
+
+def test_one_that_is_dropped_is_closed(tmp_path):
+    ring = ArrayRing(2, "i8", DiskSink(tmp_path, interval=3600))
+    ring.extend(numbers(10))
+    del ring
+    gc.collect()
+    assert (np.load(next(tmp_path.glob("*.npy"))) == numbers(10)).all()
+    with DiskSink(tmp_path) as sink:
+        sink.send(numbers(10, 11))
+    assert not [thread for thread in threading.enumerate() if str(tmp_path) in thread.name]
+
+
+def test_the_interval(tmp_path):
+    """np.load sees it soon, though nothing more is sent."""
+    with DiskSink(tmp_path, interval=0.01) as sink:
+        sink.send(numbers(10))
+        end = time.monotonic() + 30
+        while len(np.load(next(tmp_path.glob("*.npy")), mmap_mode="r")) < 10:
+            assert time.monotonic() < end
+            time.sleep(0.005)
+
+
+def test_behind_other_sinks(tmp_path):
+    background = BackgroundSink(TeeSink(DiskSink(tmp_path / "a"), DiskSink(tmp_path / "b", segment_bytes=100)), 100)
+    with ArrayRing(3, "i8", background) as ring:
+        ring.extend(numbers(1000))
+    assert (read(tmp_path / "a") == numbers(1000)).all() and (read(tmp_path / "b") == numbers(1000)).all()
+
+
+# -- a reader beside the writer ------------------------------------------------------------------------------
+
+WRITER = """
+import sys, numpy as np
+from spill_ring import *
+with DiskSink(sys.argv[1], segment_bytes=20_000, interval=0.01, keep_bytes=eval(sys.argv[2])) as sink:
+    n = 0
+    rng = np.random.default_rng(3)
+    while n < 300_000:
+        count = int(rng.integers(1, 700))
+        sink.send(np.arange(n, n + count))
+        n += count
+"""
+
+
+@pytest.mark.parametrize("keep", ["None", "200_000"])
+def test_following_another_process(tmp_path, keep):
+    writer = subprocess.Popen([sys.executable, "-P", "-c", WRITER, str(tmp_path), keep])
+    try:
+        end = time.monotonic() + 60
+        while not (tmp_path / "manifest").exists():
+            assert time.monotonic() < end
+        log, at = SpillLog(tmp_path), 0
+        while at < 300_000:
+            try:
+                for block in log.follow(at, timeout=20):
+                    assert block[0] == at and (np.diff(block) == 1).all()
+                    at += len(block)
+                    for path in sorted(tmp_path.glob("*.npy"))[-2:-1]:
+                        try:
+                            seen = np.load(path, mmap_mode="r")
+                        except FileNotFoundError:
+                            continue  # removed
+                        assert len(seen) == 0 or (seen[0] == int(path.stem) and (np.diff(seen) == 1).all())
+                    if at >= 300_000:
+                        break
+                else:
+                    pytest.fail("nothing came")
+            except IndexError as error:
+                assert keep != "None" and "removed" in str(error)
+                at = log.first
+        assert writer.wait(30) == 0
+    finally:
+        writer.kill()
+        writer.wait()
+    assert log.verify() == [] and (log[:] == numbers(log.first, log.end)).all()
+
+
+# -- kill -9 -------------------------------------------------------------------------------------------------
+
+RECORDER = """
+import os, sys, numpy as np
+from spill_ring import *
+kind, sync = sys.argv[2:4]
+sink = DiskSink(sys.argv[1], segment_bytes=200, sync=sync, interval=3600)
+if kind == "typed":
+    ring, items = ArrayRing(2, "i8", sink), np.arange(30)
+else:
+    ring, items = ObjectRing(2, sink), [str(n) for n in range(30)]
+n = 0
+while n < 30:
+    try:
+        while n < 30:
+            ring.extend(items[n : n + 6])
+            n = ring.stats.pushed
+            os.write(1, b"%d " % ring.stats.spilled)
+            if n % 18 == 0:
+                sink.flush()
+    except OSError as error:
+        stats = ring.stats
+        assert stats.pushed == stats.spilled + len(ring)
+        assert [int(n) for n in ring] == list(range(stats.spilled, stats.pushed))
+        n = stats.pushed
+        os.write(1, b"%s " % os.strerror(error.errno).replace(" ", "_").encode())
+while not sink.closed:
+    try:
+        ring.close()
+        sink.close()
+    except OSError as error:
+        os.write(1, b"%s " % os.strerror(error.errno).replace(" ", "_").encode())
+os.write(1, b"%d " % ring.stats.spilled)
+"""
+CALLS = ["pwrite64", "fdatasync", "fsync", "rename", "mkdir"]
+
+
+def injected(folder, kind, sync, call, what, when):
+    """A recorder under strace; gives its status, and the words that it wrote."""
+    command = ["strace", "-qqq", "-e", "signal=none", "-o", "/dev/null", "-e", f"trace={call}",
+               "-e", f"inject={call}:{what}:when={when}"]
+    command += [sys.executable, "-P", "-B", "-c", RECORDER, folder, kind, sync]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stdout.split(), done.stderr
+
+
+# All of them in CI; elsewhere some, as they take minutes.
+STEP = 1 if os.environ.get("SPILL_RING_CI") else 9
+needs_strace = pytest.mark.skipif(
+    shutil.which("strace") is None and not os.environ.get("SPILL_RING_CI"), reason="strace is not here"
+)
+
+
+@needs_strace
+@pytest.mark.parametrize("kind, sync", [("typed", "interval"), ("typed", "always"), ("objects", "interval")])
+@pytest.mark.parametrize("call", CALLS)
+def test_killed_at_every_call(tmp_path, kind, sync, call):
+    for when in itertools.count(1, STEP):
+        folder = str(tmp_path / f"{call}{when}")
+        status, words, errors = injected(folder, kind, sync, call, "signal=KILL", when)
+        if status == 0:
+            assert len(read(folder)) == 30
+            break
+        assert status in (-9, 137), errors
+        if os.path.exists(folder):
+            goes_on(folder, int(words[-1]) if words else 0, int if kind == "typed" else str)
+
+
+def test_killed_at_any_moment(tmp_path):
+    """By the clock; the same folder again and again."""
+    script = """
+import os, sys, numpy as np
+from spill_ring import *
+with ArrayRing(2, "i8", sink := DiskSink(sys.argv[1], segment_bytes=5000, interval=0.001)) as ring:
+    n = int(sys.argv[2])
+    while True:
+        ring.extend(np.arange(n, n + 40))
+        n += 40
+        os.write(1, b"%d " % (sink.count))
+"""
+    rng = random.Random(5)
+    count = 0
+    for _ in range(10):
+        command = [sys.executable, "-P", "-W", "ignore", "-c", script, str(tmp_path), str(count)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            said = process.stdout.read(1)  # it is at work
+            time.sleep(rng.random() * 0.05)
+            process.kill()
+            said += process.stdout.read()
+        items = read(tmp_path)
+        assert len(items) >= int(said.split(" ")[-2]) and (items == numbers(len(items))).all()  # the last may be torn
+        count = len(items)
+    assert count > 1000
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        goes_on(tmp_path, count)
+
+
+@needs_strace
+@pytest.mark.parametrize("kind, error", [("typed", "ENOSPC"), ("typed", "EIO"), ("typed", "EINTR"), ("objects", "EIO")])
+def test_errors_at_every_call(tmp_path, kind, error):
+    message = os.strerror(getattr(errno, error)).replace(" ", "_")
+    for call in CALLS[:-1] if error != "EINTR" else ["pwrite64", "fdatasync"]:
+        for when in itertools.count(1, STEP):
+            folder = str(tmp_path / f"{call}{when}")
+            status, words, errors = injected(folder, kind, "always", call, f"error={error}", when)
+            if status != 0:  # it couldn't even begin
+                assert message.replace("_", " ") in errors and when <= 4, errors
+                continue
+            numbers_said = [int(word) for word in words if word != message]
+            assert numbers_said[-1] == 30
+            assert list(read(folder)) == [n if kind == "typed" else str(n) for n in range(30)]
+            if message not in words and error != "EINTR":
+                break
+            if when > 60:
+                break
+
+
+# -- power loss ----------------------------------------------------------------------------------------------
+
+
+class Disk:
+    """A layer over os: what is written and synced in a folder, and all that a power loss can leave of it.
+
+    Of what was not synced any part may be there: each write, length and name is, or isn't, or in part, by sectors.
+    """
+
+    SECTOR = 64  # smaller than any real one: worse
+
+    def __init__(self, monkeypatch, root, short_writes=None):
+        self.root, self.ops, self.short_writes = str(root), [], short_writes
+        self.calls = {name: getattr(os, name) for name in
+                      ("open", "pwrite", "fdatasync", "fsync", "rename", "unlink", "ftruncate", "mkdir")}
+        for name in self.calls:
+            monkeypatch.setattr(os, name, getattr(self, name))
+
+    def log(self, *op):
+        if str(op[1]).startswith(self.root):
+            self.ops.append(op)
+
+    def path(self, fd):
+        return os.readlink(f"/proc/self/fd/{fd}")
+
+    def open(self, path, flags, *args, **kwargs):
+        is_new = flags & os.O_CREAT and not os.path.exists(path)
+        fd = self.calls["open"](path, flags, *args, **kwargs)
+        if is_new:
+            self.log("create", path)
+        elif flags & os.O_TRUNC:
+            self.log("truncate", path, 0)
+        return fd
+
+    def pwrite(self, fd, data, offset):
+        if self.short_writes is not None and len(data) > 1:
+            data = data[: self.short_writes.randint(1, len(data))]
+        written = self.calls["pwrite"](fd, data, offset)
+        self.log("write", self.path(fd), bytes(data), offset)
+        return written
+
+    def ftruncate(self, fd, length):
+        self.calls["ftruncate"](fd, length)
+        self.log("truncate", self.path(fd), length)
+
+    def fdatasync(self, fd):
+        self.calls["fdatasync"](fd)
+        self.log("sync", self.path(fd))
+
+    def fsync(self, fd):
+        self.calls["fsync"](fd)
+        self.log("sync folder", self.path(fd))
+
+    def rename(self, old, new):
+        self.calls["rename"](old, new)
+        self.log("rename", old, new)
+
+    def unlink(self, path):
+        self.calls["unlink"](path)
+        self.log("unlink", path)
+
+    def mkdir(self, path):
+        self.calls["mkdir"](path)
+
+    def after_power_loss(self, count, rng, folder):
+        """Build in `folder` one state that may be there after the first `count` operations."""
+        contents = {}  # a file, whatever its name is now: [bytes that last, operations that may or may not]
+        names, pending_names = {}, []  # that last; and those that may or may not, in order
+        now = {}  # name -> file, as programs see it
+        for op, path, *args in self.ops[:count]:
+            if op == "create":
+                now[path] = key = object()
+                contents[key] = [bytearray(), []]
+                pending_names.append((path, key))
+            elif op in ("write", "truncate"):
+                contents[now[path]][1].append((op, *args))
+            elif op == "sync":
+                kept, pending = contents[now[path]]
+                for change in pending:
+                    self.apply(kept, change)
+                pending.clear()
+            elif op == "rename":
+                now[args[0]] = now.pop(path)
+                pending_names.append((args[0], now[args[0]]))
+                pending_names.append((path, None))
+            elif op == "unlink":
+                now.pop(path)
+                pending_names.append((path, None))
+            elif op == "sync folder":
+                names = dict(now)
+                pending_names.clear()
+        names = dict(names)
+        for name, key in pending_names[: rng.randint(0, len(pending_names))]:  # a journal keeps their order
+            names[name] = key
+        os.makedirs(folder, exist_ok=True)
+        for name, key in names.items():
+            if key is None:
+                continue
+            kept, pending = contents[key]
+            data = bytearray(kept)
+            for change in rng.sample(pending, rng.randint(0, len(pending))):  # in any order
+                if change[0] == "write" and rng.random() < 0.3:
+                    self.write_sectors(data, change, rng)
+                else:
+                    self.apply(data, change)
+            with open(os.path.join(folder, os.path.basename(name)), "wb") as file:
+                file.write(data)
+
+    @staticmethod
+    def apply(data, change):
+        if change[0] == "truncate":
+            del data[change[1] :]
+            data.extend(bytes(change[1] - len(data)))
+        else:
+            _, new, offset = change
+            data.extend(bytes(max(0, offset - len(data))))
+            data[offset : offset + len(new)] = new
+
+    def write_sectors(self, data, change, rng):
+        _, new, offset = change
+        at = 0
+        while at < len(new):
+            size = self.SECTOR - (offset + at) % self.SECTOR
+            if len(new) <= 128 and offset == 0:
+                size = len(new)  # a header lies in one real sector
+            if rng.random() < 0.5:
+                self.apply(data, ("write", new[at : at + size], offset + at))
+            at += size
+
+
+@pytest.mark.parametrize("kind", ["typed", "objects"])
+@pytest.mark.parametrize("sync", ["interval", "always"])
+def test_power_loss(tmp_path, monkeypatch, kind, sync):
+    encode = int if kind == "typed" else str
+    with monkeypatch.context() as patch:
+        disk = Disk(patch, tmp_path / "log")
+        synced = []  # items that were synced by then, for each count of operations
+        with DiskSink(tmp_path / "log", segment_bytes=400, sync=sync, interval=3600) as sink:
+            if kind == "typed":
+                sink.send(numbers(0))
+            for n in range(0, 120, 8):
+                if kind == "typed":
+                    sink.send(numbers(n, n + 8))
+                else:
+                    for m in range(n, n + 8):
+                        sink.send(str(m))
+                if sync == "interval" and n % 24 == 0:
+                    sink.flush()
+                if sync == "always" or n % 24 == 0:
+                    synced += [synced[-1] if synced else 0] * (len(disk.ops) - len(synced)) + [n + 8]
+        synced += [synced[-1]] * (len(disk.ops) - len(synced)) + [120]
+    rng = random.Random(7)
+    torn = 0
+    for i in range(400):
+        folder = str(tmp_path / f"after{i}")
+        count = rng.randint(0, len(disk.ops))
+        disk.after_power_loss(count, rng, folder)
+        torn += goes_on(folder, synced[count], encode)
+        shutil.rmtree(folder)
+    assert torn > 20
+
+
+def test_short_writes(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        Disk(patch, tmp_path, random.Random(3))
+        record(tmp_path / "log", 500, segment_bytes=700)
+        with ObjectRing(2, DiskSink(tmp_path / "objects", segment_bytes=100)) as ring:
+            ring.extend(map(str, range(100)))
+    assert (read(tmp_path / "log") == numbers(500)).all() and read(tmp_path / "objects") == list(map(str, range(100)))
+
+
+# -- damage --------------------------------------------------------------------------------------------------
+
+
+def what_is_read(folder, truth):
+    """Everything that a damaged recording gives is right, or an error that names the damage. True: noticed."""
+    try:
+        log = SpillLog(folder)
+    except (DamagedError, FileNotFoundError):
+        return True
+    noticed = bool(log.verify())
+    for n in range(log.first, min(log.end, len(truth) + 3)):
+        try:
+            item = log[n]
+        except DamagedError as error:
+            noticed = True
+            assert error.first is None or error.first <= n < error.last
+        else:
+            assert item == truth[n]
+    assert noticed or (log.first, log.end) == (0, len(truth))
+    return noticed
+
+
+def make_small(folder, kind):
+    if kind == "typed":
+        record(folder, 14, 7, segment_bytes=150)
+        return list(range(14))
+    with ObjectRing(1, DiskSink(folder, segment_bytes=90)) as ring:
+        ring.extend(["a", b"bc", "", "é"])
+    return ["a", b"bc", "", "é"]
+
+
+@pytest.mark.parametrize("kind", ["typed", "objects"])
+def test_every_bit(tmp_path, kind):
+    truth = make_small(tmp_path, kind)
+    assert not what_is_read(tmp_path, truth)
+    noticed = total = 0
+    for path in tmp_path.iterdir():
+        if path.name == "lock":
+            continue
+        good = path.read_bytes()
+        for bit in range(len(good) * 8):
+            bad = bytearray(good)
+            bad[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(bad)
+            total += 1
+            noticed += what_is_read(tmp_path, truth)
+        path.write_bytes(good)
+    assert total > 2500 and noticed > 0.9 * total
+    assert not what_is_read(tmp_path, truth)
+
+
+@pytest.mark.parametrize("kind", ["typed", "objects"])
+def test_every_file_missing_or_cut(tmp_path, kind):
+    truth = make_small(tmp_path, kind)
+    for path in list(tmp_path.iterdir()):
+        if path.name == "lock":
+            continue
+        good = path.read_bytes()
+        path.unlink()
+        assert what_is_read(tmp_path, truth), path
+        for size in range(len(good)):
+            path.write_bytes(good[:size])
+            assert what_is_read(tmp_path, truth), (path, size)
+        path.write_bytes(good)
+
+
+@pytest.mark.parametrize("kind", ["typed", "objects"])
+def test_garbage(tmp_path, kind):
+    """Whatever is in the files: no crash, nothing wrong, and who writes goes on or says why not."""
+    truth = make_small(tmp_path / "good", kind)
+    rng = random.Random(11)
+    for i in range(300):
+        folder = tmp_path / str(i)
+        shutil.copytree(tmp_path / "good", folder)
+        path = rng.choice(sorted(folder.iterdir()))
+        data = bytearray(path.read_bytes())
+        at = rng.randint(0, len(data))
+        change = rng.choice(["cut", "insert", "overwrite", "repeat", "all"])
+        garbage = rng.choice([rng.randbytes(rng.randint(1, 200)), bytes(rng.randint(1, 200)), b"\xff" * 50])
+        if change == "cut":
+            del data[at : at + rng.randint(1, 50)]
+        elif change == "insert":
+            data[at:at] = garbage
+        elif change == "overwrite":
+            data[at : at + len(garbage)] = garbage
+        elif change == "repeat":
+            data += data[at:]
+        else:
+            data = garbage
+        path.write_bytes(data)
+        what_is_read(folder, truth)
+        with warnings.catch_warnings(), contextlib.suppress(DamagedError):
+            warnings.simplefilter("ignore")
+            with DiskSink(folder) as sink:
+                sink.send(numbers(5) if kind == "typed" else "x")
+        shutil.rmtree(folder)
+
+
+def test_damage_says_where_and_the_rest_is_readable(tmp_path):
+    record(tmp_path, 1000, 10, segment_bytes=2000)
+    path = sorted(tmp_path.glob("*.npy"))[1]
+    first = int(path.stem)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    log = SpillLog(tmp_path)
+    (damage,) = log.verify()
+    assert damage.filename == str(path) and damage.first < damage.last and "checksum" in str(damage)
+    assert (log[: damage.first] == numbers(damage.first)).all()
+    assert (log[damage.last :] == numbers(damage.last, 1000)).all()
+    assert first < damage.first
+    with pytest.raises(DamagedError, match=f"items {damage.first} to {damage.last}"):
+        log[:]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with DiskSink(tmp_path) as sink:
+            sink.send(numbers(1000, 1010))
+    log.refresh()
+    assert (log[990:] == numbers(990, 1010)).all()
+
+
+def test_a_full_disk(tmp_path):
+    """RLIMIT_FSIZE stands for it: the system cuts a write short, then refuses."""
+    script = """
+import os, resource, signal, sys, numpy as np
+from spill_ring import *
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+ring = ArrayRing(4, "i8", DiskSink(sys.argv[1]))
+ring.extend(np.arange(10))
+for limit in range(150, 1500, 7):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    before = ring.stats
+    try:
+        ring.extend(np.arange(before.pushed, before.pushed + 5))
+    except OSError as error:
+        assert error.errno in (27, 28), error
+        assert len(ring) == ring.stats.pushed - ring.stats.spilled and list(ring)[:1] in ([], [ring.stats.spilled])
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+ring.close()
+print(ring.stats.pushed)
+"""
+    command = [sys.executable, "-P", "-c", script, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    count = int(done.stdout)
+    assert count > 50 and (read(tmp_path) == numbers(count)).all()
