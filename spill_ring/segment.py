@@ -20,12 +20,13 @@ import mmap
 import os
 import re
 import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from spill_ring.checksum import checksum
 
 RECORD = np.dtype(
     [
@@ -34,8 +35,8 @@ RECORD = np.dtype(
         ("start", "<u8"),  # of the block, in bytes from the start of the file
         ("size", "<u8"),  # in bytes
         ("time", "<i8"),  # when it was sent, in ns since 1970, never less than before
-        ("data_crc", "<u4"),  # of the block
-        ("crc", "<u4"),  # of all the above
+        ("checksum", "<u8"),  # of the block
+        ("own", "<u8"),  # of all the above
     ]
 )
 MANIFEST, LOCK = "manifest", "lock"
@@ -108,8 +109,8 @@ def read_manifest(folder: str) -> Manifest | None:
             data = file.read(1 << 20)
     except FileNotFoundError:
         return None
-    body, _, crc = data.rpartition(b"\n")
-    if crc != b"%08x" % zlib.crc32(body):
+    body, _, found = data.rpartition(b"\n")
+    if found != b"%016x" % checksum(body):
         raise DamagedError(path, "its checksum is wrong")
     values = json.loads(body)
     if values.pop("spill_ring") != 1:
@@ -134,7 +135,7 @@ def write_manifest(folder: str, manifest: Manifest, sync: bool) -> None:
     path = os.path.join(folder, MANIFEST)
     fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     try:
-        write_at(fd, body + b"\n%08x" % zlib.crc32(body), 0)
+        write_at(fd, body + b"\n%016x" % checksum(body), 0)
         if sync:
             os.fdatasync(fd)
     finally:
@@ -186,10 +187,10 @@ def remove_segment(folder: str, first: int, dtype: np.dtype | None) -> None:
             os.unlink(path)
 
 
-def record_of(first: int, count: int, start: int, size: int, time: int, data_crc: int) -> bytes:
-    """A record, with its checksum."""
-    record = struct.pack("<QQQQqI", first, count, start, size, time, data_crc)
-    return record + struct.pack("<I", zlib.crc32(record))
+def record_of(first: int, count: int, start: int, size: int, time: int, of_block: int) -> bytes:
+    """A record, with its own checksum."""
+    record = struct.pack("<QQQQqQ", first, count, start, size, time, of_block)
+    return record + struct.pack("<Q", checksum(record))
 
 
 def framed(encoded: list[bytes]) -> bytes:
@@ -246,7 +247,7 @@ class Segment:
         kept = []
         is_checked = []
         for record, is_valid in self._new_records():
-            first, count, start, length, _, data_crc, _ = record
+            first, count, start, length, _, of_block, _ = record
             fits = is_valid and count > 0 and first >= reached and len(self.header) <= start <= start + length <= size
             if self.dtype is not None:
                 fits = fits and start == self._offset(first) and start + length == self._offset(first + count)
@@ -255,7 +256,7 @@ class Segment:
             if reached >= sealed:  # what follows may be torn
                 fits = fits and first == reached
                 # Later on it isn't: who writes has finished a block before its record is there.
-                if not fits or zlib.crc32(self._bytes(start, start + length)) != data_crc:
+                if not fits or checksum(self._bytes(start, start + length)) != of_block:
                     break
             self.looked_at += RECORD.itemsize
             if fits:
@@ -294,7 +295,7 @@ class Segment:
         size = RECORD.itemsize
         records = np.frombuffer(data, RECORD, len(data) // size).tolist()
         return [
-            (record, zlib.crc32(data[i * size : (i + 1) * size - 4]) == record[-1]) for i, record in enumerate(records)
+            (record, checksum(data[i * size : (i + 1) * size - 8]) == record[-1]) for i, record in enumerate(records)
         ]
 
     def _offset(self, item: int) -> int:
@@ -321,8 +322,8 @@ class Segment:
             self._refuse_hole(first, last)
         if not self.is_checked[low:high].all():
             for i in low + np.flatnonzero(~self.is_checked[low:high]):
-                begin, count, start, size, _, data_crc, _ = self.records[i].item()
-                if zlib.crc32(self._bytes(start, start + size)) != data_crc:
+                begin, count, start, size, _, of_block, _ = self.records[i].item()
+                if checksum(self._bytes(start, start + size)) != of_block:
                     why = f"the checksum of bytes {start} to {start + size} is wrong"
                     raise DamagedError(self.path, why, begin, begin + count)
                 self.is_checked[i] = True

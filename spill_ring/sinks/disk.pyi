@@ -12,7 +12,7 @@ class DiskSink(Sink):
         self,
         path: str | os.PathLike[str],
         *,
-        segment_bytes: int = 67108864,
+        segment_bytes: int = 268435456,
         keep_bytes: int | None = None,
         sync: Literal["interval", "always", "never"] = "interval",
         interval: float = 1.0,

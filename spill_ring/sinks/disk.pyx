@@ -15,8 +15,8 @@ import threading
 import time
 import warnings
 import weakref
-import zlib
 
+from spill_ring.checksum import checksum
 from spill_ring.encoder import encoder_of
 from spill_ring.segment import (
     LOCK as _LOCK, MANIFEST as _MANIFEST, DamagedError, Manifest, Segment, framed, header_of, paths_of,
@@ -60,7 +60,7 @@ cdef class _Writing:
         """Add a block, or nothing."""
         cdef Py_ssize_t size = len(block)
         cdef long long now = max(self.time, time.time_ns())
-        record = record_of(self.end, count, self.data_end, size, now, zlib.crc32(block))
+        record = record_of(self.end, count, self.data_end, size, now, checksum(block))
         write_at(self.data, block, self.data_end)
         try:
             write_at(self.index, record, self.index_end)
@@ -101,7 +101,7 @@ cdef class _Writing:
 
 
 cdef class DiskSink(Sink):
-    """DiskSink(path, *, segment_bytes=67108864, keep_bytes=None, sync='interval', interval=1.0, encoder=None)\n--\n
+    """DiskSink(path, *, segment_bytes=268435456, keep_bytes=None, sync='interval', interval=1.0, encoder=None)\n--\n
     Records what it is sent in a folder of ``.npy`` files that survive a crash; `SpillLog` reads them.
 
     Parameters
@@ -177,7 +177,7 @@ cdef class DiskSink(Sink):
         self.stop = threading.Event()
 
     def __init__(
-        self, path, *, segment_bytes=1 << 26, keep_bytes=None, sync="interval", interval=1.0, encoder=None
+        self, path, *, segment_bytes=1 << 28, keep_bytes=None, sync="interval", interval=1.0, encoder=None
     ):
         folder = os.fsdecode(path)
         size = operator.index(segment_bytes)

@@ -1,0 +1,85 @@
+"""A recording on disk, beside plain writes of the same bytes with the same syncs."""
+import os
+import shutil
+import tempfile
+import time
+
+import numpy as np
+
+from spill_ring import ArrayRing, DiskSink, SpillLog
+
+BLOCK = np.arange(8192.0)  # 64 KiB
+TOTAL = 4096  # blocks: 256 MiB
+INTERVAL = 0.05  # seconds, so that there are some syncs in a run
+
+
+def plain(folder):
+    """Seconds for os.write, with fdatasync after each interval."""
+    fd = os.open(os.path.join(folder, "plain"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    begin = synced = time.perf_counter()
+    for _ in range(TOTAL):
+        os.write(fd, BLOCK)
+        if time.perf_counter() - synced >= INTERVAL:
+            os.fdatasync(fd)
+            synced = time.perf_counter()
+    os.fdatasync(fd)
+    os.close(fd)
+    return time.perf_counter() - begin
+
+
+def recorded(folder):
+    """Seconds for the same through a ring into a DiskSink."""
+    ring = ArrayRing(len(BLOCK), sink=DiskSink(os.path.join(folder, "log"), interval=INTERVAL))
+    begin = time.perf_counter()
+    for _ in range(TOTAL + 1):
+        ring.extend(BLOCK)
+    ring.sink.flush()
+    seconds = time.perf_counter() - begin
+    ring.close()
+    return seconds
+
+
+class Recording:
+    timeout = 300
+
+    def setup(self):
+        self.folder = tempfile.mkdtemp()
+
+    def teardown(self):
+        shutil.rmtree(self.folder)
+
+    def track_rate_over_plain_writes(self):
+        ratios = []
+        for _ in range(5):
+            for call in (plain, recorded):  # in turns: the disk is shared
+                shutil.rmtree(self.folder)
+                os.mkdir(self.folder)
+                seconds = call(self.folder)
+                ratios.append(seconds) if call is plain else ratios.append(ratios.pop() / seconds)
+        return float(np.median(ratios))
+
+    track_rate_over_plain_writes.unit = "ratio"
+
+
+class Reading:
+    """A slice of a segment whose blocks have been checked."""
+
+    params = (1, 1000)
+    param_names = ("segments",)
+
+    def setup(self, segments):
+        self.folder = tempfile.mkdtemp()
+        with DiskSink(self.folder, segment_bytes=100_000, sync="never") as sink:
+            for _ in range(segments):
+                sink.send(np.arange(12_500.0))
+        self.log = SpillLog(self.folder)
+        self.log[10_000:12_000]
+
+    def teardown(self, segments):
+        shutil.rmtree(self.folder)
+
+    def time_slice(self, segments):
+        self.log[10_000:12_000]
+
+    def time_open(self, segments):
+        SpillLog(self.folder)
