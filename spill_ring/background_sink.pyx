@@ -240,11 +240,12 @@ cdef class BackgroundSink(ForwardingSink):
         self.request(kind)
         try:
             self.wait_until(request_is_done)
-            if self.worker.has_failed:
-                self.raise_error()
         except BaseException:
             self.request(NOTHING)  # nobody waits for it any more
             raise
+        if self.worker.has_failed:
+            self.request(NOTHING)  # first: once told the thread goes on, and would do it again behind our back
+            self.raise_error()
         return 0
 
     def flush(self):

@@ -1101,6 +1101,12 @@ cdef class SpscRing(Sink):
         return self.core.evict_block
 
     @property
+    def closed(self):
+        """True once the ring is closed: nothing is pushed any more."""
+        # The consumer can see the end, by wait() or `ended`, while close() is on its last steps.
+        return sr_state(&self.state) == SR_CLOSED or sr_spsc_is_closed(self.core)
+
+    @property
     def ended(self):
         """True once the ring is closed and empty: nothing will come any more."""
         return sr_spsc_has_ended(self.core)
