@@ -14,6 +14,7 @@ must be there, and is damaged where it isn't. What lies behind is there as far a
 without a gap; the rest is *torn*: a block that never was complete.
 """
 import ast
+import errno
 import io
 import json
 import mmap
@@ -155,6 +156,16 @@ def write_at(fd: int, data: Any, offset: int) -> None:
         written = os.pwrite(fd, view, offset)
         view = view[written:]
         offset += written
+
+
+def write_again(fd: int, start: int, end: int) -> None:
+    """Write what is there once more: after a sync that failed the system takes it for written."""
+    while start < end:
+        data = os.pread(fd, min(end - start, 1 << 20), start)
+        if not data:
+            raise OSError(errno.EIO, "what was written before a failed sync is gone")
+        write_at(fd, data, start)
+        start += len(data)
 
 
 def sync_folder(folder: str) -> None:

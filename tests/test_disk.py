@@ -506,8 +506,8 @@ class Disk:
 
     SECTOR = 64  # smaller than any real one: worse
 
-    def __init__(self, monkeypatch, root, short_writes=None):
-        self.root, self.ops, self.short_writes = str(root), [], short_writes
+    def __init__(self, monkeypatch, root, short_writes=None, failing=None):
+        self.root, self.ops, self.short_writes, self.failing = str(root), [], short_writes, failing
         self.calls = {name: getattr(os, name) for name in
                       ("open", "pwrite", "fdatasync", "fsync", "rename", "unlink", "ftruncate", "mkdir")}
         for name in self.calls:
@@ -542,6 +542,9 @@ class Disk:
 
     def fdatasync(self, fd):
         self.calls["fdatasync"](fd)
+        if self.failing is not None and self.failing.random() < 0.2:
+            self.log("failed sync", self.path(fd))
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         self.log("sync", self.path(fd))
 
     def fsync(self, fd):
@@ -575,6 +578,12 @@ class Disk:
                 kept, pending = contents[now[path]]
                 for change in pending:
                     self.apply(kept, change)
+                pending.clear()
+            elif op == "failed sync":  # the system takes for written what may be or not, and never tries again
+                kept, pending = contents[now[path]]
+                for change in pending:
+                    if rng.random() < 0.5:
+                        self.apply(kept, change)
                 pending.clear()
             elif op == "rename":
                 now[args[0]] = now.pop(path)
@@ -655,6 +664,38 @@ def test_power_loss(tmp_path, monkeypatch, kind, sync):
         torn += goes_on(folder, synced[count], encode)
         shutil.rmtree(folder)
     assert torn > 20
+
+
+def test_power_loss_after_syncs_that_failed(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        disk = Disk(patch, tmp_path / "log", failing=random.Random(2))
+        synced = []
+        errors = 0
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                sink = DiskSink(tmp_path / "log", segment_bytes=400, interval=3600)
+                sink.send(numbers(0))
+                break
+        while sink.count < 120:
+            try:
+                sink.send(numbers(sink.count, min(sink.count + 8, 120)))
+                if sink.count % 24 == 0 or sink.count == 120:
+                    sink.flush()
+                    synced += [synced[-1] if synced else 0] * (len(disk.ops) - len(synced)) + [sink.count]
+            except OSError:
+                errors += 1
+        while not sink.closed:
+            with contextlib.suppress(OSError):
+                sink.close()
+        synced += [synced[-1]] * (len(disk.ops) - len(synced)) + [120]
+    assert errors > 5
+    rng = random.Random(8)
+    for i in range(200):
+        folder = str(tmp_path / f"after{i}")
+        count = rng.randint(0, len(disk.ops))
+        disk.after_power_loss(count, rng, folder)
+        goes_on(folder, synced[count])
+        shutil.rmtree(folder)
 
 
 def test_short_writes(tmp_path, monkeypatch):

@@ -20,7 +20,8 @@ from spill_ring.checksum import checksum
 from spill_ring.encoder import encoder_of
 from spill_ring.segment import (
     LOCK as _LOCK, MANIFEST as _MANIFEST, DamagedError, Manifest, Segment, framed, header_of, paths_of,
-    read_manifest, record_of, remove_segment, segments_in, sync_folder, with_count, write_at, write_manifest,
+    read_manifest, record_of, remove_segment, segments_in, sync_folder, with_count, write_again, write_at,
+    write_manifest,
 )
 
 
@@ -39,6 +40,8 @@ cdef class _Writing:
     cdef Py_ssize_t data_end, index_end  # bytes
     cdef long long time  # of the last block
     cdef bytes header
+    cdef Py_ssize_t data_synced, index_synced  # bytes that last
+    cdef bint is_doubtful  # a sync failed: what lies behind those may be lost, and the system thinks it isn't
     cdef bint is_synced
     cdef object lock  # of the five that move, and of the two files
 
@@ -81,9 +84,18 @@ cdef class _Writing:
         return 0
 
     cdef int sync(self, Py_ssize_t end) except -1:
-        """Make last what is there: items, then records, then their count."""
+        """Make last what is there: items, then records, then their count. By one thread at a time."""
+        cdef Py_ssize_t data_end, index_end
+        with self.lock:
+            data_end, index_end = self.data_end, self.index_end
+        if self.is_doubtful:
+            write_again(self.data, self.data_synced, data_end)
+            write_again(self.index, self.index_synced, index_end)
+        self.is_doubtful = True
         os.fdatasync(self.data)
         os.fdatasync(self.index)
+        self.is_doubtful = False
+        self.data_synced, self.index_synced = data_end, index_end
         self.count(end)
         return 0
 
