@@ -52,11 +52,13 @@ def goes_on(folder, acknowledged, encode=int):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with DiskSink(folder, segment_bytes=300) as sink:
-            if encode is int:
-                sink.send(numbers(count, count + 50))
-            else:
-                for n in range(count, count + 50):
-                    sink.send(encode(n))
+            for begin, end in ((count, count + 8), (count + 8, count + 50)):
+                if encode is int:
+                    sink.send(numbers(begin, end))
+                else:
+                    for n in range(begin, end):
+                        sink.send(encode(n))
+                assert SpillLog(folder).end == end  # nothing of what was cut off came back behind it
             assert sink.count == count + 50  # the reader and the writer agree on where it ended
     assert all("cut off" in str(warning.message) for warning in caught)
     assert [encode(n) for n in range(count + 50)] == list(read(folder))
@@ -666,16 +668,18 @@ def test_power_loss(tmp_path, monkeypatch, kind, sync):
     assert torn > 20
 
 
-def test_power_loss_after_syncs_that_failed(tmp_path, monkeypatch):
+@pytest.mark.parametrize("sync", ["interval", "always"])
+def test_power_loss_after_syncs_that_failed(tmp_path, monkeypatch, sync):
     with monkeypatch.context() as patch:
         disk = Disk(patch, tmp_path / "log", failing=random.Random(2))
         synced = []
         errors = 0
         for _ in range(100):
             with contextlib.suppress(OSError):
-                sink = DiskSink(tmp_path / "log", segment_bytes=400, interval=3600)
+                sink = DiskSink(tmp_path / "log", segment_bytes=400, sync=sync, interval=3600)
                 sink.send(numbers(0))
                 break
+            sink.close()
         while sink.count < 120:
             try:
                 sink.send(numbers(sink.count, min(sink.count + 8, 120)))
@@ -684,6 +688,7 @@ def test_power_loss_after_syncs_that_failed(tmp_path, monkeypatch):
                     synced += [synced[-1] if synced else 0] * (len(disk.ops) - len(synced)) + [sink.count]
             except OSError:
                 errors += 1
+            assert SpillLog(tmp_path / "log").end == sink.count  # not a block that was refused
         while not sink.closed:
             with contextlib.suppress(OSError):
                 sink.close()
