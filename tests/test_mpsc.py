@@ -194,11 +194,13 @@ class Noting(DropSink):
 
 
 @pytest.mark.parametrize(
-    "sink, inner",
-    [(CollectSink(), LockedSink), (lambda items: None, LockedSink), (ArrayRing(4, "i8"), LockedSink),
-     (LockedSink(CollectSink()), LockedSink), (DropSink(), DropSink), (Noting(), LockedSink), (None, type(None))],
+    "make, inner",
+    [(CollectSink, LockedSink), (lambda: lambda items: None, LockedSink), (lambda: ArrayRing(4, "i8"), LockedSink),
+     (lambda: LockedSink(CollectSink()), LockedSink), (DropSink, DropSink), (Noting, LockedSink),
+     (lambda: None, type(None))],
 )
-def test_sinks(sink, inner):
+def test_sinks(make, inner):
+    sink = make()
     ring = MpscRing(2, "i8", sink, producers=2)
     assert ring.sink is sink and type(ring.producers[0].sink) is inner
     assert ring.producers[0].sink is ring.producers[1].sink
