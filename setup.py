@@ -27,7 +27,7 @@ DIRECTIVES = {
 }
 
 MODULES = [
-    "storage", "block", "serialize", "record", "sink", "ring", "loan", "park", "object_ring", "array_ring", "spsc_ring", "mpsc_ring",
+    "storage", "block", "serialize", "records", "sink", "ring", "loan", "park", "object_ring", "array_ring", "spsc_ring", "mpsc_ring",
     "background_sink", "sinks.file",
 ]
 

@@ -3,7 +3,17 @@ from spill_ring.background_sink import BackgroundSink
 from spill_ring.headers import get_include
 from spill_ring.mpsc_ring import MpscRing
 from spill_ring.object_ring import ObjectRing
+from spill_ring.records import record
 from spill_ring.ring import Stats
+from spill_ring.serialize import (
+    BufferTooSmall,
+    ByteSerializer,
+    FromBytes,
+    InvalidData,
+    SerializationError,
+    ToBytes,
+    UnexpectedEnd,
+)
 from spill_ring.sink import (
     BatchSink,
     ChannelSink,
@@ -26,20 +36,28 @@ __all__ = [
     "ArrayRing",
     "BackgroundSink",
     "BatchSink",
+    "BufferTooSmall",
+    "ByteSerializer",
     "ChannelSink",
     "CollectSink",
     "DropSink",
     "FileSink",
     "FnSink",
+    "FromBytes",
+    "InvalidData",
     "LockedSink",
     "MpscRing",
     "ObjectRing",
     "ProducerSink",
     "ReduceSink",
+    "SerializationError",
     "Sink",
     "SpillRing",
     "SpscRing",
     "Stats",
     "TeeSink",
+    "ToBytes",
+    "UnexpectedEnd",
     "get_include",
+    "record",
 ]

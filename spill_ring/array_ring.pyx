@@ -9,7 +9,7 @@ from spill_ring.block cimport (
 )
 from spill_ring.guard cimport SR_AHEAD, SR_BUSY, SR_OPEN, SR_RESERVED, sr_hold, sr_leave, sr_let_go, sr_move
 from spill_ring.loan cimport Loan, lend
-from spill_ring.record cimport item_block, items_block, load_item, record_of
+from spill_ring.records cimport item_block, items_block, load_item, record_of
 from spill_ring.ring cimport Ring, capacity_of, count_of
 from spill_ring.scalar cimport scalar_index
 from spill_ring.serialize cimport Dataclass

@@ -20,6 +20,7 @@ cdef class Plan:
     cdef readonly cnp.dtype dtype  # the same as items of an array; None where there is none
     cdef Py_ssize_t size  # of every value; -1: it depends on the value
     cdef Py_ssize_t least  # that any value takes
+    cdef bint is_checked  # `check` has something to look at
     cdef tuple units  # of a fixed size: (bytes, how many) of each number in it, for another byte order
 
     cdef int write(self, object value, Out *out) except -1
@@ -39,8 +40,11 @@ cdef class Product(Plan):
     cdef tuple names
 
     cdef int set_plans(self, tuple plans) except -1
-    cdef tuple parts(self, object value)
-    cdef object build(self, list values)
+    cdef int admit(self, object value) except -1
+    cdef object part(self, object value, Py_ssize_t i)
+    cdef object begin(self)
+    cdef int add(self, object made, Py_ssize_t i, object part) except -1
+    cdef object finish(self, object made)
     cdef int say_where(self, object error, Py_ssize_t i) except -1
 
 

@@ -6,7 +6,7 @@ type again. Whatever numpy would be asked about an item, `block` is asked here t
 cimport cython
 cimport numpy as cnp
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_DecodeUTF8
@@ -30,18 +30,20 @@ cdef extern from *:
     #include <numpy/npy_endian.h>
     #define SR_IS_BIG_ENDIAN (NPY_BYTE_ORDER == NPY_BIG_ENDIAN)
 
-    /* A new reference, also while another thread changes the dict; NULL without an error: not there. */
+    /* A new reference, also while another thread changes the dict. NULL without an error: it is not there,
+     * or no key. */
     static PyObject *sr_find(PyObject *dict, PyObject *key)
     {
-    #if PY_VERSION_HEX >= 0x030D0000
         PyObject *found;
+    #if PY_VERSION_HEX >= 0x030D0000
         PyDict_GetItemRef(dict, key, &found);
-        return found;
     #else
-        PyObject *found = PyDict_GetItemWithError(dict, key);
+        found = PyDict_GetItemWithError(dict, key);
         Py_XINCREF(found);
-        return found;
     #endif
+        if (found == NULL && PyErr_ExceptionMatches(PyExc_TypeError))
+            PyErr_Clear();
+        return found;
     }
 
     /* As unpickling does: without __init__. */
@@ -68,6 +70,7 @@ cdef extern from "Python.h":
     int PyFloat_Pack4(double x, char *p, int is_little) except -1
     double PyFloat_Unpack2(const char *p, int is_little) except? -1
     const char *PyUnicode_AsUTF8AndSize(object o, Py_ssize_t *size) except NULL
+    object PyObject_GetAttr(object o, object name)
     int PyObject_GenericSetAttr(object o, object name, object value) except -1
 
 
@@ -227,7 +230,8 @@ cdef class Plan:
             swapped = place[:self.size]
             place = PyBytes_AS_STRING(swapped)
             self.swap(<char *>place)
-        self.check(place)
+        if self.is_checked:
+            self.check(place)
         return self.load(place)
 
     cdef int store(self, object value, char *out) except -1:
@@ -314,9 +318,9 @@ cdef class Number(Plan):
     cdef int store(self, object value, char *out) except -1:
         cdef double real
         if self.code == BOOL:
-            if not isinstance(value, (bool, np.bool_)):
+            if value is not True and value is not False and not isinstance(value, np.bool_):
                 raise TypeError(f"expected True or False, not {value!r}")
-            out[0] = <char>bool(value)
+            out[0] = <bint>value
         elif self.is_numpys and type(value) is self.type:
             PyArray_ScalarAsCtype(value, out)
         elif self.code < F2:
@@ -374,14 +378,12 @@ cdef class Number(Plan):
         cdef double real
         cdef float single
         cdef long long whole = 0
+        cdef int shift
         if self.is_numpys:
             return PyArray_Scalar(<void *>data, self.dtype, NULL)
         if self.code == F8:
             memcpy(&real, data, 8)
             return real
-        if self.code == I8:
-            memcpy(&whole, data, 8)
-            return whole
         if self.code == BOOL:
             return data[0] != 0
         if self.code == F4:
@@ -389,7 +391,11 @@ cdef class Number(Plan):
             return <double>single
         if self.code == F2:
             return PyFloat_Unpack2(data, not SR_IS_BIG_ENDIAN)
-        return PyArray_Scalar(<void *>data, self.dtype, NULL).item()
+        memcpy(<char *>&whole + (8 - self.size if SR_IS_BIG_ENDIAN else 0), data, self.size)
+        if self.code >= U1:
+            return <unsigned long long>whole
+        shift = 64 - 8 * self.size
+        return <long long>(<unsigned long long>whole << shift) >> shift
 
     cdef int check(self, const char *data) except -1:
         if self.code == BOOL:
@@ -416,7 +422,7 @@ cdef class Item(Plan):
             if value and not value[-1:].strip(b"\0" if base.kind == "S" else "\0"):
                 raise ValueError(f"{value!r} ends in a zero, which {base} can't keep")
         memcpy(out, cnp.PyArray_DATA(as_item(value, self.dtype)), self.size)
-        return 0
+        return self.check(out)  # numpy's bool may be a byte of 2, by view()
 
     cdef object load(self, const char *data):
         value = item_of(self.dtype, data)
@@ -449,17 +455,27 @@ cdef class Product(Plan):
         cdef Py_ssize_t size = 0
         for plan in plans:
             size = -1 if plan.size < 0 or size < 0 else size + plan.size
+            self.is_checked |= plan.is_checked
         self.plans = plans
         self.size = size
         if size >= 0:
             self.units = tuple([unit for plan in plans for unit in plan.units])
         return 0
 
-    cdef tuple parts(self, object value):
-        """The values that `value` is made of, in order."""
+    cdef int admit(self, object value) except -1:
+        """Refuse what is none of this type."""
 
-    cdef object build(self, list values):
-        """What is made of them."""
+    cdef object part(self, object value, Py_ssize_t i):
+        """One of the values that `value` is made of."""
+
+    cdef object begin(self):
+        """What `add` is to be called on, for each part in order, and `finish` in the end."""
+
+    cdef int add(self, object made, Py_ssize_t i, object part) except -1:
+        return 0
+
+    cdef object finish(self, object made):
+        return made
 
     cdef Py_ssize_t shortest(self):
         cdef Plan plan
@@ -469,15 +485,14 @@ cdef class Product(Plan):
         return min(total, 1 << 30)  # of a type that holds itself it would grow for ever
 
     cdef int write(self, object value, Out *out) except -1:
-        cdef tuple parts
         cdef Py_ssize_t i = 0
         if self.size >= 0:
             return Plan.write(self, value, out)
-        parts = self.parts(value)
+        self.admit(value)
         deeper(&out.depth, True)
         try:
-            for i in range(len(parts)):
-                (<Plan>self.plans[i]).write(parts[i], out)
+            for i in range(len(self.plans)):
+                (<Plan>self.plans[i]).write(self.part(value, i), out)
         except Exception as error:
             self.say_where(error, i)
             raise
@@ -485,24 +500,24 @@ cdef class Product(Plan):
         return 0
 
     cdef object read(self, In *data):
-        cdef Plan plan
-        cdef list values = []
+        cdef Py_ssize_t i
         if self.size >= 0:
             return Plan.read(self, data)
+        made = self.begin()
         deeper(&data.depth, False)
-        for plan in self.plans:
-            values.append(plan.read(data))
+        for i in range(len(self.plans)):
+            self.add(made, i, (<Plan>self.plans[i]).read(data))
         data.depth -= 1
-        return self.build(values)
+        return self.finish(made)
 
     cdef int store(self, object value, char *out) except -1:
-        cdef tuple parts = self.parts(value)
         cdef Plan plan
         cdef Py_ssize_t i = 0
+        self.admit(value)
         try:
-            for i in range(len(parts)):
+            for i in range(len(self.plans)):
                 plan = <Plan>self.plans[i]
-                plan.store(parts[i], out)
+                plan.store(self.part(value, i), out)
                 out += plan.size
         except Exception as error:
             self.say_where(error, i)
@@ -511,16 +526,19 @@ cdef class Product(Plan):
 
     cdef object load(self, const char *data):
         cdef Plan plan
-        cdef list values = []
-        for plan in self.plans:
-            values.append(plan.load(data))
+        cdef Py_ssize_t i
+        made = self.begin()
+        for i in range(len(self.plans)):
+            plan = <Plan>self.plans[i]
+            self.add(made, i, plan.load(data))
             data += plan.size
-        return self.build(values)
+        return self.finish(made)
 
     cdef int check(self, const char *data) except -1:
         cdef Plan plan
         for plan in self.plans:
-            plan.check(data)
+            if plan.is_checked:
+                plan.check(data)
             data += plan.size
         return 0
 
@@ -531,13 +549,23 @@ cdef class Product(Plan):
 
 @cython.final
 cdef class Tuple(Product):
-    cdef tuple parts(self, object value):
+    cdef int admit(self, object value) except -1:
         if type(value) is not tuple or len(<tuple>value) != len(self.plans):
             raise TypeError(f"expected a tuple of {len(self.plans)}, not {value!r}")
-        return <tuple>value
+        return 0
 
-    cdef object build(self, list values):
-        return tuple(values)
+    cdef object part(self, object value, Py_ssize_t i):
+        return (<tuple>value)[i]
+
+    cdef object begin(self):
+        return []  # nobody sees a tuple that is not whole
+
+    cdef int add(self, object made, Py_ssize_t i, object part) except -1:
+        (<list>made).append(part)
+        return 0
+
+    cdef object finish(self, object made):
+        return tuple(<list>made)
 
 
 cdef tuple NO_ARGUMENTS = ()
@@ -547,17 +575,20 @@ cdef tuple NO_ARGUMENTS = ()
 cdef class Dataclass(Product):
     """A record where there is a dtype."""
 
-    cdef tuple parts(self, object value):
+    cdef int admit(self, object value) except -1:
         if type(value) is not self.type:  # of a subclass something would be missing afterwards
             raise TypeError(f"expected a {self.type.__name__}, not {value!r}")
-        return tuple([getattr(value, <str>name) for name in self.names])
+        return 0
 
-    cdef object build(self, list values):
-        cdef Py_ssize_t i
-        made = sr_new_instance(self.type, NO_ARGUMENTS)
-        for i in range(len(values)):
-            PyObject_GenericSetAttr(made, <str>self.names[i], values[i])  # a frozen one too
-        return made
+    cdef object part(self, object value, Py_ssize_t i):
+        return PyObject_GetAttr(value, self.names[i])
+
+    cdef object begin(self):
+        return sr_new_instance(self.type, NO_ARGUMENTS)
+
+    cdef int add(self, object made, Py_ssize_t i, object part) except -1:
+        PyObject_GenericSetAttr(made, self.names[i], part)  # a frozen one too
+        return 0
 
 
 @cython.final
@@ -690,6 +721,8 @@ cdef class Many(Sized):
         write_length(count, out)
         place = room_for(out, count * self.plan.size)
         memcpy(place, cnp.PyArray_DATA(block), count * self.plan.size)
+        for i in range(count if self.plan.is_checked else 0):
+            self.plan.check(place + i * self.plan.size)
         if SR_IS_BIG_ENDIAN:
             for i in range(count):
                 self.plan.swap(place + i * self.plan.size)
@@ -705,11 +738,16 @@ cdef class Many(Sized):
         # Asked before anything is allocated; divided, as the product could be anything.
         if count > (data.end - data.at) // least:
             raise UnexpectedEnd(int(count) * least, data.end - data.at)
-        if self.is_array and not SR_IS_BIG_ENDIAN:
+        if self.plan.size > 0 and not SR_IS_BIG_ENDIAN:
             place = next_bytes(data, count * self.plan.size)
-            for i in range(count if self.plan.dtype.kind == "b" else 0):
-                self.plan.check(place + i)
-            return copy_block(self.plan.dtype, place, count)
+            for i in range(count if self.plan.is_checked else 0):
+                self.plan.check(place + i * self.plan.size)
+            if self.is_array:
+                return copy_block(self.plan.dtype, place, count)
+            for i in range(count):
+                items.append(self.plan.load(place))
+                place += self.plan.size
+            return items
         deeper(&data.depth, False)
         for i in range(count):
             items.append(self.plan.read(data))
@@ -729,23 +767,22 @@ cdef dict known = {}
 
 cdef Plan plan_of(object hint):
     cdef PyObject *found
-    cdef dict memo = {}
+    cdef dict memo
     cdef Plan plan
-    try:
-        found = sr_find(known, hint)
-    except TypeError:  # there is a list in it, of fields of a dtype, say
-        plan = make_plan(hint, memo, 0)
-        set_least(memo)
-        return plan
+    found = sr_find(known, hint)
     if found != NULL:
         plan = <Plan?>found
         Py_DECREF(found)
         return plan
+    memo = {}
     plan = make_plan(hint, memo, 0)
     set_least(memo)
     if len(known) >= PLANS:
         known.clear()
-    known[hint] = plan
+    try:
+        known[hint] = plan
+    except TypeError:  # not hashable, as where a dtype is given as a list
+        pass
     return plan
 
 
@@ -785,6 +822,9 @@ cdef Plan make_plan(object hint, dict memo, int depth):
     if plan is not None:
         return registered(plan, hint, memo)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        record = vars(hint).get("__record__")
+        if isinstance(record, Dataclass) and (<Dataclass>record).type is hint:
+            return record  # which others use already: it doesn't change any more
         return make_dataclass(hint, memo, depth)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is list:
@@ -844,7 +884,7 @@ cdef Plan simple_plan(object hint):
         return item_plan(NUMPYS[hint], True)
     if defines(hint, "to_bytes") or defines(hint, "from_bytes"):
         return Own.__new__(Own)
-    return vars(hint).get("__record__")
+    return None
 
 
 cdef bint defines(object cls, str name) except -1:
@@ -868,6 +908,7 @@ cdef Plan item_plan(cnp.dtype dtype, bint is_numpys):
         plan = item = Item.__new__(Item)
         item.is_numpys = is_numpys
         item.has_bools = base.kind == "b"
+    plan.is_checked = base.kind in "bU"
     plan.dtype = dtype
     plan.size = dtype.itemsize
     unit = {"S": 1, "U": 4, "c": base.itemsize // 2}.get(base.kind, base.itemsize)
@@ -1089,21 +1130,25 @@ cdef class ByteSerializer:
         """
         cdef Plan plan = plan_of(type)
         cdef Py_buffer view
-        cdef In left
+        if PyBytes_CheckExact(data):
+            return read_all(plan, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            left.at = NOTHING if view.buf == NULL else <const char *>view.buf
-            left.end = left.at + view.len
-            left.depth = 0
-            value = plan.read(&left)
-            if left.at != left.end:
-                raise InvalidData(f"{left.end - left.at} bytes come after the value")
-            return value
+            return read_all(plan, NOTHING if view.buf == NULL else <const char *>view.buf, view.len)
         finally:
             PyBuffer_Release(&view)
 
 
 cdef const char *NOTHING = b""
+
+
+cdef object read_all(Plan plan, const char *data, Py_ssize_t size):
+    cdef In left
+    left.at, left.end, left.depth = data, data + size, 0
+    value = plan.read(&left)
+    if left.at != left.end:
+        raise InvalidData(f"{left.end - left.at} bytes come after the value")
+    return value
 
 
 cdef Plan plan_for(object value, object hint):

@@ -22,7 +22,7 @@ from spill_ring.guard cimport (
 )
 from spill_ring.loan cimport Loan, lend
 from spill_ring.park cimport FOREVER, NO_WAIT, Parking, ask_for, awaited, deadline_of, sr_wake_parked, wait_for
-from spill_ring.record cimport item_block, items_block, load_item, record_of
+from spill_ring.records cimport item_block, items_block, load_item, record_of
 from spill_ring.ring cimport capacity_of, count_of, flush_at_exit
 from spill_ring.scalar cimport scalar_index
 from spill_ring.serialize cimport Dataclass
