@@ -827,11 +827,11 @@ cdef Plan make_plan(object hint, dict memo, int depth):
             return record  # which others use already: it doesn't change any more
         return make_dataclass(hint, memo, depth)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is list:
+    if origin is list and len(args) == 1:
         plan = registered(Many.__new__(Many), hint, memo)
         (<Many>plan).plan = make_plan(args[0], memo, depth + 1)
         return plan
-    if origin is tuple and ... not in args:
+    if origin is tuple and ... not in args and hint is not typing.Tuple:
         several = registered(Tuple.__new__(Tuple), hint, memo)
         several.set_plans(tuple([make_plan(arg, memo, depth + 1) for arg in args]))
         return several

@@ -11,7 +11,7 @@ import pytest
 import spill_ring
 
 MODULES = [
-    "storage", "block", "sink", "ring", "loan", "park", "object_ring", "array_ring", "spsc_ring", "mpsc_ring",
+    "storage", "block", "serialize", "records", "sink", "ring", "loan", "park", "object_ring", "array_ring", "spsc_ring", "mpsc_ring",
     "background_sink", "spill", "headers", "sinks.file", "sinks.npy",
 ]
 README = Path(__file__).parent.parent / "README.md"
