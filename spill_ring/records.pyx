@@ -68,8 +68,8 @@ def record(cls, /):
     for name, plan in zip(made.names, made.plans):
         if plan.dtype is None:
             raise TypeError(
-                f"field {name!r} of {cls.__name__} is {plan.type}, which has no fixed size in an array: annotate it with "
-                "one of numpy's scalar types, bool, int, float, a record, or Annotated[T, dtype], as in "
+                f"field {name!r} of {cls.__name__} is {plan.type}, which has no fixed size in an array: annotate it "
+                "with one of numpy's scalar types, bool, int, float, a record, or Annotated[T, dtype], as in "
                 "Annotated[str, 'U8'] or Annotated[np.ndarray, ('f4', (8,))]"
             )
     if not made.names:
@@ -85,7 +85,7 @@ cdef Dataclass record_of(object given):
     if not isinstance(found, Dataclass):
         return None
     if (<Dataclass>found).type is not given:
-        raise TypeError(f"{given.__name__} is not a record itself, only its base is: put @record and @dataclass above it")
+        raise TypeError(f"{given.__name__} is not a record itself, as its base is: put @record and @dataclass above it")
     return found
 
 
@@ -93,7 +93,8 @@ cdef cnp.ndarray pack(Dataclass record, object item):
     cdef cnp.ndarray block
     if type(item) is not record.type:
         if dataclasses.is_dataclass(item):
-            raise TypeError(f"expected a {record.type.__name__}, a tuple or one of numpy's records, not {item!r}")
+            name = record.type.__name__
+            raise TypeError(f"expected a {name}, a tuple or one of numpy's records, not {item!r}")
         return as_item(item, record.dtype)
     block = new_block(record.dtype, 1)
     record.store(item, <char *>cnp.PyArray_DATA(block))

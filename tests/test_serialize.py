@@ -4,12 +4,12 @@ import gc
 import math
 import pickle
 import struct
-import subprocess
 import sys
 import threading
 import tracemalloc
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Annotated, Any, List, Never, Optional, Tuple, Union, get_args, get_origin, get_type_hints  # noqa: UP035
+import typing
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Never, Optional, Union, get_origin
 
 import numpy as np
 import pytest
@@ -129,7 +129,7 @@ GOLDEN = [
     ([True, False], list[bool], "02" "01" "00"),
     (None, int | None, "00"),
     (5, int | None, "01" "0500000000000000"),
-    ("x", Optional[str], "01" "0178"),
+    ("x", Optional[str], "01" "0178"),  # noqa: UP045
     (False, Union[None, bool], "01" "00"),  # noqa: UP007
     ([None, "x"], list[str | None], "02" "00" "010178"),
     (7, Annotated[int, "u2"], "0700"),
@@ -259,8 +259,8 @@ def test_invalid_data(data, kind, says):
 
 @pytest.mark.parametrize("length", [1, 2**31, 2**32 - 1, 2**35 - 1])
 @pytest.mark.parametrize("kind", [
-    list[int], list[bool], list[str], list[tuple[int, str | None]], list[Node], list[Order], list[list[bool]], str, bytes,
-    NDArray[np.float32], NDArray[np.bool_], Version, list[Sample],
+    list[int], list[bool], list[str], list[tuple[int, str | None]], list[Node], list[Order], list[list[bool]], str,
+    bytes, NDArray[np.float32], NDArray[np.bool_], Version, list[Sample],
 ], ids=str)
 def test_a_length_that_the_data_doesn_t_have_takes_no_memory(length, kind):
     data = bytearray()
@@ -397,10 +397,11 @@ class Text(str):
 
 
 @pytest.mark.parametrize("kind", [
-    object, list, tuple, List, Tuple, set[int], dict[str, int], list[object], tuple[int, ...], int | str, int | str | None,
-    Any, Color, Text, complex, np.generic, np.floating, np.longdouble, np.str_, np.datetime64, np.ndarray, NDArray[np.str_],
-    NDArray[Any], Annotated[int, "a note"], Annotated[np.ndarray, "f4"], enum.Enum, Exception, bytearray, "int", 5, ...,
-], ids=str)  # fmt: skip
+    object, list, tuple, typing.List, typing.Tuple, set[int], dict[str, int], list[object], tuple[int, ...],  # noqa: UP006
+    int | str, int | str | None, Any, Color, Text, complex, np.generic, np.floating, np.longdouble, np.str_,
+    np.datetime64, np.ndarray, NDArray[np.str_], NDArray[Any], Annotated[int, "a note"], Annotated[np.ndarray, "f4"],
+    enum.Enum, Exception, bytearray, "int", 5, ...,
+], ids=str)
 def test_types_without_a_form_say_so(kind):
     for call in (
         lambda: deserialize(b"\1" * 100, kind),
@@ -414,10 +415,10 @@ def test_types_without_a_form_say_so(kind):
 
 @pytest.mark.parametrize("value", [
     object(), {1}, {}, bytearray(b"x"), Color.RED, Text("x"), 1j, np.longdouble(1), np.str_("x"), np.zeros((2, 2)),
-    np.zeros(2, "M8[s]"), np.zeros(2, "O"), np.zeros(2, [("a", "f4")]), np.void(b"x"), [object()], (1, {}), int, lambda: 1,
+    np.zeros(2, "M8[s]"), np.zeros(2, "O"), np.zeros(2, [("a", "f4")]), np.void(b"x"), [object()], (1, {}), int,
 ], ids=str)
 def test_values_without_a_form_say_so(value):
-    with pytest.raises(TypeError, match="no form in bytes|first argument|of two types"):
+    with pytest.raises(TypeError, match="no form in bytes"):
         serialize(value)
 
 
@@ -556,7 +557,7 @@ def numbers(kind):
     return st.integers(info.min, info.max).map(kind)
 
 
-NUMBERS = [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64, np.float16, np.float32, np.float64]
+NUMBERS = [np.dtype(code).type for code in "bhiqBHIQefd"]
 LEAVES = st.sampled_from([
     (None, st.none()),
     (bool, st.booleans()),
@@ -574,9 +575,7 @@ LEAVES = st.sampled_from([
 
 def containers(inner):
     def optional(pair):
-        return (pair[0], pair[1]) if type(None) in get_args(pair[0]) or pair[0] is None else (
-            pair[0] | None if isinstance(pair[0], type) else Optional[pair[0]], st.none() | pair[1]
-        )
+        return (Optional[pair[0]], st.none() | pair[1])  # noqa: UP045
 
     def listed(pair):
         return (list[pair[0]], st.lists(pair[1], max_size=5))
@@ -661,7 +660,7 @@ def test_mutated_bytes_are_a_value_or_refused(typed, data):
 
 @pytest.mark.parametrize("kind", FUZZED, ids=str)
 def test_each_bit_flipped(kind):
-    for value, golden_kind, golden in GOLDEN:
+    for _, golden_kind, golden in GOLDEN:
         if golden_kind == kind and len(golden) < 200:
             data = bytes.fromhex(golden)
             for bit in range(8 * len(data)):
