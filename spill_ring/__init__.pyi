@@ -3,8 +3,18 @@ from spill_ring.background_sink import BackgroundSink
 from spill_ring.headers import get_include
 from spill_ring.mpsc_ring import MpscRing
 from spill_ring.object_ring import ObjectRing
+from spill_ring.records import record
 from spill_ring.ring import Stats
 from spill_ring.segment import DamagedError
+from spill_ring.serialize import (
+    BufferTooSmall,
+    ByteSerializer,
+    FromBytes,
+    InvalidData,
+    SerializationError,
+    ToBytes,
+    UnexpectedEnd,
+)
 from spill_ring.sink import (
     BatchSink,
     ChannelSink,
@@ -29,6 +39,8 @@ __all__ = [
     "ArrayRing",
     "BackgroundSink",
     "BatchSink",
+    "BufferTooSmall",
+    "ByteSerializer",
     "ChannelSink",
     "CollectSink",
     "DamagedError",
@@ -36,16 +48,22 @@ __all__ = [
     "DropSink",
     "FileSink",
     "FnSink",
+    "FromBytes",
+    "InvalidData",
     "LockedSink",
     "MpscRing",
     "ObjectRing",
     "ProducerSink",
     "ReduceSink",
+    "SerializationError",
     "Sink",
     "SpillLog",
     "SpillRing",
     "SpscRing",
     "Stats",
     "TeeSink",
+    "ToBytes",
+    "UnexpectedEnd",
     "get_include",
+    "record",
 ]

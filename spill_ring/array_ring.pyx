@@ -5,13 +5,14 @@ from cpython.object cimport PyObject
 from libc.string cimport memmove
 
 from spill_ring.block cimport (
-    as_block, as_item, as_number, as_room, copy_block, is_array_like, is_block, item_dtype, item_of, new_block,
-    scalar_of, view_block,
+    as_number, as_room, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
 )
 from spill_ring.guard cimport SR_AHEAD, SR_BUSY, SR_OPEN, SR_RESERVED, sr_hold, sr_leave, sr_let_go, sr_move
 from spill_ring.loan cimport Loan, lend
+from spill_ring.records cimport item_block, items_block, load_item, record_of
 from spill_ring.ring cimport Ring, capacity_of, count_of
 from spill_ring.scalar cimport scalar_index
+from spill_ring.serialize cimport Dataclass
 from spill_ring.sink cimport Sink, deliver
 from spill_ring.storage cimport Storage, allocate
 
@@ -78,11 +79,13 @@ cdef class ArrayRing(Ring):
         self.item_type = np.dtype("f8")  # until __init__ knows better: an array is compared with it
 
     def __init__(self, capacity, dtype="f8", sink=None):
-        cdef cnp.dtype items = item_dtype(dtype)
+        cdef Dataclass record = record_of(dtype)
+        cdef cnp.dtype items = item_dtype(dtype if record is None else record.dtype)
         cdef Py_ssize_t size = capacity_of(capacity)
         cdef Storage storage = allocate(size, items.itemsize)
         cdef int scalar = scalar_of(items)
         self.start(size, items, sink)
+        self.record = record
         self.storage = storage
         self.base = storage.base
         self.mask = storage.nbytes // items.itemsize - 1
@@ -131,7 +134,7 @@ cdef class ArrayRing(Ring):
         cdef cnp.ndarray block
         if as_number(item, self.scalar, &value):
             return self.push_block(&value, 1)
-        block = as_item(item, self.item_type)
+        block = item_block(self.record, item, self.item_type)
         return self.push_block(cnp.PyArray_DATA(block), 1)
 
     def try_push(self, item, /):
@@ -151,7 +154,7 @@ cdef class ArrayRing(Ring):
         cdef const void *converted = &value
         cdef cnp.ndarray block
         if not as_number(item, self.scalar, &value):
-            block = as_item(item, self.item_type)
+            block = item_block(self.record, item, self.item_type)
             converted = cnp.PyArray_DATA(block)
         self.enter()  # only now: to convert an item may run Python
         if self.trim() == self.size:
@@ -185,7 +188,7 @@ cdef class ArrayRing(Ring):
         if is_block(items, self.item_type):
             self.extend_block(items)
         elif is_array_like(items):
-            self.extend_block(as_block(items, self.item_type))
+            self.extend_block(items_block(self.record, items, self.item_type))
         else:
             for item in items:
                 self.push(item)
@@ -214,7 +217,7 @@ cdef class ArrayRing(Ring):
         cdef Py_ssize_t room = self.size - self.count()
         if not is_array_like(items):
             items = list(islice(iter(items), room))
-        block = as_block(items, self.item_type)
+        block = items_block(self.record, items, self.item_type)
         if self.overlaps(cnp.PyArray_DATA(block)):
             block = block.copy()
         self.enter()
@@ -376,7 +379,7 @@ cdef class ArrayRing(Ring):
         return 0
 
     cdef object item(self, long long position):
-        return item_of(self.item_type, self.run(position, 1))
+        return load_item(self.record, self.item_type, self.run(position, 1))
 
     cdef object copy(self, long long position, Py_ssize_t count, Py_ssize_t step):
         cdef Py_ssize_t first, last
@@ -416,7 +419,7 @@ cdef class ArrayRing(Ring):
                 if default is ...:  # none was given
                     raise IndexError(f"pop from an empty {type(self).__name__}")
                 return default
-            item = item_of(self.item_type, self.base + (self.head & self.mask) * self.itemsize)
+            item = load_item(self.record, self.item_type, self.base + (self.head & self.mask) * self.itemsize)
             self.advance(1)
             self.popped += 1
             return item
@@ -521,7 +524,7 @@ cdef class ArrayRing(Ring):
         live = self.view()
         try:
             if self.item_type.names is not None:
-                item = as_item(item, self.item_type)[0]  # a tuple is no record yet
+                item = item_block(self.record, item, self.item_type)[0]  # a tuple is no record yet
             if np.shape(item) != self.item_type.shape:
                 return False
             equal = live == item

@@ -28,7 +28,11 @@ of the object: nothing on a Python with a GIL, and let go of where a thread wait
                      for good.
     FileSink, NpySink
                      entered: half an item may be kept for the next call.
+    DiskSink         entered; its thread and what is entered share `sync_lock` (the files) and a lock of the
+                     segment (how far they got).
     Storage          its memory is the ring's; the list of mirrors and their number have a mutex.
+    Plan             never changed once it is known; making one twice does no harm.
+    plans known      a dict of which each step is one; a reference is taken by the step that finds it.
     left_open        a WeakValueDictionary: Python's own.
 
 Not protected: the lists inside a ring or sink against another thread that finds them by way of `gc`

@@ -4,6 +4,7 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 
 from spill_ring.block cimport as_room, is_block, new_block
 from spill_ring.park cimport NO_WAIT, Parking, ask_for, awaited, deadline_of, wait_for
+from spill_ring.records cimport load_item
 from spill_ring.ring cimport capacity_of, count_of
 from spill_ring.sink cimport DropSink, LockedSink, ProducerSink, Sink, as_sink
 from spill_ring.spsc_ring cimport (
@@ -242,6 +243,8 @@ cdef class MpscRing:
             There is none, and no default.
         """
         items = self.pop_many(1, timeout=timeout)
+        if len(items) and self.ring(0).record is not None:
+            return load_item(self.ring(0).record, self.item_type, cnp.PyArray_DATA(items))
         if len(items):
             return items[0]
         if default is ...:

@@ -10,8 +10,7 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc, PyMem_
 from cpython.object cimport PyObject
 
 from spill_ring.block cimport (
-    as_block, as_item, as_number, as_room, copy_block, is_array_like, is_block, item_dtype, item_of, new_block,
-    scalar_of, view_block,
+    as_number, as_room, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
 )
 from spill_ring.guard cimport (
     SR_AHEAD, SR_BUSY, SR_CLOSED, SR_NEW, SR_OPEN, SR_RESERVED, sr_hold, sr_leave, sr_let_go, sr_move
@@ -23,8 +22,10 @@ from spill_ring.guard cimport (
 )
 from spill_ring.loan cimport Loan, lend
 from spill_ring.park cimport FOREVER, NO_WAIT, Parking, ask_for, awaited, deadline_of, sr_wake_parked, wait_for
+from spill_ring.records cimport item_block, items_block, load_item, record_of
 from spill_ring.ring cimport capacity_of, count_of, flush_at_exit
 from spill_ring.scalar cimport scalar_index
+from spill_ring.serialize cimport Dataclass
 from spill_ring.sink cimport (
     DropSink, Sink, as_sink, deliver, deliver_objects, hang_up, warn_lost
 )
@@ -172,7 +173,8 @@ cdef class SpscRing(Sink):
     def __init__(self, capacity, dtype=None, sink=None, *, overflow="spill", evict_block=1):
         cdef Py_ssize_t size = capacity_of(capacity)
         cdef Py_ssize_t at_once = capacity_of(evict_block, "evict_block")
-        cdef cnp.dtype items = None if dtype is None else item_dtype(dtype)
+        cdef Dataclass record = record_of(dtype)
+        cdef cnp.dtype items = None if dtype is None else item_dtype(dtype if record is None else record.dtype)
         cdef Sink target = None if sink is None else as_sink(sink)
         cdef Py_ssize_t itemsize = sizeof(void *) if items is None else items.itemsize
         cdef Py_ssize_t physical = 1
@@ -202,6 +204,7 @@ cdef class SpscRing(Sink):
             raise
         self.size = size
         self.item_type = items
+        self.record = record
         self.itemsize = itemsize
         self.is_bound = True
         self.given = sink
@@ -363,7 +366,7 @@ cdef class SpscRing(Sink):
         if self.item_type is None:
             return self.extend_objects(&pointer, 1, deadline)
         if not as_number(item, self.scalar, &value):
-            block = as_item(item, self.item_type)
+            block = item_block(self.record, item, self.item_type)
             converted = cnp.PyArray_DATA(block)
         self.enter()
         try:
@@ -405,7 +408,7 @@ cdef class SpscRing(Sink):
             self.extend_typed(items, deadline)
             return
         elif is_array_like(items):
-            self.extend_typed(as_block(items, self.item_type), deadline)
+            self.extend_typed(items_block(self.record, items, self.item_type), deadline)
             return
         for item in items:
             if timeout is None:
@@ -481,7 +484,7 @@ cdef class SpscRing(Sink):
         bool
             Whether it was appended.
         """
-        return self.try_extend([item] if self.item_type is None else as_item(item, self.item_type)) == 1
+        return self.try_extend([item] if self.item_type is None else item_block(self.record, item, self.item_type)) == 1
 
     def try_extend(self, items, /):
         """Push as many of the first items as there is room for; never evicts, never waits. The producer's.
@@ -509,7 +512,7 @@ cdef class SpscRing(Sink):
                 self.leave()
         if not is_array_like(items):
             items = list(islice(iter(items), room))
-        block = as_block(items, self.item_type)
+        block = items_block(self.record, items, self.item_type)
         if self.overlaps(cnp.PyArray_DATA(block)):
             block = block.copy()
         return self.try_push_block(cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
@@ -821,7 +824,7 @@ cdef class SpscRing(Sink):
         cdef void *slot = sr_slot(self.core, self.core.held)
         cdef PyObject *pointer
         if self.slots == NULL:
-            return item_of(self.item_type, slot)
+            return load_item(self.record, self.item_type, slot)
         pointer = (<PyObject **>slot)[0]
         item = <object>pointer
         (<PyObject **>slot)[0] = NULL

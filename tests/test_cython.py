@@ -297,7 +297,7 @@ def test_spsc_threads_without_the_gil(spsc_client, overflow, block, at_once):
 def test_every_declaration_ships():
     package = Path(importlib.util.find_spec("spill_ring").origin).parent
     names = {path.name for path in package.iterdir()}
-    modules = ["storage", "block", "sink", "ring", "loan", "park", "object_ring", "array_ring", "spsc_ring"]
-    for module in [*modules, "mpsc_ring", "background_sink"]:
+    modules = ["storage", "block", "serialize", "records", "sink", "ring", "loan", "park", "object_ring", "array_ring"]
+    for module in [*modules, "spsc_ring", "mpsc_ring", "background_sink"]:
         assert {f"{module}.pxd", f"{module}.pyi"} <= names
     assert {"__init__.pxd", "__init__.pyi", "guard.pxd", "scalar.pxd", "py.typed", "storage.h", "park.h"} <= names

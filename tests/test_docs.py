@@ -11,8 +11,8 @@ import pytest
 import spill_ring
 
 MODULES = [
-    "storage", "block", "sink", "ring", "loan", "park", "object_ring", "array_ring", "spsc_ring", "mpsc_ring",
-    "background_sink", "spill", "headers", "sinks.file", "sinks.npy",
+    "storage", "block", "serialize", "records", "sink", "ring", "loan", "park", "object_ring", "array_ring",
+    "spsc_ring", "mpsc_ring", "background_sink", "spill", "headers", "sinks.file", "sinks.npy",
 ]
 README = Path(__file__).parent.parent / "README.md"
 NAMES = {name: getattr(spill_ring, name) for name in spill_ring.__all__} | {"np": np}
@@ -47,7 +47,7 @@ def test_examples_in_the_readme(tmp_path, monkeypatch):
 def public_methods():
     for name in spill_ring.__all__:
         thing = getattr(spill_ring, name)
-        if inspect.isclass(thing) and issubclass(thing, spill_ring.Sink):
+        if inspect.isclass(thing) and issubclass(thing, spill_ring.Sink | spill_ring.ByteSerializer):
             for attribute in dir(thing):
                 if not attribute.startswith("_"):
                     yield f"{name}.{attribute}", getattr(thing, attribute)
@@ -60,7 +60,12 @@ def test_everything_public_has_a_docstring_and_a_signature(name, thing):
         inspect.signature(thing)
 
 
-@pytest.mark.parametrize("name", [n for n in spill_ring.__all__ if n not in ("Stats", "SpillRing", "get_include")])
+WITHOUT_STATE = ["Stats", "SpillRing", "get_include", "ToBytes", "FromBytes"] + [
+    name for name, thing in NAMES.items() if inspect.isclass(thing) and issubclass(thing, Exception)
+]
+
+
+@pytest.mark.parametrize("name", [name for name in spill_ring.__all__ if name not in WITHOUT_STATE])
 def test_classes_say_who_may_call_them(name):
     doc = getattr(spill_ring, name).__doc__
     assert re.search(r"Thread safety|[Aa]ny number of threads", doc), name

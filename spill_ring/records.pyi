@@ -1,0 +1,5 @@
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+def record(cls: type[_T], /) -> type[_T]: ...
