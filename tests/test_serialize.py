@@ -40,6 +40,11 @@ class Point:
     y: Annotated[float, "f4"]
 
 
+@dataclass(frozen=True)
+class Labelled(Point):
+    label: str
+
+
 @record
 @dataclass
 class Sample:
@@ -261,6 +266,7 @@ def test_invalid_data(data, kind, says):
 @pytest.mark.parametrize("kind", [
     list[int], list[bool], list[str], list[tuple[int, str | None]], list[Node], list[Order], list[list[bool]], str,
     bytes, NDArray[np.float32], NDArray[np.bool_], Version, list[Sample],
+    list[Annotated[bytes, "S536870912"]],  # times the longest length it is negative in 64 bits
 ], ids=str)
 def test_a_length_that_the_data_doesn_t_have_takes_no_memory(length, kind):
     data = bytearray()
@@ -368,6 +374,8 @@ def test_a_type_that_only_holds_itself_has_no_values():
     (np.array([2], "u1").view("?"), list[bool], ValueError),
     (Point(1, 2.0), Order, TypeError),
     (Point("1", 2.0), Point, TypeError),
+    (Labelled(1, 2.0, "lost"), Point, TypeError),
+    ([Labelled(1, 2.0, "lost")], list[Point], TypeError),
     (object(), Point, TypeError),
     (b"\1", Version, TypeError),
     (b"abc", Annotated[bytes, "S2"], ValueError),
@@ -685,7 +693,7 @@ def test_struct_agrees():
 
 
 def test_no_leak():
-    text, blob, version = "text" * 10, b"blob" * 10, Version(1, 2)
+    text, blob, version, point = "text" * 10, b"blob" * 10, Version(1, 2), Point(np.int16(1), 1.0)
     value = (text, blob, [version] * 3, Order(np.uint32(1), text, 2.5, [Point(np.int16(1), 1.0)]), [1.5] * 50)
     kind = tuple[str, bytes, list[Version], Order, list[float]]
     data = serialize(value, kind)
@@ -702,9 +710,10 @@ def test_no_leak():
                 serialize((text, blob, [version, 5], value[3], []), kind)
             with pytest.raises(TypeError):
                 serialize([text, object()])
+            assert deserialize(serialize(point), Point) == point
             deserialize(serialize(np.zeros(100)), NDArray[np.float64])
 
-    held = (text, blob, version, kind, Order, Version, data)
+    held = (text, blob, version, kind, Order, Version, data, point, Point.__record__)
     work()
     gc.collect()
     before = [sys.getrefcount(thing) for thing in held]
