@@ -1,5 +1,4 @@
 """Plans: how the values of a type are written as bytes and read again."""
-cimport numpy as cnp
 
 
 ctypedef struct Out:  # what is being written
@@ -17,7 +16,9 @@ ctypedef struct In:  # what is left to read
 
 cdef class Plan:
     cdef object type  # whose values these are
-    cdef readonly cnp.dtype dtype  # the same as items of an array; None where there is none
+    # The same as items of an array; None where there is none. (With a dtype's own type whoever cimports this
+    # would need numpy's headers.)
+    cdef readonly object dtype
     cdef Py_ssize_t size  # of every value; -1: it depends on the value
     cdef Py_ssize_t least  # that any value takes
     cdef bint is_checked  # `check` has something to look at

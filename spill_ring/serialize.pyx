@@ -412,7 +412,7 @@ cdef class Item(Plan):
 
     cdef int store(self, object value, char *out) except -1:
         cdef cnp.dtype base = self.dtype.base
-        if base.kind in "SU" and self.dtype.subarray == NULL:
+        if base.kind in "SU" and self.dtype.subdtype is None:
             # numpy would cut it, and takes zeros at the end for what fills it up
             if not isinstance(value, bytes if base.kind == "S" else str):
                 raise TypeError(f"expected {'bytes' if base.kind == 'S' else 'text'} for {base}, not {value!r}")
