@@ -26,6 +26,7 @@ cdef class MpscRing:
     cdef bint wait_items(self, Py_ssize_t count, long long deadline) except -1 nogil
 
     cdef SpscRing ring(self, Py_ssize_t i)
+    cdef int check_made(self) except -1
     cdef int enter(self) except -1
     cdef void leave(self, Py_ssize_t entered) noexcept
     cdef Py_ssize_t available(self) noexcept nogil

@@ -109,11 +109,15 @@ cdef class MpscRing:
     cdef SpscRing ring(self, Py_ssize_t i):
         return <SpscRing>self.rings[i]
 
+    cdef int check_made(self) except -1:
+        if self.rings is None:
+            raise RuntimeError(f"{type(self).__name__} was never initialised: call super().__init__ first")
+        return 0
+
     cdef int enter(self) except -1:
         """The consumer's side of every ring: nobody else may pop from one of them meanwhile."""
         cdef Py_ssize_t i = 0
-        if self.rings is None:
-            raise RuntimeError(f"{type(self).__name__} was never initialised: call super().__init__ first")
+        self.check_made()
         try:
             while i < self.many.count:
                 self.ring(i).enter_consumer()
@@ -187,6 +191,8 @@ cdef class MpscRing:
 
     cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil:
         with gil:
+            if count < 0:
+                raise ValueError(f"a count of items can't be negative: {count}")
             self.enter()
         count = self.take(<char *>out, count)
         with gil:
@@ -435,8 +441,7 @@ cdef class MpscRing:
     @property
     def producers(self):
         """A tuple of an `SpscRing` for each producer."""
-        if self.rings is None:
-            raise RuntimeError(f"{type(self).__name__} was never initialised: call super().__init__ first")
+        self.check_made()
         return self.rings
 
     @property
@@ -534,6 +539,7 @@ cdef class MpscRing:
     def _ask(self, n, /):
         """For `aio`: ask for a wake; True if there will be none, since the wait is over."""
         cdef awaited items
+        self.check_made()
         items.context, items.count = &self.many, n
         items.is_there, items.arm, items.disarm = items_are_there, await_items, await_items_no_more
         return ask_for(self.parking, &items)
@@ -542,6 +548,7 @@ cdef class MpscRing:
         """For `aio`: leave the consumer's side; whether n items are there."""
         cdef awaited items
         cdef bint there
+        self.check_made()
         items.context = &self.many
         await_items_no_more(&items)
         self.parking.listen(False)
@@ -584,15 +591,21 @@ cdef bint were_there(const merged *many, Py_ssize_t count) noexcept nogil:
 cdef void await_items(const awaited *what) noexcept nogil:
     """If no ring gets its share of what is missing, the sum is not reached: so only that wakes."""
     cdef const merged *many = <const merged *>what.context
-    cdef Py_ssize_t missing = max(1, what.count - available(many))
-    cdef Py_ssize_t share = (missing + many.count - 1) // many.count
-    cdef Py_ssize_t i, held
+    cdef Py_ssize_t there, seen, share, i, held
     cdef bint full
-    for i in range(many.count):
-        held = <Py_ssize_t>sr_spsc_available(many.cores[i])
-        # A full one gets no more, so only its end wakes.
-        full = held >= <Py_ssize_t>many.cores[i].capacity
-        sr_spsc_await_items(many.cores[i], PY_SSIZE_T_MAX if full else held + share)
+    while True:
+        there = available(many)
+        share = (max(1, what.count - there) + many.count - 1) // many.count
+        seen = 0
+        for i in range(many.count):
+            held = <Py_ssize_t>sr_spsc_available(many.cores[i])
+            seen += held
+            # A full one gets no more, so only its end wakes.
+            full = held >= <Py_ssize_t>many.cores[i].capacity
+            sr_spsc_await_items(many.cores[i], PY_SSIZE_T_MAX if full else held + share)
+        # What came between the two looks is in no share: once more, or it would not be counted.
+        if seen <= there or seen >= what.count:
+            return
 
 
 cdef void await_items_no_more(const awaited *what) noexcept nogil:

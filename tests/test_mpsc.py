@@ -723,3 +723,22 @@ def test_at_exit_what_is_left_goes_to_the_sinks(tmp_path):
     )
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert [(tmp_path / str(i)).read_text() for i in range(3)] == ["ABCDEFGHIJ", "BCDEFGHIJK", "CDEFGHIJKL"]
+
+
+def test_a_waiting_consumer_counts_what_comes_as_it_falls_asleep():
+    """Three items in any split, each as the consumer goes to sleep: a wake-up that is lost leaves it there."""
+    ring = MpscRing(10, "i8", producers=2)
+    for turn in range(300):
+        waiting = threading.Thread(daemon=True, target=ring.wait, args=(3,))
+        waiting.start()
+        for i in (0, turn & 1, turn >> 1 & 1):
+            ring.producers[i].push(turn)
+        waiting.join(30)
+        assert not waiting.is_alive()
+        assert len(ring.pop_many()) == 3
+
+
+@pytest.mark.parametrize("name", ["_ask", "_end_wait", "_begin_wait"])
+def test_a_wait_of_one_that_was_never_initialised(name):
+    with pytest.raises(RuntimeError, match="never initialised"):
+        getattr(MpscRing.__new__(MpscRing), name)(1)

@@ -649,10 +649,11 @@ static inline size_t sr_spsc_available(const sr_spsc *ring)
     return (size_t)ring->held_count + (available > 0 ? (size_t)available : 0);
 }
 
-/* Closed, and all of it removed: nothing will ever come again. */
+/* Closed, and all of it removed: nothing will ever come again. For either side: so not by what is held, which is
+ * the consumer's own, and which it sets only after a claim has moved the head. */
 static inline int sr_spsc_has_ended(const sr_spsc *ring)
 {
-    return sr_spsc_is_closed(ring) && sr_spsc_available(ring) == 0;
+    return sr_spsc_is_closed(ring) && sr_spsc_count(ring) == 0;
 }
 
 /* Call `wake` with the consumer's context when `count` items are there; see "waiting" above. */
