@@ -12,7 +12,6 @@ from spill_ring.loan cimport Loan, lend
 from spill_ring.records cimport item_block, items_block, load_item, record_of
 from spill_ring.ring cimport Ring, capacity_of, count_of
 from spill_ring.scalar cimport scalar_index
-from spill_ring.serialize cimport Dataclass
 from spill_ring.sink cimport Sink, deliver
 from spill_ring.storage cimport Storage, allocate
 
@@ -79,7 +78,7 @@ cdef class ArrayRing(Ring):
         self.item_type = np.dtype("f8")  # until __init__ knows better: an array is compared with it
 
     def __init__(self, capacity, dtype="f8", sink=None):
-        cdef Dataclass record = record_of(dtype)
+        record = record_of(dtype)
         cdef cnp.dtype items = item_dtype(dtype if record is None else record.dtype)
         cdef Py_ssize_t size = capacity_of(capacity)
         cdef Storage storage = allocate(size, items.itemsize)
