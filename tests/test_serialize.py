@@ -698,18 +698,22 @@ def test_no_leak():
     kind = tuple[str, bytes, list[Version], Order, list[float]]
     data = serialize(value, kind)
 
+    def refused(call):  # pytest.raises keeps more than it should for a while
+        try:
+            call()
+        except (SerializationError, TypeError):
+            return
+        raise AssertionError
+
     def work():
         for _ in range(50):
             assert serialize(value, kind) == data
             deserialize(data, kind)
             serializer.to_bytes(value, bytearray(len(data)), kind)
             for bad in (data[:-1], data + b"1", data[:5]):
-                with pytest.raises(SerializationError):
-                    deserialize(bad, kind)
-            with pytest.raises(TypeError):
-                serialize((text, blob, [version, 5], value[3], []), kind)
-            with pytest.raises(TypeError):
-                serialize([text, object()])
+                refused(lambda bad=bad: deserialize(bad, kind))
+            refused(lambda: serialize((text, blob, [version, 5], value[3], []), kind))
+            refused(lambda: serialize([text, object()]))
             assert deserialize(serialize(point), Point) == point
             deserialize(serialize(np.zeros(100)), NDArray[np.float64])
 
