@@ -237,6 +237,12 @@ def test_buffers():
     with pytest.raises(OverflowError):
         serializer.to_bytes((1, 2**70), buffer)
     buffer.append(1)  # it was let go of
+    data = bytearray(8)
+    assert deserialize(data, int) == 0
+    data.append(1)
+    with pytest.raises(InvalidData):
+        deserialize(data, int)
+    data.append(1)
 
 
 @pytest.mark.parametrize("data, kind, says", [
