@@ -43,7 +43,8 @@ cdef class ArrayRing(Ring):
         Items it holds, at least 1.
     dtype : dtype, default "f8"
         Any dtype of fixed size without references: numbers, bool, times, ``S16``, ``U16``, records,
-        or a sub-array such as ``("f4", (8,))`` for frames of 8 channels.
+        or a sub-array such as ``("f4", (8,))`` for frames of 8 channels. With a class that has `record`
+        above it, its instances go in beside numpy's items, and single items come out as instances.
     sink : sink, optional
         Gets each run of items that is evicted, oldest first: a `Sink`, another `ArrayRing` of the
         same dtype, a callable, or an object with ``send``. Without one they are dropped.
@@ -405,7 +406,7 @@ cdef class ArrayRing(Ring):
         Returns
         -------
         scalar or ndarray
-            As indexing an ndarray of this dtype gives it.
+            As indexing an ndarray of this dtype gives it; of a `record`, an instance.
 
         Raises
         ------
