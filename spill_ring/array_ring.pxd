@@ -8,13 +8,12 @@ from libc.string cimport memcpy
 
 from spill_ring.ring cimport Ring
 from spill_ring.scalar cimport numeric, scalar_index
-from spill_ring.serialize cimport Dataclass
 from spill_ring.sink cimport Sink
 from spill_ring.storage cimport Storage
 
 
 cdef class ArrayRing(Ring):
-    cdef Dataclass record  # whose instances the items are; None: they are numpy's
+    cdef object record  # the Dataclass whose instances the items are; None: they are numpy's
     cdef Storage storage
     cdef char *base
     cdef long long mask  # items in one turn of the memory, less one

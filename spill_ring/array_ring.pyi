@@ -3,6 +3,7 @@ from datetime import date, timedelta
 from typing import Any, Protocol, Self, SupportsIndex, TypeAlias, overload, type_check_only
 
 import numpy as np
+from _typeshed import DataclassInstance
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from typing_extensions import Buffer, disjoint_base
 
@@ -14,8 +15,8 @@ from spill_ring.spill import SpillRing
 class _SupportsArray(Protocol):
     def __array__(self) -> NDArray[Any]: ...
 
-# A tuple is a record, whatever its fields are.
-_Item: TypeAlias = ArrayLike | tuple[Any, ...] | date | timedelta
+# A tuple is a record, whatever its fields are, and so is an instance of a class with @record.
+_Item: TypeAlias = ArrayLike | tuple[Any, ...] | date | timedelta | DataclassInstance
 
 @disjoint_base
 class ArrayRing(SpillRing):

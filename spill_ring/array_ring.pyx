@@ -12,7 +12,6 @@ from spill_ring.loan cimport Loan, lend
 from spill_ring.records cimport item_block, items_block, load_item, record_of
 from spill_ring.ring cimport Ring, capacity_of, count_of
 from spill_ring.scalar cimport scalar_index
-from spill_ring.serialize cimport Dataclass
 from spill_ring.sink cimport Sink, deliver
 from spill_ring.storage cimport Storage, allocate
 
@@ -44,7 +43,8 @@ cdef class ArrayRing(Ring):
         Items it holds, at least 1.
     dtype : dtype, default "f8"
         Any dtype of fixed size without references: numbers, bool, times, ``S16``, ``U16``, records,
-        or a sub-array such as ``("f4", (8,))`` for frames of 8 channels.
+        or a sub-array such as ``("f4", (8,))`` for frames of 8 channels. With a class that has `record`
+        above it, its instances go in beside numpy's items, and single items come out as instances.
     sink : sink, optional
         Gets each run of items that is evicted, oldest first: a `Sink`, another `ArrayRing` of the
         same dtype, a callable, or an object with ``send``. Without one they are dropped.
@@ -79,7 +79,7 @@ cdef class ArrayRing(Ring):
         self.item_type = np.dtype("f8")  # until __init__ knows better: an array is compared with it
 
     def __init__(self, capacity, dtype="f8", sink=None):
-        cdef Dataclass record = record_of(dtype)
+        record = record_of(dtype)
         cdef cnp.dtype items = item_dtype(dtype if record is None else record.dtype)
         cdef Py_ssize_t size = capacity_of(capacity)
         cdef Storage storage = allocate(size, items.itemsize)
@@ -406,7 +406,7 @@ cdef class ArrayRing(Ring):
         Returns
         -------
         scalar or ndarray
-            As indexing an ndarray of this dtype gives it.
+            As indexing an ndarray of this dtype gives it; of a `record`, an instance.
 
         Raises
         ------

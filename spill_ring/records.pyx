@@ -80,7 +80,7 @@ def record(cls, /):
     return cls
 
 
-cdef Dataclass record_of(object given):
+cdef object record_of(object given):
     found = getattr(given, "__record__", None) if isinstance(given, type) else None
     if not isinstance(found, Dataclass):
         return None

@@ -10,7 +10,6 @@ from cpython.object cimport PyObject
 from spill_ring.guard cimport SR_BUSY, SR_OPEN, sr_leave, sr_move
 from spill_ring.park cimport Parking
 from spill_ring.scalar cimport numeric, scalar_index
-from spill_ring.serialize cimport Dataclass
 from spill_ring.sink cimport Sink
 from spill_ring.storage cimport Storage
 
@@ -89,7 +88,7 @@ cdef class SpscRing(Sink):
     cdef bint is_blocking
     cdef Py_ssize_t size  # the capacity
     cdef Storage storage  # of a typed ring
-    cdef Dataclass record  # whose instances its items are; None: they are numpy's
+    cdef object record  # the Dataclass whose instances its items are; None: they are numpy's
     cdef PyObject **slots  # of an object ring; NULL where there is none
     cdef objects_out evicted
     cdef Parking producer_parking, consumer_parking

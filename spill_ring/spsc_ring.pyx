@@ -25,7 +25,6 @@ from spill_ring.park cimport FOREVER, NO_WAIT, Parking, ask_for, awaited, deadli
 from spill_ring.records cimport item_block, items_block, load_item, record_of
 from spill_ring.ring cimport capacity_of, count_of, flush_at_exit
 from spill_ring.scalar cimport scalar_index
-from spill_ring.serialize cimport Dataclass
 from spill_ring.sink cimport (
     DropSink, Sink, as_sink, deliver, deliver_objects, hang_up, warn_lost
 )
@@ -173,7 +172,7 @@ cdef class SpscRing(Sink):
     def __init__(self, capacity, dtype=None, sink=None, *, overflow="spill", evict_block=1):
         cdef Py_ssize_t size = capacity_of(capacity)
         cdef Py_ssize_t at_once = capacity_of(evict_block, "evict_block")
-        cdef Dataclass record = record_of(dtype)
+        record = record_of(dtype)
         cdef cnp.dtype items = None if dtype is None else item_dtype(dtype if record is None else record.dtype)
         cdef Sink target = None if sink is None else as_sink(sink)
         cdef Py_ssize_t itemsize = sizeof(void *) if items is None else items.itemsize

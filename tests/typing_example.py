@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import queue
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_type
 
@@ -16,11 +17,13 @@ from numpy.typing import NDArray
 from spill_ring import (
     ArrayRing,
     BatchSink,
+    ByteSerializer,
     ChannelSink,
     CollectSink,
     DropSink,
     FileSink,
     FnSink,
+    FromBytes,
     LockedSink,
     ObjectRing,
     ProducerSink,
@@ -29,6 +32,8 @@ from spill_ring import (
     SpillRing,
     Stats,
     TeeSink,
+    ToBytes,
+    record,
 )
 
 
@@ -49,6 +54,37 @@ class Peaks(Sink):
 
     def flush(self) -> None:
         self.peaks.sort()
+
+
+@record
+@dataclass
+class Reading:
+    time: int
+    value: np.float32
+
+
+class Version:
+    def to_bytes(self) -> bytes:
+        return b"1"
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Version:
+        return cls()
+
+
+def values() -> None:
+    ring = ArrayRing(4, Reading)
+    item = Reading(1, np.float32(2))
+    ring.push(item)
+    ring.extend([item])
+    serializer = ByteSerializer()
+    assert_type(serializer.deserialize(serializer.serialize(item), Reading), Reading)
+    optional: int | None = serializer.deserialize(serializer.serialize(None, int | None), int | None)
+    assert optional is None
+    assert_type(serializer.to_bytes(item, bytearray(20)), int)
+    writes: ToBytes = Version()
+    reads: type[FromBytes] = Version
+    assert serializer.deserialize(serializer.serialize(writes), reads)
 
 
 class Lines:
@@ -227,6 +263,7 @@ def main(folder: Path) -> None:
     arrays()
     either()
     sinks(folder / "recorded")
+    values()
 
 
 if TYPE_CHECKING:
