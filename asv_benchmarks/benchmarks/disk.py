@@ -49,6 +49,7 @@ class Recording:
         shutil.rmtree(self.folder)
 
     def track_rate_over_plain_writes(self):
+        """A DiskSink that syncs in intervals, over os.write and as many syncs: target ≥ 0.9."""
         ratios = []
         for _ in range(5):
             for call in (plain, recorded):  # in turns: the disk is shared
