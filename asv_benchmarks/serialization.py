@@ -10,6 +10,7 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
+from benchmarks.serialize import Order
 from benchmarks.side_by_side import side_by_side
 
 from spill_ring import ByteSerializer, record
@@ -31,14 +32,6 @@ class SlotTick:
     price: float
     size: Annotated[int, "u4"]
     is_trade: bool
-
-
-@dataclass
-class Order:
-    id: int
-    symbol: str
-    price: float | None
-    tags: list[str]
 
 
 TICK = (1_790_000_000_000, 101.25, 300, True)

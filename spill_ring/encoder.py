@@ -60,7 +60,7 @@ class MessagePack:
         self.decode = msgpack.Decoder().decode
 
 
-ENCODERS = {encoder.name: encoder for encoder in (Plain, Pickle)} | {"msgpack": MessagePack}
+ENCODERS = {encoder.name: encoder for encoder in (Plain, Pickle, MessagePack)}
 
 
 def encoder_of(given: "str | Encoder | None") -> Encoder:

@@ -65,7 +65,9 @@ class DamagedError(ValueError):
         self.filename, self.first, self.last = path, first, last
 
 
-# -- the header: ends in blanks, so that a longer count fits in place ------------------------------
+# -- the header ------------------------------------------------------------------------------------
+# The shape stands last, with its length first. numpy pads a header with as many blanks as the longest
+# length needs, so that a file that grows can have it written again in place.
 
 
 def header_of(dtype: np.dtype | None) -> bytes:

@@ -137,6 +137,7 @@ def hot_ring(typed, sink, capacity=2):
     return ArrayRing(capacity, "i8", sink) if typed else ObjectRing(capacity, sink)
 
 
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 BOTH = pytest.mark.parametrize("typed", [True, False], ids=["typed", "objects"])
 
 
@@ -976,7 +977,7 @@ def test_one_that_was_never_sent_to_delivers_at_exit(ring):
     assert out[:4] == ["0", "1", "2", "flush"] and set(out[4:]) <= {"flush"} and err == ""
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@needs_fork
 def test_one_that_was_never_sent_to_says_nothing_in_a_forked_child():
     out, err = run("""
         warnings.simplefilter("error", RuntimeWarning)
@@ -992,8 +993,6 @@ def test_one_that_was_never_sent_to_says_nothing_in_a_forked_child():
 
 
 # -- fork ---------------------------------------------------------------------------------------------------
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 
 
 @needs_fork

@@ -3,7 +3,6 @@ import gc
 import subprocess
 import sys
 import threading
-import tracemalloc
 import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pytest
+from memory import growth
 from numpy.testing import assert_array_equal
 
 from spill_ring import ArrayRing, ByteSerializer, CollectSink, MpscRing, SpillRing, SpscRing, record
@@ -389,17 +389,7 @@ def check_no_leak():
     work()
     gc.collect()
     before = sys.getrefcount(tag), sys.getrefcount(frame), sys.getrefcount(Held), sys.getrefcount(item)
-    tracemalloc.start()
-    try:
-        work()
-        gc.collect()
-        first = tracemalloc.get_traced_memory()[0]
-        for _ in range(3):
-            work()
-        gc.collect()
-        assert tracemalloc.get_traced_memory()[0] - first < 20_000  # an object in each turn would be more
-    finally:
-        tracemalloc.stop()
+    assert growth(work) < 20_000  # an object in each turn would be more
     assert (sys.getrefcount(tag), sys.getrefcount(frame), sys.getrefcount(Held), sys.getrefcount(item)) == before
 
 

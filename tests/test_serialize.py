@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from memory import growth
 from numpy.typing import NDArray
 
 from spill_ring import (
@@ -735,17 +736,7 @@ def check_no_leak():
     work()
     gc.collect()
     before = [sys.getrefcount(thing) for thing in held]
-    tracemalloc.start()
-    try:
-        work()
-        gc.collect()
-        first = tracemalloc.get_traced_memory()[0]
-        for _ in range(3):
-            work()
-        gc.collect()
-        assert tracemalloc.get_traced_memory()[0] - first < 8000  # an object in each turn would be more
-    finally:
-        tracemalloc.stop()
+    assert growth(work) < 8000  # an object in each turn would be more
     assert [sys.getrefcount(thing) for thing in held] == before
 
 

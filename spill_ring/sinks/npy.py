@@ -1,9 +1,9 @@
 """`NpySink`: a ``.npy`` file that grows."""
-import io
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from spill_ring.segment import header_of, with_count
 from spill_ring.sinks.file import FileSink
 
 
@@ -38,9 +38,7 @@ class NpySink(FileSink):
         self._itemsize = 0
 
     def _begin(self, dtype: Any) -> None:
-        header = io.BytesIO()
-        np.save(header, np.empty(0, dtype))
-        self._header = header.getvalue()
+        self._header = header_of(dtype)
         self._itemsize = dtype.itemsize
         self._write_header(0)
 
@@ -63,10 +61,7 @@ class NpySink(FileSink):
         return (self.file.tell() - len(self._header)) // self._itemsize if self._header else 0
 
     def _write_header(self, count: int) -> None:
-        # The shape stands last, with its length first. numpy pads a header with as many blanks as the
-        # longest length needs, so that a file that grows can have it written again in place.
-        before, _, after = self._header.rpartition(b"(0,")
-        header = (before + b"(%d," % count + after.rstrip()).ljust(len(self._header) - 1) + b"\n"
+        header = with_count(self._header, count)
         end = self.file.tell()
         self.file.seek(0)
         try:
