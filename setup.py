@@ -28,7 +28,7 @@ DIRECTIVES = {
 
 MODULES = [
     "checksum", "storage", "block", "serialize", "records", "sink", "ring", "loan", "park", "object_ring",
-    "array_ring", "spsc_ring", "mpsc_ring", "background_sink", "sinks.file", "sinks.disk",
+    "array_ring", "consumer", "spsc_ring", "mpsc_ring", "background_sink", "sinks.file", "sinks.disk",
 ]
 
 HEADERS = glob("spill_ring/*.h") + glob("spill_ring/include/spill_ring/*.h")

@@ -1,19 +1,24 @@
 """A thread of its own for a sink, so that a slow one never holds up the producer."""
-from spill_ring.park cimport atomic_int, awaited
+from spill_ring.park cimport atomic_int, atomic_ulong, awaited
 from spill_ring.sink cimport ForwardingSink, Sink
 from spill_ring.spsc_ring cimport SpscRing
 
 
 cdef class Worker:
+    """What the producer and the thread share. The atomics are sequentially consistent, since each call of the
+    slow sink dwarfs them, and each says something about what was written before it."""
     cdef SpscRing ring
-    cdef Sink target
-    cdef atomic_int request  # what the thread shall do once the ring is empty: a kind, and a number of its own
-    cdef atomic_int served  # the last request that was done
-    cdef atomic_int has_failed  # with `error`, which the producer has not seen yet
-    cdef atomic_int has_ended
+    cdef Sink target  # while the thread runs it is the thread's
+    # Written by the producer, read by the thread.
+    cdef atomic_int request  # what to do once the ring is empty: a kind, and a number of its own
     cdef atomic_int is_orphan  # the sink was dropped: no producer will ever see an error
+    # Written by the thread, read by the producer.
+    cdef atomic_int served  # the last request that was done; after what it did
+    cdef atomic_int has_ended  # before the `served` that tells of it
+    cdef atomic_ulong thread  # its id; 0: none yet
+    # By the thread, which waits then, after `error`; taken back by the producer, after it took that.
+    cdef atomic_int has_failed
     cdef object error
-    cdef unsigned long thread
 
     cdef int work(self) except -1
     cdef int send(self) except -1

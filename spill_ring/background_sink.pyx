@@ -5,11 +5,11 @@ from spill_ring.guard cimport SR_BUSY, SR_CLOSED, SR_OPEN, sr_add, sr_leave, sr_
 from spill_ring.park cimport FOREVER, awaited, wait_for
 from spill_ring.ring cimport Ring, capacity_of, flush_at_exit
 from spill_ring.sink cimport ForwardingSink, ProducerSink, Sink, TeeSink, forks_so_far, hang_up, warn_lost
-from spill_ring.spsc_ring cimport (
-    SpscRing, empty_trash, objects_out, sr_await_no_more, sr_spsc_await_items, sr_spsc_await_room, sr_spsc_available,
-    sr_spsc_count,
-    sr_spsc_room, sr_spsc_try_push,
+from spill_ring.spsc cimport (
+    sr_await_no_more, sr_spsc_available, sr_spsc_await_items, sr_spsc_await_room, sr_spsc_count, sr_spsc_room,
+    sr_spsc_try_push,
 )
+from spill_ring.spsc_ring cimport SpscRing, empty_trash, outlet
 
 import threading
 import warnings
@@ -41,13 +41,13 @@ cdef class Worker:
         cdef awaited something
         cdef int request
         cdef bint is_orphan, is_last
-        if self.has_ended or sr_move(self.ring.consumer, SR_OPEN, SR_BUSY) != SR_OPEN:
+        if self.has_ended or sr_move(&self.ring.shared.consumer.state, SR_OPEN, SR_BUSY) != SR_OPEN:
             return 0  # starting an earlier thread was interrupted, and it is at work
         self.thread = PyThread_get_thread_ident()
         something.context = <void *>self
         something.is_there, something.arm, something.disarm = work_is_there, await_work, await_work_no_more
         while True:
-            wait_for(self.ring.consumer_parking, &something, FOREVER)
+            wait_for(self.ring.consumer.parking, &something, FOREVER)
             # Before the look: what was sent before a flush is flushed, and what failed before a drop is tried again.
             request = self.request
             is_orphan = self.is_orphan
@@ -74,7 +74,7 @@ cdef class Worker:
                 return 0
 
     cdef int send(self) except -1:
-        cdef objects_out out = objects_out(NULL, NULL, 0, 0)
+        cdef outlet out = outlet(NULL, NULL, NULL, 0, 0)
         try:
             self.ring.move_to(self.target, PY_SSIZE_T_MAX, &out)
         finally:
@@ -89,7 +89,7 @@ cdef class Worker:
         self.error = error
         self.has_failed = True
         self.ring.producer_parking.wake()
-        wait_for(self.ring.consumer_parking, &seen, FOREVER)
+        wait_for(self.ring.consumer.parking, &seen, FOREVER)
         return 0
 
 
@@ -177,7 +177,7 @@ cdef class BackgroundSink(ForwardingSink):
             self.worker.has_failed = False
             self.worker.request = self.worker.served = NOTHING
             self.worker.thread = 0
-            self.worker.ring.consumer[0] = SR_OPEN
+            self.worker.ring.shared.consumer.state = SR_OPEN
             set_free(self.target)
         self.thread = threading.Thread(
             target=work, args=(self.worker,), name=f"BackgroundSink of {type(self.target).__name__}", daemon=True
@@ -213,7 +213,7 @@ cdef class BackgroundSink(ForwardingSink):
     cdef int raise_error(self) except -1 with gil:
         error, self.worker.error = self.worker.error, None
         self.worker.has_failed = False
-        self.worker.ring.consumer_parking.wake()
+        self.worker.ring.consumer.parking.wake()
         raise error
 
     cdef int refuse_full(self, Py_ssize_t count) except -1 with gil:
@@ -231,7 +231,7 @@ cdef class BackgroundSink(ForwardingSink):
 
     cdef void request(self, int kind) noexcept:
         self.worker.request = <int>((<unsigned>self.worker.request & ~<unsigned>KIND) + KIND + 1) | kind
-        self.worker.ring.consumer_parking.wake()
+        self.worker.ring.consumer.parking.wake()
 
     cdef int ask(self, int kind) except -1:
         """Have the thread do something, and wait until it has. The sink is entered."""
@@ -291,7 +291,7 @@ cdef class BackgroundSink(ForwardingSink):
             return
         sr_add(&self.target.users, -1)
         self.worker.is_orphan = True
-        self.worker.ring.consumer_parking.wake()
+        self.worker.ring.consumer.parking.wake()
         if self.worker.thread != PyThread_get_thread_ident():
             self.thread.join()
 

@@ -14,7 +14,15 @@ of the object: nothing on a Python with a GIL, and let go of where a thread wait
                      `is_empty`, `is_full` read plain counters, and are approximate while another
                      thread is inside. What ran in a sink or destructor comes after `tidy` has left.
     RingIterator     its ring is entered for each step, and the iterator's position moves in there.
-    Reservation      a number, which the ring compares while it is entered: of two that leave, one does.
+    Loan             a number, which the ring compares while it is entered: of two that leave, one does.
+    SpscRing         each side entered by itself, and what a side owns is touched by nobody else; between the two
+                     is `spsc.h`. `target` is set once; `is_settled` is claimed by whichever side ends it.
+    MpscRing         the consumer's side of every ring is entered; the turn is the consumer's.
+    Consumer         set before anybody waits, and then only read.
+    Parking          atomics, and `listening`, which is claimed; the descriptor is opened by who is entered.
+    BackgroundSink   entered by the producer; `Worker` is what it shares with its thread.
+    Worker           atomics (background_sink.pxd says which pairs with which), and `error`, which belongs to
+                     whoever `has_failed` gives it to. Its ring: this is the producer, the thread the consumer.
     push_value       compiled, without a guard: one thread at a time is the caller's part.
     DropSink         keeps nothing.
     CollectSink      entered; its list of objects, which anyone may have, by critical section and as any
@@ -42,8 +50,9 @@ stays in use in the child.
 
 cdef extern from * nogil:
     """
-    /* SR_AHEAD: open, while compiled code pushes single values ahead of the accounting. */
-    enum { SR_NEW, SR_MAKING, SR_OPEN, SR_AHEAD, SR_BUSY, SR_RESERVED, SR_CLOSED };
+    /* SR_AHEAD: open, while compiled code pushes single values ahead of the accounting. SR_FORKED: reserved, in
+     * a forked child, by a thread that may not be here. */
+    enum { SR_NEW, SR_MAKING, SR_OPEN, SR_AHEAD, SR_BUSY, SR_RESERVED, SR_FORKED, SR_CLOSED };
 
     /* With the GIL a plain flag is enough: nothing else runs between the look and the store, and
      * whatever lets another thread in (a sink that runs Python) leaves the flag set. Without it
@@ -121,6 +130,7 @@ cdef extern from * nogil:
         SR_AHEAD
         SR_BUSY
         SR_RESERVED
+        SR_FORKED
         SR_CLOSED
     int sr_move(int *state, int expected, int to)
     int sr_state(int *state)

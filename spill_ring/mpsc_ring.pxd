@@ -2,20 +2,14 @@
 
 Compile with the folder that `spill_ring.get_include()` names. A producer is an `SpscRing`.
 """
-from spill_ring.park cimport Parking
-from spill_ring.sink cimport Sink
-from spill_ring.spsc_ring cimport SpscRing, sr_spsc
-
-
-ctypedef struct merged:  # what a wait looks at
-    sr_spsc **cores
-    Py_ssize_t count
+from spill_ring.consumer cimport Consumer
+from spill_ring.spsc_ring cimport SpscRing
 
 
 cdef class MpscRing:
     cdef tuple rings
-    cdef merged many
-    cdef Parking parking
+    cdef Py_ssize_t count
+    cdef Consumer consumer  # of all of them
     cdef Py_ssize_t turn  # the producer whose items come first the next time
     cdef object item_type  # None: objects
     cdef object given  # the sink, as it was given
@@ -29,7 +23,6 @@ cdef class MpscRing:
     cdef int check_made(self) except -1
     cdef int enter(self) except -1
     cdef void leave(self, Py_ssize_t entered) noexcept
-    cdef Py_ssize_t available(self) noexcept nogil
     cdef bint wait_for_one(self, long long deadline) except -1
     cdef Py_ssize_t take(self, char *out, Py_ssize_t count) noexcept nogil
     cdef list take_objects(self, Py_ssize_t n)

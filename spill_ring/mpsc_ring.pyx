@@ -1,16 +1,14 @@
 """Several producers, each with a ring of its own, and one consumer that merges them while they run."""
 cimport numpy as cnp
-from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 
 from spill_ring.block cimport as_room, is_block, new_block
-from spill_ring.park cimport NO_WAIT, Parking, ask_for, awaited, deadline_of, wait_for
+from spill_ring.consumer cimport Consumer
+from spill_ring.park cimport NO_WAIT, deadline_of
 from spill_ring.records cimport load_item
 from spill_ring.ring cimport capacity_of, count_of
 from spill_ring.sink cimport DropSink, LockedSink, ProducerSink, Sink, as_sink
-from spill_ring.spsc_ring cimport (
-    SpscRing, empty_trash, objects_out, sr_await_no_more, sr_spsc, sr_spsc_await_items, sr_spsc_available,
-    sr_spsc_is_closed, sr_spsc_pop,
-)
+from spill_ring.spsc cimport sr_spsc, sr_spsc_pop
+from spill_ring.spsc_ring cimport SpscRing, empty_trash, outlet
 
 from spill_ring.aio import async_blocks, wait_async
 from spill_ring.ring import Stats
@@ -71,38 +69,25 @@ cdef class MpscRing:
         cdef Py_ssize_t count = capacity_of(producers, "producers")
         cdef Py_ssize_t i
         cdef SpscRing ring
-        cdef Parking parking = Parking()
-        cdef sr_spsc **cores = <sr_spsc **>PyMem_RawCalloc(count, sizeof(sr_spsc *))
-        if cores == NULL:
-            raise MemoryError(f"no memory for {count} producers")
-        try:
-            shared = sink
-            if isinstance(sink, ProducerSink):
-                shared = None
-            elif sink is not None and type(sink) is not DropSink and not isinstance(sink, LockedSink):
-                shared = LockedSink(sink)
-            rings = []
-            for i in range(count):
-                rings.append(SpscRing(capacity, dtype, sink.producer(i) if isinstance(sink, ProducerSink) else shared))
-            if self.rings is not None:  # asked last: making sinks may run Python
-                raise RuntimeError(f"{type(self).__name__} is initialised already")
-        except BaseException:
-            PyMem_RawFree(cores)
-            raise
-        self.many.cores = cores
+        cdef list rings = []
+        cdef Consumer consumer = Consumer(count)
+        shared = sink
+        if isinstance(sink, ProducerSink):
+            shared = None
+        elif sink is not None and type(sink) is not DropSink and not isinstance(sink, LockedSink):
+            shared = LockedSink(sink)
         for i in range(count):
-            ring = rings[i]
-            self.many.cores[i] = ring.core
-            ring.consumer_parking = parking  # whoever pushes wakes the one consumer
-            ring.core.consumer.context = parking.place
-        self.many.count = count
-        self.parking = parking
+            rings.append(SpscRing(capacity, dtype, sink.producer(i) if isinstance(sink, ProducerSink) else shared))
+        if self.rings is not None:  # asked last: making sinks may run Python
+            raise RuntimeError(f"{type(self).__name__} is initialised already")
+        for ring in rings:
+            consumer.add(ring.shared)  # whoever pushes wakes the one consumer
+            ring.consumer.parking = consumer.parking
+        self.consumer = consumer
+        self.count = count
         self.given = sink
         self.item_type = rings[0].dtype
         self.rings = tuple(rings)
-
-    def __dealloc__(self):
-        PyMem_RawFree(self.many.cores)
 
     # -- the consumer's side ---------------------------------------------------------------------
 
@@ -119,7 +104,7 @@ cdef class MpscRing:
         cdef Py_ssize_t i = 0
         self.check_made()
         try:
-            while i < self.many.count:
+            while i < self.count:
                 self.ring(i).enter_consumer()
                 i += 1
         except BaseException:
@@ -132,19 +117,13 @@ cdef class MpscRing:
         for i in range(entered):
             self.ring(i).leave_consumer()
 
-    cdef Py_ssize_t available(self) noexcept nogil:
-        return available(&self.many)
-
     cdef bint wait_items(self, Py_ssize_t count, long long deadline) except -1 nogil:
-        cdef awaited items
-        items.context, items.count = &self.many, count
-        items.is_there, items.arm, items.disarm = items_are_there, await_items, await_items_no_more
-        return wait_for(self.parking, &items, deadline) and were_there(&self.many, count)
+        return self.consumer.wait(count, deadline)
 
     cdef bint wait_for_one(self, long long deadline) except -1:
         """Wait for something to remove, unless it is evicted again. False: there is nothing, or will never be."""
         cdef bint there
-        if self.available():
+        if self.consumer.available():
             return True
         if deadline != NO_WAIT:
             with nogil:
@@ -156,7 +135,7 @@ cdef class MpscRing:
 
     cdef int settle(self) except -1:
         cdef Py_ssize_t i
-        for i in range(self.many.count):
+        for i in range(self.count):
             self.ring(i).settle()
         return 0
 
@@ -167,13 +146,13 @@ cdef class MpscRing:
         cdef sr_spsc *core
         while True:
             before = left
-            for i in range(self.many.count):
-                core = self.many.cores[(self.turn + i) % self.many.count]
-                share = (left + self.many.count - i - 1) // (self.many.count - i)
+            for i in range(self.count):
+                core = &self.consumer.rings.rings[(self.turn + i) % self.count].core
+                share = (left + self.count - i - 1) // (self.count - i)
                 left -= <Py_ssize_t>sr_spsc_pop(core, out + (count - left) * core.itemsize, share)
             if left == 0 or left == before:
                 break
-        self.turn = (self.turn + 1) % self.many.count
+        self.turn = (self.turn + 1) % self.count
         return count - left
 
     cdef list take_objects(self, Py_ssize_t n):
@@ -181,12 +160,12 @@ cdef class MpscRing:
         cdef list taken = []
         while True:
             before = len(taken)
-            for i in range(self.many.count):
-                share = (n - len(taken) + self.many.count - i - 1) // (self.many.count - i)
-                taken += self.ring((self.turn + i) % self.many.count).take_objects(share)
+            for i in range(self.count):
+                share = (n - len(taken) + self.count - i - 1) // (self.count - i)
+                taken += self.ring((self.turn + i) % self.count).take_objects(share)
             if len(taken) == n or len(taken) == before:
                 break
-        self.turn = (self.turn + 1) % self.many.count
+        self.turn = (self.turn + 1) % self.count
         return taken
 
     cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil:
@@ -196,11 +175,11 @@ cdef class MpscRing:
             self.enter()
         count = self.take(<char *>out, count)
         with gil:
-            self.leave(self.many.count)
+            self.leave(self.count)
         return count
 
     def wait(self, n=1, /, timeout=None):
-        """Wait until there are n items in all rings together.
+        """Wait until there are n items in all rings together. O(producers) for each look.
 
         Parameters
         ----------
@@ -225,16 +204,16 @@ cdef class MpscRing:
                 self.settle()
             return there
         finally:
-            self.leave(self.many.count)
+            self.leave(self.count)
 
     cdef Py_ssize_t check_wait(self, object n) except -1:
         cdef Py_ssize_t count = count_of(n)
-        if count > self.capacity * self.many.count:
-            raise ValueError(f"a wait for {n} items, where the rings hold {self.capacity * self.many.count} at most")
+        if count > self.capacity * self.count:
+            raise ValueError(f"a wait for {n} items, where the rings hold {self.capacity * self.count} at most")
         return count
 
     def pop(self, default=..., *, timeout=0):
-        """Remove and return the oldest item of the producer whose turn it is.
+        """Remove and return the oldest item of the producer whose turn it is. O(producers).
 
         Parameters
         ----------
@@ -258,7 +237,7 @@ cdef class MpscRing:
         return default
 
     def pop_many(self, n=None, *, timeout=0):
-        """Remove items of all producers, in fair shares.
+        """Remove items of all producers, in fair shares. O(n + producers).
 
         Parameters
         ----------
@@ -271,6 +250,11 @@ cdef class MpscRing:
         -------
         ndarray or list
             Those of each producer oldest first.
+
+        Raises
+        ------
+        RuntimeError
+            Another thread is on the consumer's side, or a ``with`` has a `read` of one of the rings open.
         """
         cdef Py_ssize_t count = PY_SSIZE_T_MAX if n is None else count_of(n)
         cdef Py_ssize_t found, popped
@@ -282,7 +266,7 @@ cdef class MpscRing:
             while True:
                 if count and not self.wait_for_one(deadline):
                     count = 0
-                found = min(count, self.available())
+                found = min(count, self.consumer.available())
                 if self.item_type is None:
                     items = self.take_objects(found)
                     if items or count == 0:
@@ -298,10 +282,10 @@ cdef class MpscRing:
                 if popped or count == 0:  # else the producers have evicted all of it meanwhile
                     return block if popped == found else block[:popped].copy()
         finally:
-            self.leave(self.many.count)
+            self.leave(self.count)
 
     def pop_into(self, out, /, *, timeout=0):
-        """Remove items into an array of the caller's, in fair shares. Not for objects.
+        """Remove items into an array of the caller's, in fair shares, at memcpy speed. Not for objects.
 
         Parameters
         ----------
@@ -314,6 +298,11 @@ cdef class MpscRing:
         -------
         int
             Items removed: the first so many of `out` are new.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The rings hold objects; `out` is no array, or of another dtype or shape, or not C-contiguous.
         """
         cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
         cdef Py_ssize_t room
@@ -333,41 +322,52 @@ cdef class MpscRing:
                     count = self.take(data, room)
             return count
         finally:
-            self.leave(self.many.count)
+            self.leave(self.count)
 
-    def drain(self, sink, /):
-        """Move everything into a sink, producer after producer, in as few blocks as there are runs.
+    def drain(self, sink, /, *, timeout=0):
+        """Move everything into a sink, producer after producer, in as few blocks as there are runs. O(n).
 
         Parameters
         ----------
         sink : sink
             A ring, a `Sink`, a callable, or an object with ``send``.
+        timeout : float or None
+            Seconds to wait for at least one item; None, for ever, or until all rings are closed.
 
         Returns
         -------
         int
-            Items moved. If the sink raises, what it took has left the rings and the rest is still here.
+            Items moved.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The sink is one of the rings, is closed, or takes other items.
+        Exception
+            Whatever the sink raises; then what it took has left the rings and the rest is still here.
         """
+        cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
         cdef Sink target = as_sink(sink)
         cdef Py_ssize_t i
         cdef Py_ssize_t moved = 0
-        cdef objects_out out = objects_out(NULL, NULL, 0, 0)
+        cdef outlet out = outlet(NULL, NULL, NULL, 0, 0)
         if target in self.producers:
             raise ValueError("rings can't be drained into one of themselves")
         target.bind(self.item_type)
         self.enter()
         try:
-            for i in range(self.many.count):
-                moved += self.ring((self.turn + i) % self.many.count).move_to(target, PY_SSIZE_T_MAX, &out)
-            self.turn = (self.turn + 1) % self.many.count
+            self.wait_for_one(deadline)
+            for i in range(self.count):
+                moved += self.ring((self.turn + i) % self.count).move_to(target, PY_SSIZE_T_MAX, &out)
+            self.turn = (self.turn + 1) % self.count
             self.settle()
             return moved
         finally:
-            self.leave(self.many.count)
+            self.leave(self.count)
             empty_trash(&out)
 
     def clear(self):
-        """Drop the content of all rings; their sinks see nothing of it."""
+        """Drop the content of all rings; their sinks see nothing of it. Of objects O(n)."""
         for ring in self.producers:
             ring.clear()
 
@@ -392,12 +392,19 @@ cdef class MpscRing:
     # -- the end ---------------------------------------------------------------------------------
 
     def flush(self):
-        """Send everything resident to the sinks, then flush them. Only while no producer is pushing.
+        """Send everything resident to the sinks, then flush them. Only while no producer is pushing. O(n).
 
         Returns
         -------
         int
             Items sent.
+
+        Raises
+        ------
+        ValueError
+            All rings are closed and through with their sinks.
+        Exception
+            The first that a sink raised, after the last ring; what it didn't take is still there.
         """
         cdef SpscRing ring
         # One that is closed and through with its sink refuses. Here that counts only if they all are.
@@ -525,91 +532,26 @@ cdef class MpscRing:
 
     def _begin_wait(self, n, /):
         """For `aio`: enter the consumer's side; the descriptor that becomes readable."""
-        cdef int fd
         self.check_wait(n)
         self.enter()
         try:
-            fd = self.parking.fileno()
+            return self.consumer.listen()
         except BaseException:
-            self.leave(self.many.count)
+            self.leave(self.count)
             raise
-        self.parking.listen(True)
-        return fd
 
     def _ask(self, n, /):
         """For `aio`: ask for a wake; True if there will be none, since the wait is over."""
-        cdef awaited items
         self.check_made()
-        items.context, items.count = &self.many, n
-        items.is_there, items.arm, items.disarm = items_are_there, await_items, await_items_no_more
-        return ask_for(self.parking, &items)
+        return self.consumer.ask(n)
 
     def _end_wait(self, n, /):
         """For `aio`: leave the consumer's side; whether n items are there."""
-        cdef awaited items
-        cdef bint there
         self.check_made()
-        items.context = &self.many
-        await_items_no_more(&items)
-        self.parking.listen(False)
-        there = were_there(&self.many, n)
         try:
+            there = self.consumer.listen_no_more(n)
             if not there:
                 self.settle()
         finally:
-            self.leave(self.many.count)
+            self.leave(self.count)
         return there
-
-
-cdef Py_ssize_t available(const merged *many) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef Py_ssize_t count = 0
-    for i in range(many.count):
-        count += <Py_ssize_t>sr_spsc_available(many.cores[i])
-    return count
-
-
-cdef bint are_closed(const merged *many) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(many.count):
-        if not sr_spsc_is_closed(many.cores[i]):
-            return False
-    return True
-
-
-cdef bint items_are_there(const awaited *what) noexcept nogil:
-    cdef const merged *many = <const merged *>what.context
-    # The end first: then what is seen after it is all there will ever be.
-    return are_closed(many) or available(many) >= what.count
-
-
-cdef bint were_there(const merged *many, Py_ssize_t count) noexcept nogil:
-    """After a wait: not only the end. Of rings that are open they may have been evicted since."""
-    return not are_closed(many) or available(many) >= count
-
-
-cdef void await_items(const awaited *what) noexcept nogil:
-    """If no ring gets its share of what is missing, the sum is not reached: so only that wakes."""
-    cdef const merged *many = <const merged *>what.context
-    cdef Py_ssize_t there, seen, share, i, held
-    cdef bint full
-    while True:
-        there = available(many)
-        share = (max(1, what.count - there) + many.count - 1) // many.count
-        seen = 0
-        for i in range(many.count):
-            held = <Py_ssize_t>sr_spsc_available(many.cores[i])
-            seen += held
-            # A full one gets no more, so only its end wakes.
-            full = held >= <Py_ssize_t>many.cores[i].capacity
-            sr_spsc_await_items(many.cores[i], PY_SSIZE_T_MAX if full else held + share)
-        # What came between the two looks is in no share: once more, or it would not be counted.
-        if seen <= there or seen >= what.count:
-            return
-
-
-cdef void await_items_no_more(const awaited *what) noexcept nogil:
-    cdef const merged *many = <const merged *>what.context
-    cdef Py_ssize_t i
-    for i in range(many.count):
-        sr_await_no_more(&many.cores[i].consumer)

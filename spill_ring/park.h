@@ -16,6 +16,10 @@
 #include <sched.h>
 #endif
 
+/* All orders are sequentially consistent: a wake is a system call, beside which that costs nothing. A sleeper's
+ * load of `wakes` pairs with the waker's increment of it: who sees the increment sees what it was woken for, and
+ * who doesn't finds the futex changed and doesn't sleep. That of `fd` by a waker pairs with its store by the loop
+ * that listens, before it asks to be woken: who sees the question sees the descriptor. */
 typedef struct {
     _Atomic unsigned wakes; /* what a sleeper sleeps on: it changes with each wake */
     _Atomic int fd; /* an eventfd or a pipe that an event loop waits on meanwhile; -1: none */

@@ -2,20 +2,23 @@
 
 
 cdef extern from "park.h" nogil:
-    ctypedef struct sr_parking:
-        int fd  # atomic
-    void sr_wake_parked(void *parking)
     ctypedef int atomic_int "_Atomic int"
+    ctypedef unsigned long atomic_ulong "_Atomic unsigned long"
+    ctypedef struct sr_parking:
+        atomic_int fd
+    void sr_wake_parked(void *parking)
 
 
 cdef class Parking:
     cdef sr_parking *place
     cdef int read_fd, write_fd
     cdef object pid  # of the process that opened them
+    cdef int listening  # SR_BUSY: an event loop listens
 
     cdef int close(self) except -1
     cdef int fileno(self) except -1
-    cdef void listen(self, bint wanted) noexcept nogil
+    cdef bint listen(self) noexcept nogil
+    cdef void listen_no_more(self) noexcept nogil
     cdef void wake(self) noexcept nogil
 
 
@@ -32,8 +35,9 @@ ctypedef struct awaited:
 # it. Raises what signal handlers raise.
 cdef bint wait_for(Parking parking, const awaited *what, long long deadline) except -1 nogil
 
-# Ask for a wake by the parking's file descriptor; says whether it is there already, and then there will be none.
-cdef bint ask_for(Parking parking, const awaited *what) noexcept nogil
+# Ask for a wake by the descriptor of a parking that is listened to; says whether it is there already, and then there
+# will be none.
+cdef bint ask_for(const awaited *what) noexcept nogil
 
 # A timeout in seconds as a deadline: 0, no wait; None, FOREVER.
 cdef long long deadline_of(object timeout) except -1

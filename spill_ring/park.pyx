@@ -7,16 +7,11 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.limits cimport LLONG_MAX
 
+from spill_ring.guard cimport SR_BUSY, SR_OPEN, sr_leave, sr_move
+
 import math
 import os
 import threading
-
-
-cdef extern from "Python.h" nogil:
-    ctypedef struct PyThreadState
-    bint PyGILState_Check()
-    PyThreadState *PyEval_SaveThread()
-    void PyEval_RestoreThread(PyThreadState *state)
 
 
 cdef extern from "park.h" nogil:
@@ -48,6 +43,7 @@ cdef class Parking:
 
     def __cinit__(self):
         self.read_fd = self.write_fd = -1
+        self.listening = SR_OPEN
         self.place = <sr_parking *>PyMem_RawCalloc(1, sizeof(sr_parking))
         if self.place == NULL:
             raise MemoryError
@@ -70,6 +66,7 @@ cdef class Parking:
         wake must not write to what somebody else has opened meanwhile."""
         if self.pid != os.getpid():  # after a fork, or the first time
             self.close()
+            self.listen_no_more()
             self.pid = os.getpid()
             if hasattr(os, "eventfd"):
                 self.read_fd = self.write_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -79,9 +76,16 @@ cdef class Parking:
                 os.set_blocking(self.write_fd, False)
         return self.read_fd
 
-    cdef void listen(self, bint wanted) noexcept nogil:
-        """Let wakes be written to the descriptor."""
-        self.place.fd = self.write_fd if wanted else -1
+    cdef bint listen(self) noexcept nogil:
+        """Let wakes be written to the descriptor; False where that is done already, by who will read them."""
+        if sr_move(&self.listening, SR_OPEN, SR_BUSY) != SR_OPEN:
+            return False
+        self.place.fd = self.write_fd
+        return True
+
+    cdef void listen_no_more(self) noexcept nogil:
+        self.place.fd = -1
+        sr_leave(&self.listening, SR_OPEN)
 
     cdef void wake(self) noexcept nogil:
         sr_wake_parked(self.place)
@@ -92,7 +96,7 @@ def poll_interval():
     return None if sr_barrier() else 0.001
 
 
-cdef bint ask_for(Parking parking, const awaited *what) noexcept nogil:
+cdef bint ask_for(const awaited *what) noexcept nogil:
     what.arm(what)
     sr_barrier()
     if what.is_there(what):

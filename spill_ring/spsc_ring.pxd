@@ -7,91 +7,42 @@ Compile with the folder that `spill_ring.get_include()` names.
 cimport cython
 from cpython.object cimport PyObject
 
+from spill_ring.consumer cimport Consumer
 from spill_ring.guard cimport SR_BUSY, SR_OPEN, sr_leave, sr_move
 from spill_ring.park cimport Parking
 from spill_ring.scalar cimport numeric, scalar_index
 from spill_ring.sink cimport Sink
+from spill_ring.spsc cimport (
+    sr_claim, sr_finish, sr_index, sr_next, sr_publish, sr_pushed, sr_shared, sr_spsc, sr_spsc_commit,
+    sr_spsc_has_ended, sr_spsc_room,
+)
 from spill_ring.storage cimport Storage
 
 
-cdef extern from "spill_ring/spsc.h" nogil:
-    ctypedef unsigned long long sr_index
-    ctypedef int (*sr_sink)(void *context, const void *items, size_t count, size_t *taken) except -1 nogil
-    ctypedef void (*sr_wake)(void *context) noexcept nogil
-    ctypedef struct sr_waiter:
-        void *context
-    ctypedef struct sr_spsc:
-        unsigned char *items
-        size_t itemsize
-        sr_index capacity, mask, limit, evict_block, held, held_count, pending, pending_count
-        int evicts
-        const int *is_mirrored
-        sr_sink sink
-        void *sink_context
-        sr_wake wake
-        sr_waiter consumer, producer
-    enum:
-        SR_FULL
-    void sr_spsc_init(sr_spsc *ring, void *items, size_t itemsize, size_t capacity, size_t physical)
-    void *sr_slot(const sr_spsc *ring, sr_index position)
-    sr_index sr_in_a_row(const sr_spsc *ring, sr_index position, sr_index count)
-    void sr_read(const sr_spsc *ring, sr_index position, unsigned char *out, sr_index count)
-    size_t sr_spsc_count(const sr_spsc *ring)
-    bint sr_spsc_is_closed(const sr_spsc *ring)
-    # the producer's
-    bint sr_spsc_has_room(const sr_spsc *ring, size_t count)
-    int sr_spsc_push(sr_spsc *ring, const void *items, size_t count, size_t *taken) except -1
-    size_t sr_spsc_room(sr_spsc *ring, size_t count)
-    size_t sr_spsc_try_push(sr_spsc *ring, const void *items, size_t count)
-    int sr_spsc_reserve(sr_spsc *ring, size_t count, void **room, size_t *in_a_row) except -1
-    void sr_publish(sr_spsc *ring, sr_index tail)
-    void sr_spsc_commit(sr_spsc *ring, size_t count)
-    int sr_spsc_flush(sr_spsc *ring) except -1
-    int sr_deliver(sr_spsc *ring) except -1
-    void sr_spsc_close(sr_spsc *ring)
-    void sr_spsc_await_room(sr_spsc *ring, size_t count)
-    void *sr_next(sr_spsc *ring)
-    # the consumer's
-    sr_index sr_claim(sr_spsc *ring, size_t max, bint in_a_row)
-    void sr_finish(sr_spsc *ring, sr_index count)
-    size_t sr_spsc_claim(sr_spsc *ring, size_t max, const void **items)
-    void sr_spsc_release(sr_spsc *ring, size_t count)
-    size_t sr_spsc_pop(sr_spsc *ring, void *out, size_t max)
-    int sr_spsc_drain(sr_spsc *ring, size_t max, sr_sink sink, void *context) except -1
-    void sr_spsc_clear(sr_spsc *ring, size_t max)
-    size_t sr_spsc_available(const sr_spsc *ring)
-    bint sr_spsc_has_ended(const sr_spsc *ring)
-    void sr_spsc_await_items(sr_spsc *ring, size_t count)
-    void sr_await_no_more(sr_waiter *waiter)
-    # the counts that others may read
-    sr_index sr_pushed(const sr_spsc *ring)
-    sr_index sr_evicted(const sr_spsc *ring)
-    sr_index sr_finished(const sr_spsc *ring)
-    sr_index sr_drained(const sr_spsc *ring)
-    sr_index sr_cleared(const sr_spsc *ring)
-
-
-# Objects on their way out of a ring: their references are let go of once the ring is left.
-ctypedef struct objects_out:
+# Where items leave one side of a ring. The references of objects that left are let go of once that side is left.
+ctypedef struct outlet:
     void *sink  # NULL: they are dropped
+    unsigned long *thread  # the side's
     PyObject **trash
     Py_ssize_t count, room
 
-cdef int empty_trash(objects_out *out) except -1
+cdef int empty_trash(outlet *out) except -1
 
 
 cdef class SpscRing(Sink):
+    cdef void *memory  # that holds what both sides share
+    cdef sr_shared *shared  # with the state of the consumer's side; `state` is the producer's
     cdef sr_spsc *core
-    cdef void *core_memory
-    cdef int *consumer  # the state of that side; `state` is the producer's
+    cdef unsigned long thread  # the producer's side's
+    cdef Consumer consumer
     cdef int scalar  # `scalar_index` of the items' C type; -1 if they are no plain C numbers
     cdef bint is_blocking
     cdef Py_ssize_t size  # the capacity
     cdef Storage storage  # of a typed ring
     cdef object record  # the Dataclass whose instances its items are; None: they are numpy's
     cdef PyObject **slots  # of an object ring; NULL where there is none
-    cdef objects_out evicted
-    cdef Parking producer_parking, consumer_parking
+    cdef outlet evicted
+    cdef Parking producer_parking
     cdef Sink target  # None: what is evicted is dropped
     cdef object given  # the sink, as it was given
     cdef int is_settled  # the sink was let go of
@@ -128,12 +79,12 @@ cdef class SpscRing(Sink):
     cdef int put_objects(self, PyObject **items, Py_ssize_t count, long long deadline, Py_ssize_t *taken) except -1
     cdef Py_ssize_t try_objects(self, PyObject **items, Py_ssize_t count) except -1
     cdef int extend_objects(self, PyObject **items, Py_ssize_t count, long long deadline) except -1
-    cdef objects_out take_trash(self) noexcept
+    cdef outlet take_trash(self) noexcept
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil
     cdef list take_objects(self, Py_ssize_t n)
-    cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max, objects_out *out) except -1
+    cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max, outlet *out) except -1
     cdef Py_ssize_t flush_all(self) except -1
-    cdef Py_ssize_t send_rest(self, objects_out *out) except -1
+    cdef Py_ssize_t send_rest(self, outlet *out) except -1
     cdef int settle(self) except -1
     cdef object held_block(self, Py_ssize_t n, long long deadline)
 
@@ -150,6 +101,9 @@ cdef class SpscRing(Sink):
     cdef bint wait_for_one(self, long long deadline) except -1
 
     @cython.final
+    cdef Py_ssize_t check_wait(self, object n) except -1
+
+    @cython.final
     cdef object take_one(self)
 
     @cython.final
@@ -161,12 +115,12 @@ cdef class SpscRing(Sink):
 
     @cython.final
     cdef inline int enter_consumer(self) except -1 nogil:
-        cdef int found = sr_move(self.consumer, SR_OPEN, SR_BUSY)
+        cdef int found = sr_move(&self.shared.consumer.state, SR_OPEN, SR_BUSY)
         return 0 if found == SR_OPEN else self.refuse_consumer(found)
 
     @cython.final
     cdef inline void leave_consumer(self) noexcept nogil:
-        sr_leave(self.consumer, SR_OPEN)
+        sr_leave(&self.shared.consumer.state, SR_OPEN)
 
     @cython.final
     cdef inline bint has_ended(self) noexcept nogil:

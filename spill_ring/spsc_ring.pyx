@@ -12,21 +12,23 @@ from cpython.object cimport PyObject
 from spill_ring.block cimport (
     as_number, as_room, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
 )
+from spill_ring.consumer cimport Consumer
 from spill_ring.guard cimport (
-    SR_AHEAD, SR_BUSY, SR_CLOSED, SR_NEW, SR_OPEN, SR_RESERVED, sr_hold, sr_leave, sr_let_go, sr_move
-)
-from spill_ring.guard cimport (
-    SR_AHEAD, SR_BUSY, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, SR_RESERVED, sr_add, sr_hold, sr_leave, sr_let_go,
-    sr_move,
-    sr_state,
+    SR_BUSY, SR_CLOSED, SR_FORKED, SR_MAKING, SR_NEW, SR_OPEN, SR_RESERVED, sr_add, sr_hold, sr_leave, sr_let_go,
+    sr_move, sr_state,
 )
 from spill_ring.loan cimport Loan, lend
-from spill_ring.park cimport FOREVER, NO_WAIT, Parking, ask_for, awaited, deadline_of, sr_wake_parked, wait_for
+from spill_ring.park cimport FOREVER, NO_WAIT, Parking, awaited, deadline_of, sr_wake_parked, wait_for
 from spill_ring.records cimport item_block, items_block, load_item, record_of
 from spill_ring.ring cimport capacity_of, count_of, flush_at_exit
 from spill_ring.scalar cimport scalar_index
-from spill_ring.sink cimport (
-    DropSink, Sink, as_sink, deliver, deliver_objects, hang_up, warn_lost
+from spill_ring.sink cimport DropSink, Sink, as_sink, deliver, deliver_objects, hang_up, warn_lost
+from spill_ring.spsc cimport (
+    SR_FULL, sr_await_no_more, sr_claim, sr_cleared, sr_deliver, sr_drained, sr_evicted, sr_finish, sr_finished,
+    sr_index, sr_next, sr_publish, sr_pushed, sr_shared, sr_slot, sr_spsc, sr_spsc_available,
+    sr_spsc_await_room, sr_spsc_claim, sr_spsc_clear, sr_spsc_close, sr_spsc_commit, sr_spsc_count, sr_spsc_drain,
+    sr_spsc_flush, sr_spsc_has_ended, sr_spsc_has_room, sr_spsc_init, sr_spsc_is_closed, sr_spsc_pop, sr_spsc_push,
+    sr_spsc_release, sr_spsc_reserve, sr_spsc_room, sr_spsc_try_push,
 )
 from spill_ring.storage cimport allocate
 
@@ -58,6 +60,7 @@ cdef extern from "Python.h":
         traverseproc tp_traverse
         inquiry tp_clear
     const Py_ssize_t PY_SSIZE_T_MAX
+    unsigned long PyThread_get_thread_ident() nogil
 
 
 cdef extern from *:
@@ -138,7 +141,8 @@ cdef class SpscRing(Sink):
     The producer never waits for the consumer (unless ``overflow="block"``). If a consumer is in the
     middle of a copy for so long that its slots are needed again, new items go straight to the sink.
 
-    Memory for twice the capacity is allocated once, a power of two of items in whole pages.
+    Memory for twice the capacity is allocated once, a power of two of items in whole pages. A push allocates none
+    for items, but for a copy where they are this ring's own memory, lent before.
 
     >>> import threading
     >>> ring = SpscRing(1000, "i8", overflow="block")
@@ -160,14 +164,14 @@ cdef class SpscRing(Sink):
         cdef size_t address
         self.is_guarded = True
         self.state = SR_NEW
-        self.core_memory = PyMem_RawCalloc(1, sizeof(sr_spsc) + 2 * LINE)
-        if self.core_memory == NULL:
+        self.memory = PyMem_RawCalloc(1, sizeof(sr_shared) + LINE)
+        if self.memory == NULL:
             raise MemoryError
         # An over-aligned field inside of an object would not be aligned.
-        address = (<size_t>self.core_memory + LINE - 1) & ~<size_t>(LINE - 1)
-        self.core = <sr_spsc *>address
-        self.consumer = <int *>(address + sizeof(sr_spsc))  # on a line of its own
-        self.consumer[0] = SR_NEW
+        address = (<size_t>self.memory + LINE - 1) & ~<size_t>(LINE - 1)
+        self.shared = <sr_shared *>address
+        self.core = &self.shared.core
+        self.shared.consumer.state = SR_NEW
 
     def __init__(self, capacity, dtype=None, sink=None, *, overflow="spill", evict_block=1):
         cdef Py_ssize_t size = capacity_of(capacity)
@@ -196,7 +200,8 @@ cdef class SpscRing(Sink):
             if slots == NULL:
                 raise MemoryError(f"no memory for {size} items")
         try:
-            parking = Parking(), Parking()
+            consumer = Consumer(1)
+            parking = Parking()
             self.claim(target)  # asked last: all of the above may run Python
         except BaseException:
             PyMem_RawFree(slots)
@@ -209,15 +214,13 @@ cdef class SpscRing(Sink):
         self.given = sink
         self.target = None if type(target) is DropSink else target  # dropping needs no call
         self.is_blocking = overflow == "block"
-        self.producer_parking, self.consumer_parking = parking
+        self.producer_parking = parking
+        self.consumer = consumer
         if items is None:
             self.scalar = -1
             self.slots = slots
             sr_spsc_init(self.core, slots, itemsize, size, physical)
-            # Also where they are dropped: their references are let go of.
-            self.core.sink = send_objects_out
-            self.core.sink_context = &self.evicted
-            self.evicted.sink = <void *>self.target if self.target is not None else NULL
+            self.core.sink = send_objects_out  # also where they are dropped: their references are let go of
         else:
             self.scalar = scalar_of(items)
             self.storage = storage
@@ -225,12 +228,14 @@ cdef class SpscRing(Sink):
             self.core.is_mirrored = storage.is_mirrored
             if self.target is not None:
                 self.core.sink = send_items_out
-                self.core.sink_context = <void *>self.target
+        self.core.sink_context = &self.evicted
+        self.evicted.sink = <void *>self.target if self.target is not None else NULL
+        self.evicted.thread = &self.thread
         self.core.evicts = overflow == "spill"
         self.core.evict_block = at_once
         self.core.wake = sr_wake_parked
         self.core.producer.context = self.producer_parking.place
-        self.core.consumer.context = self.consumer_parking.place
+        self.consumer.add(self.shared)
         if self.target is not None:
             flush_at_exit(self)
         rings[id(self)] = self
@@ -245,7 +250,7 @@ cdef class SpscRing(Sink):
                     Py_DECREF(self.slots[i])
             PyMem_RawFree(self.slots)
         empty_trash(&self.evicted)
-        PyMem_RawFree(self.core_memory)
+        PyMem_RawFree(self.memory)
 
     # -- who may come in -------------------------------------------------------------------------
 
@@ -253,14 +258,14 @@ cdef class SpscRing(Sink):
         return self.take_over(&self.state, state)
 
     cdef int refuse_consumer(self, int found) except -1 with gil:
-        return self.take_over(self.consumer, found)
+        return self.take_over(&self.shared.consumer.state, found)
 
     cdef int take_over(self, int *state, int found) except -1 with gil:
-        if found == SR_AHEAD and sr_move(state, found, SR_BUSY) == found:  # see `_free_sides`
+        if found == SR_FORKED and sr_move(state, found, SR_BUSY) == found:
             return 0
         if found == SR_OPEN:  # it was left meanwhile
             found = SR_BUSY
-        if found == SR_RESERVED and state == self.consumer:
+        if found == SR_RESERVED and state == &self.shared.consumer.state:
             raise RuntimeError(f"{type(self).__name__} has an open read(): leave its 'with' block first")
         return self.refuse(found)
 
@@ -283,16 +288,17 @@ cdef class SpscRing(Sink):
     # -- waiting ---------------------------------------------------------------------------------
 
     cdef bint wait_items(self, Py_ssize_t count, long long deadline) except -1 nogil:
-        cdef awaited items
-        items.context, items.count = self.core, count
-        items.is_there, items.arm, items.disarm = items_are_there, await_items, await_items_no_more
-        return wait_for(self.consumer_parking, &items, deadline) and were_there(self.core, count)
+        return self.consumer.wait(count, deadline)
 
     cdef bint wait_room(self, Py_ssize_t count, long long deadline) except -1 nogil:
         cdef awaited room
         room.context, room.count = self.core, count
         room.is_there, room.arm, room.disarm = room_is_there, await_room, await_room_no_more
-        return wait_for(self.producer_parking, &room, deadline)
+        self.thread = PyThread_get_thread_ident()
+        try:
+            return wait_for(self.producer_parking, &room, deadline)
+        finally:
+            self.thread = 0
 
     cdef long long deadline(self, object timeout) except -1:
         """Of a push."""
@@ -379,7 +385,7 @@ cdef class SpscRing(Sink):
         return 0
 
     def extend(self, items, /, *, timeout=None):
-        """Push each item, oldest first, in runs. The producer's.
+        """Push each item, oldest first, in runs. The producer's. O(n), at memcpy speed where `items` is a block.
 
         Parameters
         ----------
@@ -394,6 +400,8 @@ cdef class SpscRing(Sink):
         queue.Full
             There is no room. With ``overflow="reject"`` nothing was pushed; with ``"block"``, when the
             time is over, ``stats.pushed`` tells how many were.
+        ValueError, TypeError, OverflowError
+            The ring is closed, or not items of its dtype; then nothing was pushed.
         Exception
             Whatever the sink raises; ``stats.pushed`` tells how many items were taken.
         """
@@ -432,7 +440,7 @@ cdef class SpscRing(Sink):
 
     cdef int extend_objects(self, PyObject **items, Py_ssize_t count, long long deadline) except -1:
         cdef Py_ssize_t taken = 0
-        cdef objects_out out
+        cdef outlet out
         self.enter()
         try:
             self.put_objects(items, count, deadline, &taken)
@@ -469,8 +477,8 @@ cdef class SpscRing(Sink):
                 PyMem_RawFree(own)
         return 0
 
-    cdef objects_out take_trash(self) noexcept:
-        cdef objects_out out = self.evicted
+    cdef outlet take_trash(self) noexcept:
+        cdef outlet out = self.evicted
         self.evicted.trash = NULL
         self.evicted.count = self.evicted.room = 0
         return out
@@ -481,12 +489,20 @@ cdef class SpscRing(Sink):
         Returns
         -------
         bool
-            Whether it was appended.
+            Whether it was appended. There is no room either while the ring keeps what its sink refused: a `push`
+            or `flush` sends that first.
+
+        Raises
+        ------
+        ValueError
+            The ring is closed.
+        TypeError, OverflowError
+            Not an item of the ring's dtype, as for `push`.
         """
         return self.try_extend([item] if self.item_type is None else item_block(self.record, item, self.item_type)) == 1
 
     def try_extend(self, items, /):
-        """Push as many of the first items as there is room for; never evicts, never waits. The producer's.
+        """Push as many of the first items as there is room for; never evicts, never waits. The producer's. O(n).
 
         Parameters
         ----------
@@ -496,7 +512,15 @@ cdef class SpscRing(Sink):
         Returns
         -------
         int
-            How many were taken.
+            How many were taken: none while the ring keeps what its sink refused, which a `push` or `flush` sends
+            first.
+
+        Raises
+        ------
+        ValueError
+            The ring is closed, or the items have a wrong shape.
+        TypeError, OverflowError
+            Not items of the ring's dtype, as for `extend`.
         """
         cdef cnp.ndarray block
         self.enter()  # a closed ring says so
@@ -557,7 +581,7 @@ cdef class SpscRing(Sink):
         return self.put_objects(items, count, FOREVER, taken)
 
     cdef int tidy(self, int state) except -1:
-        cdef objects_out out = self.take_trash()
+        cdef outlet out = self.take_trash()
         self.is_untidy = False
         sr_leave(&self.state, state)
         return empty_trash(&out)
@@ -618,18 +642,25 @@ cdef class SpscRing(Sink):
         return self.put(cnp.PyArray_DATA(aside), count, FOREVER, &taken)
 
     def flush(self):
-        """Send everything resident to the sink, then flush the sink. The producer's.
+        """Send everything resident to the sink, then flush the sink. The producer's. O(n).
 
         While an open ring rejects or blocks, its items wait for the consumer, and only the sink is flushed.
-        After `close` this is the consumer's, and the way to send on what nobody popped.
+        After `close` this is the consumer's, and the way to send on what nobody popped; it then closes the sink.
 
         Returns
         -------
         int
             Items sent. Without a sink there is nowhere to send them: they stay, and it is 0.
+
+        Raises
+        ------
+        ValueError
+            The ring is closed, and has no sink or is through with it.
+        Exception
+            Whatever the sink raises; what it didn't take is still in the ring.
         """
         cdef sr_index before
-        cdef objects_out out
+        cdef outlet out
         if sr_state(&self.state) == SR_CLOSED:
             if self.target is None or self.is_settled:
                 self.refuse(SR_CLOSED)
@@ -653,7 +684,7 @@ cdef class SpscRing(Sink):
 
     cdef Py_ssize_t flush_all(self) except -1:
         """Flush, also what waits for a consumer."""
-        cdef objects_out out = objects_out(NULL, NULL, 0, 0)
+        cdef outlet out = outlet(NULL, NULL, NULL, 0, 0)
         self.enter_consumer()
         try:
             return self.send_rest(&out)
@@ -668,9 +699,13 @@ cdef class SpscRing(Sink):
         the ring is empty too: here, or when the consumer finds that out, or by `flush`, which sends on
         what nobody popped, as happens to a closed ring that is dropped and at interpreter exit.
 
-        If the sink raises over items that it refused before, the ring stays open.
+        Raises
+        ------
+        Exception
+            Whatever the sink raises: over items that it refused before, and then the ring stays open; or as it is
+            closed, and then the ring is closed, and whatever finds the end next closes the sink again.
         """
-        cdef objects_out out
+        cdef outlet out
         cdef int state = SR_OPEN
         if sr_state(&self.state) == SR_CLOSED:
             return
@@ -687,7 +722,8 @@ cdef class SpscRing(Sink):
         self.settle()
 
     cdef int settle(self) except -1:
-        """Let go of the sink, if nothing can come any more. By whichever side finds that out first."""
+        """Let go of the sink, if nothing can come any more. By whichever side finds that out first: `close`, or a
+        call of the consumer's that finds nothing, or has drained, waited for or flushed the rest."""
         if self.target is None or not sr_spsc_has_ended(self.core) or self.core.pending_count:
             return 0
         if sr_move(&self.is_settled, SR_NEW, SR_CLOSED) != SR_NEW:
@@ -699,7 +735,7 @@ cdef class SpscRing(Sink):
             raise
         return 0
 
-    cdef Py_ssize_t send_rest(self, objects_out *out) except -1:
+    cdef Py_ssize_t send_rest(self, outlet *out) except -1:
         """Send all that is left to the sink, oldest first: nobody pushes. The consumer's side is entered."""
         cdef Py_ssize_t sent = 0
         cdef sr_index before = sr_evicted(self.core)
@@ -716,11 +752,11 @@ cdef class SpscRing(Sink):
         return sent
 
     def __del__(self):
-        cdef objects_out out = objects_out(NULL, NULL, 0, 0)
+        cdef outlet out = outlet(NULL, NULL, NULL, 0, 0)
         if self.target is None or sr_state(&self.state) <= SR_MAKING or self.is_settled:
             return
         # Nobody else is here, but the sink may know the ring and come back.
-        sr_leave(self.consumer, SR_BUSY)
+        sr_leave(&self.shared.consumer.state, SR_BUSY)
         if sr_state(&self.state) != SR_CLOSED:
             sr_leave(&self.state, SR_BUSY)
             sr_add(&self.target.users, -1)
@@ -728,7 +764,7 @@ cdef class SpscRing(Sink):
             self.send_rest(&out)
         except BaseException as error:
             warn_lost(self, len(self), error)
-        sr_leave(self.consumer, SR_OPEN)
+        self.leave_consumer()
         if sr_state(&self.state) != SR_CLOSED:
             self.leave()
         empty_trash(&out)
@@ -773,11 +809,9 @@ cdef class SpscRing(Sink):
         bool
             Whether they are there. False means that the time is over, or that the ring is closed and holds fewer.
         """
-        cdef Py_ssize_t count = count_of(n)
+        cdef Py_ssize_t count = self.check_wait(n)
         cdef long long deadline = deadline_of(timeout)
         cdef bint there
-        if count > self.size:
-            raise ValueError(f"a wait for {n} items, where the ring holds {self.size} at most")
         self.enter_consumer()
         try:
             with nogil:
@@ -787,6 +821,12 @@ cdef class SpscRing(Sink):
             return there
         finally:
             self.leave_consumer()
+
+    cdef Py_ssize_t check_wait(self, object n) except -1:
+        cdef Py_ssize_t count = count_of(n)
+        if count > self.size:
+            raise ValueError(f"a wait for {n} items, where the ring holds {self.size} at most")
+        return count
 
     def pop(self, default=..., *, timeout=0):
         """Remove and return the oldest item. The consumer's. O(1).
@@ -990,21 +1030,31 @@ cdef class SpscRing(Sink):
             return view_block(self.item_type, <void *>items if count else self.core.items, count, self.storage, False)
         return [<object>(<PyObject **>items)[i] for i in range(count)]
 
-    def drain(self, sink, /):
-        """Move everything into another sink, in order, in as few blocks as there are runs. The consumer's.
+    def drain(self, sink, /, *, timeout=0):
+        """Move everything into another sink, in order, in as few blocks as there are runs. The consumer's. O(n).
 
         Parameters
         ----------
         sink : sink
             A ring, a `Sink`, a callable, or an object with ``send``.
+        timeout : float or None
+            Seconds to wait for at least one item; None, for ever, or until the ring is closed.
 
         Returns
         -------
         int
-            Items moved. If the sink raises, what it took has left the ring and the rest is still here.
+            Items moved.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The sink is this ring, is closed, or takes other items.
+        Exception
+            Whatever the sink raises; then what it took has left the ring and the rest is still here.
         """
+        cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
         cdef Sink target = as_sink(sink)
-        cdef objects_out out = objects_out(NULL, NULL, 0, 0)
+        cdef outlet out = outlet(NULL, NULL, NULL, 0, 0)
         cdef Py_ssize_t count
         if target is self:
             raise ValueError("a ring can't be drained into itself")
@@ -1013,6 +1063,7 @@ cdef class SpscRing(Sink):
         target.bind(self.item_type)
         self.enter_consumer()
         try:
+            self.wait_for_one(deadline)
             count = self.move_to(target, PY_SSIZE_T_MAX, &out)
             self.settle()
             return count
@@ -1020,20 +1071,20 @@ cdef class SpscRing(Sink):
             self.leave_consumer()
             empty_trash(&out)  # only now: a destructor may pop here
 
-    cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max, objects_out *out) except -1:
+    cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max, outlet *out) except -1:
         """Of objects the references of those that were sent come to lie in `out`."""
         cdef sr_index before = sr_drained(self.core)
-        cdef void *context = <void *>sink
+        out.sink = <void *>sink
+        out.thread = &self.shared.consumer.thread
         if self.item_type is not None:
             with nogil:
-                sr_spsc_drain(self.core, max, send_items_out, context)
+                sr_spsc_drain(self.core, max, send_items_out, out)
         else:
-            out.sink = context
             sr_spsc_drain(self.core, max, send_objects_out, out)
         return sr_drained(self.core) - before
 
     def clear(self):
-        """Drop the content; the sink sees nothing of it. The consumer's."""
+        """Drop the content; the sink sees nothing of it. The consumer's. O(1), of objects O(n)."""
         cdef Py_ssize_t i, count
         cdef PyObject **slot
         cdef list dropped = []  # and freed when this returns
@@ -1060,10 +1111,12 @@ cdef class SpscRing(Sink):
     def blocks(self, n=None, /):
         """Iterate over blocks of up to n items as they come, until the ring is closed and empty. The consumer's.
 
+        Each block is a `pop_many` that waits. Between two of them another call of the consumer's may come.
+
         Parameters
         ----------
         n : int, optional
-            The capacity by default.
+            At least 1; the capacity by default.
 
         Yields
         ------
@@ -1178,35 +1231,24 @@ cdef class SpscRing(Sink):
 
     def _begin_wait(self, n, /):
         """For `aio`: enter the consumer's side; the descriptor that becomes readable."""
-        cdef Py_ssize_t count = count_of(n)
-        cdef int fd
-        if count > self.size:
-            raise ValueError(f"a wait for {n} items, where the ring holds {self.size} at most")
+        self.check_wait(n)
         self.enter_consumer()
         try:
-            fd = self.consumer_parking.fileno()
+            return self.consumer.listen()
         except BaseException:
             self.leave_consumer()
             raise
-        self.consumer_parking.listen(True)
-        return fd
 
     def _ask(self, n, /):
         """For `aio`: ask for a wake; True if there will be none, since the wait is over."""
-        cdef awaited items
-        items.context, items.count = self.core, n
-        items.is_there, items.arm, items.disarm = items_are_there, await_items, await_items_no_more
-        return ask_for(self.consumer_parking, &items)
+        return self.consumer.ask(n)
 
     def _end_wait(self, n, /):
         """For `aio`: leave the consumer's side; whether n items are there."""
-        cdef bint there
-        if self.consumer_parking is None:
+        if self.consumer is None:
             self.refuse(SR_NEW)
-        sr_await_no_more(&self.core.consumer)
-        self.consumer_parking.listen(False)
-        there = were_there(self.core, n)
         try:
+            there = self.consumer.listen_no_more(n)
             if not there:
                 self.settle()
         finally:
@@ -1251,15 +1293,25 @@ sr_fast_push(SpscRing.__dict__["push"], <void *>push_one)
 # -- what the core calls, and what waits ask ---------------------------------------------------------
 
 cdef int send_items_out(void *context, const void *items, size_t count, size_t *taken) except -1 nogil:
-    return deliver(<Sink>context, items, <Py_ssize_t>count, <Py_ssize_t *>taken)
+    cdef outlet *out = <outlet *>context
+    out.thread[0] = PyThread_get_thread_ident()
+    try:
+        return deliver(<Sink>out.sink, items, <Py_ssize_t>count, <Py_ssize_t *>taken)
+    finally:
+        out.thread[0] = 0
 
 
 cdef int send_objects_out(void *context, const void *items, size_t count, size_t *taken) except -1 nogil:
+    cdef outlet *out = <outlet *>context
     with gil:
-        return pass_objects(<objects_out *>context, <PyObject **>items, <Py_ssize_t>count, taken)
+        out.thread[0] = PyThread_get_thread_ident()
+        try:
+            return pass_objects(out, <PyObject **>items, <Py_ssize_t>count, taken)
+        finally:
+            out.thread[0] = 0
 
 
-cdef int pass_objects(objects_out *out, PyObject **items, Py_ssize_t count, size_t *taken) except -1:
+cdef int pass_objects(outlet *out, PyObject **items, Py_ssize_t count, size_t *taken) except -1:
     """Send objects to a sink, and put the references of those it took aside."""
     cdef Py_ssize_t i
     cdef Py_ssize_t sent = 0
@@ -1284,31 +1336,12 @@ cdef int pass_objects(objects_out *out, PyObject **items, Py_ssize_t count, size
     return 0
 
 
-cdef int empty_trash(objects_out *out) except -1:
+cdef int empty_trash(outlet *out) except -1:
     while out.count:
         out.count -= 1
         Py_DECREF(out.trash[out.count])
     PyMem_RawFree(out.trash)
     return 0
-
-
-cdef bint items_are_there(const awaited *what) noexcept nogil:
-    cdef sr_spsc *core = <sr_spsc *>what.context
-    # A closed ring first: then what is seen after it is all there will ever be.
-    return sr_spsc_is_closed(core) or <Py_ssize_t>sr_spsc_available(core) >= what.count
-
-
-cdef bint were_there(const sr_spsc *core, Py_ssize_t count) noexcept nogil:
-    """After a wait: not only the end. Of a ring that is open they may have been evicted since."""
-    return not sr_spsc_is_closed(core) or <Py_ssize_t>sr_spsc_available(core) >= count
-
-
-cdef void await_items(const awaited *what) noexcept nogil:
-    sr_spsc_await_items(<sr_spsc *>what.context, what.count)
-
-
-cdef void await_items_no_more(const awaited *what) noexcept nogil:
-    sr_await_no_more(&(<sr_spsc *>what.context).consumer)
 
 
 cdef bint room_is_there(const awaited *what) noexcept nogil:
@@ -1332,20 +1365,21 @@ def _free_sides():
     """In a forked child: who was inside of a side is not here, unless it is who forked."""
     cdef SpscRing ring
     for ring in list(rings.values()):
-        free_side(&ring.state)
-        free_side(ring.consumer)
+        free_side(&ring.state, &ring.thread)
+        free_side(&ring.shared.consumer.state, &ring.shared.consumer.thread)
 
 
-cdef void free_side(int *state) noexcept:
-    if state[0] == SR_BUSY:
+cdef void free_side(int *state, unsigned long *thread) noexcept:
+    if state[0] == SR_RESERVED:
+        state[0] = SR_FORKED  # to be gone on with, or to be taken over by the next who comes in
+    elif state[0] == SR_BUSY and thread[0] != PyThread_get_thread_ident():
         state[0] = SR_OPEN
-    elif state[0] == SR_RESERVED:
-        state[0] = SR_AHEAD  # to be gone on with, or to be taken over by the next who comes in
+        thread[0] = 0  # an id may be given to another thread
 
 
 cdef int move_reserved(int *state) noexcept nogil:
     """From SR_RESERVED to SR_BUSY, also in a forked child; the state found."""
-    return SR_RESERVED if sr_move(state, SR_AHEAD, SR_BUSY) == SR_AHEAD else sr_move(state, SR_RESERVED, SR_BUSY)
+    return SR_RESERVED if sr_move(state, SR_FORKED, SR_BUSY) == SR_FORKED else sr_move(state, SR_RESERVED, SR_BUSY)
 
 
 if hasattr(os, "register_at_fork"):
@@ -1365,17 +1399,17 @@ cdef object begin_read(object lender, Loan loan):
     except BaseException:
         ring.leave_consumer()
         raise
-    sr_leave(ring.consumer, SR_RESERVED)
+    sr_leave(&ring.shared.consumer.state, SR_RESERVED)
     return block
 
 
 cdef int end_read(object lender, Loan loan, bint raised) except -1:
     cdef SpscRing ring = lender
     cdef list _let_go  # freed when this returns
-    if move_reserved(ring.consumer) != SR_RESERVED:
+    if move_reserved(&ring.shared.consumer.state) != SR_RESERVED:
         return 0
     if ring.reads != loan.number:
-        sr_leave(ring.consumer, SR_RESERVED)
+        sr_leave(&ring.shared.consumer.state, SR_RESERVED)
         return 0
     if not raised:
         if ring.item_type is None:
@@ -1417,8 +1451,12 @@ cdef int end_reservation(object lender, Loan loan, bint raised) except -1:
 def reserve(SpscRing self not None, n, /):
     """Fill the ring's own memory, without a copy: ``with ring.reserve(n) as block: block[:] = …``
 
-    The producer's. As `ArrayRing.reserve`; with ``overflow="block"`` entering waits for room, with
-    ``"reject"`` it raises `queue.Full` where there is none.
+    The producer's. As `ArrayRing.reserve`; with ``overflow="block"`` entering waits for room for all n, with
+    ``"reject"`` it raises `queue.Full` where there is none. (A producer that waits for room for n beside a consumer
+    that waits for m waits for ever if ``n + m`` is more than the capacity plus one.)
+
+    Where a consumer in the middle of a copy is in the way, the block is a new array, and is pushed when the ``with``
+    ends: the one call that allocates.
 
     Parameters
     ----------
@@ -1429,18 +1467,34 @@ def reserve(SpscRing self not None, n, /):
     -------
     context manager
         Of an ndarray of shape ``(n,) + dtype.shape``.
+
+    Raises
+    ------
+    TypeError
+        The ring holds objects.
+    ValueError
+        The ring is closed, or `n` is more than its capacity.
+    queue.Full
+        There is no room, with ``overflow="reject"``.
     """
     return lend(self, n, begin_reservation, end_reservation)
 
 
 @cython.binding(True)
 def commit(SpscRing self not None, n, /):
-    """Push the first `n` items of the block that `reserve` gave, and end the reservation. The producer's.
+    """Push the first `n` items of the block that `reserve` gave, and end the reservation. The producer's. O(1).
 
     Parameters
     ----------
     n : int
         At most what was reserved.
+
+    Raises
+    ------
+    RuntimeError
+        There is no open `reserve`.
+    ValueError
+        More than was reserved; the reservation stays.
     """
     self.commit(count_of(n))
 
@@ -1484,7 +1538,7 @@ cdef int clear_slots(PyObject *o) noexcept:
     """Break the cycles that go through the items. Of the ring's own references none is cleared: half a ring
     would be left behind."""
     ring = <SpscRing>o
-    if ring.slots != NULL and ring.consumer[0] == SR_OPEN:
+    if ring.slots != NULL and ring.shared.consumer.state == SR_OPEN:
         SpscRing.clear(ring)  # no subclass's
     return 0
 

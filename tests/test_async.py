@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pytest
 
-from spill_ring import CollectSink, SpscRing
+from spill_ring import CollectSink, MpscRing, SpscRing
 
 try:
     import uvloop
@@ -143,6 +143,26 @@ def test_one_consumer(run):
                 pass
         ring.push(1)
         assert await waiting is True and ring.pop() == 1
+
+    run(main())
+
+
+def test_the_rings_of_one_mpsc_ring_share_a_wake(run):
+    """So only one of them can be waited for in a loop."""
+    async def main():
+        many = MpscRing(8, producers=2)
+        one, other = many.producers
+        first = asyncio.create_task(one.wait_async())
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="already"):
+            await other.wait_async()
+        with pytest.raises(RuntimeError, match="in use"):
+            await many.wait_async()
+        later(one.push, 1)
+        assert await first
+        later(other.push, 2)
+        assert await other.wait_async() and await many.wait_async(2)
+        assert many.pop_many() == [1, 2]
 
     run(main())
 

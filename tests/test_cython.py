@@ -298,6 +298,7 @@ def test_every_declaration_ships():
     package = Path(importlib.util.find_spec("spill_ring").origin).parent
     names = {path.name for path in package.iterdir()}
     modules = ["storage", "block", "serialize", "records", "sink", "ring", "loan", "park", "object_ring", "array_ring"]
-    for module in [*modules, "spsc_ring", "mpsc_ring", "background_sink"]:
+    for module in [*modules, "consumer", "spsc_ring", "mpsc_ring", "background_sink"]:
         assert {f"{module}.pxd", f"{module}.pyi"} <= names
-    assert {"__init__.pxd", "__init__.pyi", "guard.pxd", "scalar.pxd", "py.typed", "storage.h", "park.h"} <= names
+    others = {"__init__.pxd", "__init__.pyi", "guard.pxd", "scalar.pxd", "spsc.pxd", "py.typed", "storage.h", "park.h"}
+    assert others <= names

@@ -19,7 +19,18 @@ import pytest
 from kinds import KINDS
 from model import Boom, Flaky
 
-from spill_ring import ArrayRing, BatchSink, CollectSink, DropSink, LockedSink, ObjectRing, Sink, SpillRing, SpscRing
+from spill_ring import (
+    ArrayRing,
+    BatchSink,
+    CollectSink,
+    DropSink,
+    LockedSink,
+    MpscRing,
+    ObjectRing,
+    Sink,
+    SpillRing,
+    SpscRing,
+)
 from spill_ring.loan import Loan
 
 OVERFLOWS = ["spill", "reject", "block"]
@@ -1278,6 +1289,22 @@ def test_a_consumer_that_waits_at_exit():
         """)
 
 
+@pytest.mark.parametrize("make", [SpscRing, lambda *args: MpscRing(*args, producers=2)])
+@pytest.mark.parametrize("dtype", [None, "i8"])
+def test_a_drain_waits_for_the_first_item(make, dtype):
+    ring = make(8, dtype)
+    producer = ring.producers[1] if isinstance(ring, MpscRing) else ring
+    target = CollectSink()
+    assert ring.drain(target) == 0 and ring.drain(target, timeout=0.01) == 0
+    thread = threading.Thread(target=lambda: (time.sleep(0.02), producer.extend([1, 2])), daemon=True)
+    thread.start()
+    assert ring.drain(target, timeout=None) == 2 and list(target.items) == [1, 2]
+    ring.close()
+    assert ring.drain(target, timeout=None) == 0
+    with pytest.raises(ValueError, match="timeout"):
+        ring.drain(target, timeout=-1)
+
+
 # -- fork ------------------------------------------------------------------------------------------
 
 
@@ -1404,6 +1431,57 @@ def test_a_fork_inside_of_a_sink():
         ring.push(3)
         assert got in ([("parent", 1)], [("child", 1)])
         assert ring.pop_many() == [2, 3] and ring.stats == (3, 2, 1, 0)
+    """)
+
+
+@needs_fork
+@pytest.mark.parametrize("dtype", ["None", "'i8'"])
+@pytest.mark.parametrize("side", ["push", "drain", "a handler"])
+def test_a_fork_inside_of_a_side_leaves_it_in_use(dtype, side):
+    """The child is in the middle of it too; the other side is free there."""
+    script(f"""
+        import os, signal
+        from spill_ring import SpscRing
+        refused = []
+        children = []
+
+        def call_back():
+            children.append(os.fork())
+            for call in (lambda: ring.push(7), ring.flush) if side != "drain" else (ring.pop, lambda: ring.wait(0)):
+                try:
+                    call()
+                except RuntimeError as error:
+                    refused.append(str(error))
+
+        def sink(items):
+            if not children:
+                call_back()
+
+        side = {side!r}
+        ring = SpscRing(2, {dtype}, sink, overflow="block" if side == "a handler" else "spill")
+        ring.extend([1, 2])
+        if side == "push":
+            ring.push(3)
+        elif side == "drain":
+            ring.drain(sink)
+        else:
+            signal.signal(signal.SIGALRM, lambda *_: call_back())
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            try:
+                ring.push(3, timeout=0.5)
+            except Exception as error:
+                assert type(error).__name__ == "Full"
+        assert len(refused) == 2 and "in use" in refused[0], refused
+        if side == "drain":
+            assert len(ring) == 0 and ring.stats.spilled == 2
+            ring.push(4)
+        left = list(ring.pop_many())
+        assert left == {{"push": [2, 3], "drain": [4], "a handler": [1, 2]}}[side]
+        ring.push(5)
+        assert ring.pop() == 5
+        if children[0] == 0:
+            os._exit(0)
+        assert os.waitpid(children[0], 0)[1] == 0
     """)
 
 

@@ -474,7 +474,8 @@ static inline size_t sr_spsc_try_push(sr_spsc *ring, const void *items, size_t c
 }
 
 /* Make room for `count` items, at most the capacity, and say where they go: `in_a_row` of them at `*room`, the others
- * at the memory's start. SR_FULL if the ring doesn't evict, or if a stalled consumer is in the way. */
+ * at the memory's start. SR_FULL if the ring doesn't evict, and nothing has changed; or if a stalled consumer is in the
+ * way: then all that was resident has been evicted. */
 static inline int sr_spsc_reserve(sr_spsc *ring, size_t count, void **room, size_t *in_a_row)
 {
     sr_index tail = sr_load(&ring->tail);
