@@ -12,6 +12,10 @@ Behind a ring of objects a segment is a ``.log``: a header and encoded objects, 
 Items come first, then their record, then the count in the header. So what the header counts is *sealed*: it
 must be there, and is damaged where it isn't. What lies behind is there as far as records and checksums go on
 without a gap; the rest is *torn*: a block that never was complete.
+
+A segment is begun when the one before is full, and that is sealed, and the new one named in the manifest, with the next
+sync. Until then the new one is there if it begins where the one before ends. Its header counts items only after all
+before it was sealed.
 """
 import ast
 import errno
@@ -101,7 +105,7 @@ class Manifest(NamedTuple):
     dtype: np.dtype | None  # None: objects
     encoder: str | None  # of objects
     first: int  # first item of the first segment
-    last: int  # first item of the last segment
+    last: int  # first item of the last segment before which all are sealed
 
 
 def read_manifest(folder: str) -> Manifest | None:
@@ -222,6 +226,14 @@ def unframed(block: memoryview) -> list[memoryview]:
     return objects
 
 
+def last_known(folder: str, manifest: Manifest, found: list[int]) -> int:
+    """The last of the segments found before which all are sealed."""
+    for first in reversed(found):
+        if first > manifest.last and Segment(folder, first, manifest.dtype).look_at_header()[1] > first:
+            return first
+    return manifest.last
+
+
 class Segment:
     """A segment, to be read.
 
@@ -234,6 +246,7 @@ class Segment:
     """
 
     def __init__(self, folder: str, first: int, dtype: np.dtype | None) -> None:
+        self.folder = folder
         self.first = self.end = first  # of the items that are there, or should be
         self.dtype = dtype
         self.path, self.index_path = paths_of(folder, first, dtype)
@@ -254,7 +267,7 @@ class Segment:
         end : int, optional
             Where the segment ends, where another one follows: all of it is sealed then.
         """
-        size, sealed = self._look_at_header()
+        size, sealed = self.look_at_header()
         sealed = sealed if end is None else end
         reached = int(self.firsts[-1] + self.records["count"][-1]) if len(self.records) else self.first
         kept = []
@@ -284,7 +297,15 @@ class Segment:
             self.firsts = self.records["first"].astype(np.uint64)
             self.is_checked = np.concatenate([self.is_checked, np.array(is_checked, bool)])
 
-    def _look_at_header(self) -> tuple[int, int]:
+    def next(self) -> "Segment | None":
+        """The segment that goes on where this one ends, if it was begun."""
+        if self.end == self.first or not os.path.exists(paths_of(self.folder, self.end, self.dtype)[0]):
+            return None
+        segment = Segment(self.folder, self.end, self.dtype)
+        segment.refresh()
+        return segment if segment.damage is None else None
+
+    def look_at_header(self) -> tuple[int, int]:
         """The size of the file, and the end of the items that its header counts."""
         try:
             with open(self.path, "rb") as file:

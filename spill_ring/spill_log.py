@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spill_ring.encoder import encoder_of
-from spill_ring.segment import MANIFEST, DamagedError, Manifest, Segment, read_manifest, segments_in
+from spill_ring.segment import MANIFEST, DamagedError, Manifest, Segment, last_known, read_manifest, segments_in
 
 OPEN_SEGMENTS = 256  # whose records and memory are kept at hand
 POLL = 0.02  # seconds between two looks of `follow`
@@ -107,6 +107,10 @@ class SpillLog:
                 self._list_segments()
             last = self._segment(len(self._firsts) - 1)
             last.refresh()
+            while (segment := last.next()) is not None:
+                self._firsts.append(segment.first)
+                self._keep(segment)
+                last = segment
             if now == self._manifest_is:
                 self.end = last.end
                 return self.end
@@ -118,13 +122,14 @@ class SpillLog:
             found = segments_in(self.path, self.dtype)
             if self._manifest() == manifest:  # else segments came and went meanwhile
                 break
-        between = {first for first in found if manifest.first < first < manifest.last}
-        self._firsts = sorted(between | {manifest.first, manifest.last})
+        last = last_known(self.path, manifest, found)
+        between = {first for first in found if manifest.first < first < last}
+        self._firsts = sorted(between | {manifest.first, last})
         self.first = manifest.first
         for first, segment in list(self._segments.items()):
             if first < self.first:
                 del self._segments[first]
-            elif first < manifest.last:
+            elif first < last:
                 segment.refresh(self._end_of(self._firsts.index(first)))
 
     def _manifest(self) -> Manifest:
@@ -143,12 +148,15 @@ class SpillLog:
         if segment is None:
             segment = Segment(self.path, first, self.dtype)
             segment.refresh(self._end_of(i))
-            self._segments[first] = segment
-            if len(self._segments) > OPEN_SEGMENTS:
-                self._segments.popitem(last=False)
+            self._keep(segment)
         else:
             self._segments.move_to_end(first)
         return segment
+
+    def _keep(self, segment: Segment) -> None:
+        self._segments[segment.first] = segment
+        if len(self._segments) > OPEN_SEGMENTS:
+            self._segments.popitem(last=False)
 
     def __len__(self) -> int:
         return self.end - self.first

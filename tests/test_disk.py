@@ -17,6 +17,7 @@ import pytest
 
 from spill_ring import ArrayRing, BackgroundSink, DamagedError, DiskSink, ObjectRing, SpillLog, TeeSink
 from spill_ring.checksum import checksum
+from spill_ring.segment import header_of, with_count
 
 
 def numbers(start, stop=None):
@@ -159,13 +160,89 @@ def test_it_goes_on_where_it_ended(tmp_path):
     assert (read(tmp_path) == numbers(300)).all()
 
 
+@pytest.mark.parametrize("kind", ["typed", "objects"])
+def test_segments_that_are_not_sealed_yet(tmp_path, monkeypatch, kind):
+    """A disk that takes its time: the producer goes on, readers see all of it, and a copy of that moment goes on."""
+    encode = int if kind == "typed" else str
+    may_sync = threading.Event()
+    fdatasync = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (may_sync.wait(), fdatasync(fd))[1])
+    may_sync.set()
+    with DiskSink(tmp_path / "log", segment_bytes=400, interval=3600) as sink:
+        ring = ArrayRing(1, "i8", sink) if kind == "typed" else ObjectRing(1, sink)
+        ring.push(encode(0))
+        ring.push(encode(1))
+        may_sync.clear()
+        log = SpillLog(tmp_path / "log")
+        count = 1
+        while len(list((tmp_path / "log").glob("*.index"))) < 3:  # the third one begun, and none is sealed
+            count += 1
+            ring.push(encode(count))
+        assert log.refresh() == count and log[-1] == encode(count - 1)
+        assert list(SpillLog(tmp_path / "log")) == [encode(n) for n in range(count)]
+        manifest = (tmp_path / "log" / "manifest").read_bytes()
+        shutil.copytree(tmp_path / "log", tmp_path / "crashed")
+        may_sync.set()
+        sink.flush()
+        assert log.refresh() == count and log.verify() == []
+        ring.clear()
+    assert (tmp_path / "log" / "manifest").read_bytes() != manifest
+    assert (tmp_path / "crashed" / "manifest").read_bytes() == manifest
+
+    assert goes_on(tmp_path / "crashed", count, encode) == 0  # nothing to be cut off
+    # The same, but the first segment's last block was not there: what comes after it does not count.
+    shutil.rmtree(tmp_path / "crashed")
+    shutil.copytree(tmp_path / "log", tmp_path / "crashed")
+    (tmp_path / "crashed" / "manifest").write_bytes(manifest)
+    first, second, third = sorted((tmp_path / "crashed").glob("*.index"))
+    for index, items in ((first, 3), (second, 0), (third, 0)):
+        with open(index.with_suffix(".npy" if kind == "typed" else ".log"), "r+b") as file:
+            file.write(with_count(header_of(log.dtype), items))
+    os.truncate(first, os.stat(first).st_size - 56)
+    end = int(second.name[:20]) - 1
+    assert SpillLog(tmp_path / "crashed").end == end
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with DiskSink(tmp_path / "crashed", segment_bytes=400) as sink:
+            for n in range(end, end + 100):
+                sink.send(numbers(n, n + 1) if kind == "typed" else str(n))
+    texts = [str(warning.message) for warning in caught]
+    assert len(texts) == 2 and f"from item {end + 1} on, which do not follow" in texts[0]
+    assert list(SpillLog(tmp_path / "crashed")) == [encode(n) for n in range(end + 100)]
+
+    # Where a later segment counts something, all before it was there once: so it is damaged, and all else is readable.
+    with open((tmp_path / "log" / second.name).with_suffix(".npy" if kind == "typed" else ".log"), "r+b") as file:
+        file.seek(200)
+        byte = file.read(1)
+        file.seek(200)
+        file.write(bytes([byte[0] ^ 1]))
+    (tmp_path / "log" / "manifest").write_bytes(manifest)
+    log = SpillLog(tmp_path / "log")
+    assert log.end == count
+    damage, = log.verify()
+    assert end < damage.first < damage.last <= count
+    assert list(log[: damage.first]) + list(log[damage.last :]) == [
+        encode(n) for n in range(count) if not damage.first <= n < damage.last
+    ]
+
+
+def bytes_in(folder):
+    size = 0
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the sink's thread removes the oldest
+            size += path.stat().st_size
+    return size
+
+
 def test_keep_bytes(tmp_path):
     log = None
     with DiskSink(tmp_path, segment_bytes=1000, keep_bytes=4000) as sink:
         for n in range(0, 5000, 50):
             sink.send(numbers(n, n + 50))
             log = log or SpillLog(tmp_path)
-            assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 4500
+            assert bytes_in(tmp_path) < 4500 + 3 * 1400
+        sink.flush()
+        assert bytes_in(tmp_path) < 4500
         assert sink.removed > 4000 and sink.count == 5000
         assert log.refresh() == 5000
     assert log.first == sink.removed and (log[:] == numbers(log.first, 5000)).all() and log.verify() == []
@@ -510,10 +587,18 @@ class Disk:
 
     def __init__(self, monkeypatch, root, short_writes=None, failing=None):
         self.root, self.ops, self.short_writes, self.failing = str(root), [], short_writes, failing
+        self.lock = threading.RLock()  # what was done comes into the log in the order in which it was done
         self.calls = {name: getattr(os, name) for name in
                       ("open", "pwrite", "fdatasync", "fsync", "rename", "unlink", "ftruncate", "mkdir")}
         for name in self.calls:
-            monkeypatch.setattr(os, name, getattr(self, name))
+            monkeypatch.setattr(os, name, self.locked(getattr(self, name)))
+
+    def locked(self, call):
+        def locked(*args, **kwargs):
+            with self.lock:
+                return call(*args, **kwargs)
+
+        return locked
 
     def log(self, *op):
         if str(op[1]).startswith(self.root):
@@ -693,7 +778,7 @@ def test_power_loss_after_syncs_that_failed(tmp_path, monkeypatch, sync):
             with contextlib.suppress(OSError):
                 sink.close()
         synced += [synced[-1]] * (len(disk.ops) - len(synced)) + [120]
-    assert errors > 5
+    assert errors > 2
     rng = random.Random(8)
     for i in range(200):
         folder = str(tmp_path / f"after{i}")

@@ -19,7 +19,7 @@ import weakref
 from spill_ring.checksum import checksum
 from spill_ring.encoder import encoder_of
 from spill_ring.segment import (
-    LOCK as _LOCK, MANIFEST as _MANIFEST, DamagedError, Manifest, Segment, framed, header_of, paths_of,
+    LOCK as _LOCK, MANIFEST as _MANIFEST, DamagedError, Manifest, Segment, framed, header_of, last_known, paths_of,
     read_manifest, record_of, remove_segment, segments_in, sync_folder, with_count, write_again, write_at,
     write_manifest,
 )
@@ -30,6 +30,7 @@ cdef extern from "Python.h":
 
 
 cdef Py_ssize_t OBJECTS_AT_ONCE = 1 << 20  # bytes of them, encoded, that are written as a block
+cdef Py_ssize_t BEHIND = 2  # full segments that the thread may not have sealed yet
 
 
 cdef class _Writing:
@@ -84,7 +85,12 @@ cdef class _Writing:
         return 0
 
     cdef int sync(self, Py_ssize_t end) except -1:
-        """Make last what is there: items, then records, then their count. By one thread at a time."""
+        """Make last what is there: items, then records; then write their count. By one thread at a time."""
+        self.make_last()
+        self.count(end)
+        return 0
+
+    cdef int make_last(self) except -1:
         cdef Py_ssize_t data_end, index_end
         with self.lock:
             data_end, index_end = self.data_end, self.index_end
@@ -96,7 +102,6 @@ cdef class _Writing:
         os.fdatasync(self.index)
         self.is_doubtful = False
         self.data_synced, self.index_synced = data_end, index_end
-        self.count(end)
         return 0
 
     cdef int count(self, Py_ssize_t end) except -1:
@@ -124,7 +129,8 @@ cdef class DiskSink(Sink):
     segment_bytes : int
         Size at which a new file is begun.
     keep_bytes : int, optional
-        Size of the whole beyond which the oldest files are removed, at least twice `segment_bytes`.
+        Size of the whole beyond which the oldest files are removed, at least twice `segment_bytes`. They go with the
+        next sync: until then there may be up to three segments more.
     sync : {"interval", "always", "never"}
         When what was written is made to survive a power loss: in a thread, after each `interval`; before a
         push returns; when the operating system likes.
@@ -175,18 +181,25 @@ cdef class DiskSink(Sink):
     cdef object keep_bytes
     cdef double interval
     cdef object encoder, manifest
+    cdef object dtype  # of the items; None: objects
     cdef _Writing writing
+    cdef list full  # segments before it that are not sealed yet
+    cdef object change_lock  # of these two and of `manifest`; never held for long
     cdef int lock
     cdef Py_ssize_t forks
-    cdef object sync_lock  # of syncing, and of changing over to another segment
-    cdef object stop, thread, error
+    cdef object sync_lock  # of syncing and sealing
+    cdef object thread, error
+    cdef object alarm  # wakes the thread: to seal a segment, or to end
+    cdef bint is_ending
 
     def __cinit__(self, *args, **kwargs):
         self.is_guarded = True
         self.state = SR_NEW
         self.lock = -1
+        self.full = []
         self.sync_lock = threading.Lock()
-        self.stop = threading.Event()
+        self.change_lock = threading.Lock()
+        self.alarm = threading.Event()
 
     def __init__(
         self, path, *, segment_bytes=1 << 28, keep_bytes=None, sync="interval", interval=1.0, encoder=None
@@ -255,18 +268,20 @@ cdef class DiskSink(Sink):
         self.enter()
         try:
             self.check()
+            self.dtype = dtype
             if self.manifest is None:
                 self.begin_recording(dtype)
             else:
                 self.go_on(dtype)
             if self.sync != "always":
                 self.thread = threading.Thread(
-                    target=_sync_again_and_again, args=(weakref.ref(self), self.stop, self.interval),
+                    target=_sync_again_and_again, args=(weakref.ref(self), self.alarm, self.interval),
                     name=f"DiskSink of {self.path}", daemon=True,
                 )
                 self.thread.start()
         except BaseException:
             self.writing = None
+            self.full = []
             raise
         finally:
             self.leave()
@@ -278,26 +293,30 @@ cdef class DiskSink(Sink):
             if entry.name.endswith(".index") and entry.stat().st_size:
                 raise DamagedError(os.path.join(self.path, _MANIFEST), "it is missing")
         self.writing = self.new_segment(0, dtype)
-        self.replace_manifest(Manifest(dtype, name, 0, 0))
-        return 0
-
-    cdef int replace_manifest(self, object manifest) except -1:
-        write_manifest(self.path, manifest, self.sync != "never")
-        self.manifest = manifest
+        self.name_last([], self.writing, Manifest(dtype, name, 0, 0))
         return 0
 
     cdef _Writing new_segment(self, Py_ssize_t first, object dtype):
         cdef _Writing new = _Writing()
         new.open(self.path, first, dtype, os.O_TRUNC)
         new.count(first)
-        if self.sync != "never":
-            os.fdatasync(new.data)
-            os.fdatasync(new.index)
-            sync_folder(self.path)
         return new
 
+    cdef int name_last(self, list full, _Writing segment, object manifest) except -1:
+        """Make the names of new segments last, seal those that are full, and then name the last in the manifest."""
+        cdef _Writing one
+        if self.sync != "never":
+            sync_folder(self.path)  # before a header counts anything: what it counts must be there, the index too
+        for one in full:
+            self.seal(one)
+        if self.sync != "never":
+            segment.make_last()
+        write_manifest(self.path, manifest, self.sync != "never")
+        with self.change_lock:
+            self.manifest = manifest
+        return 0
+
     cdef int go_on(self, object dtype) except -1:
-        cdef _Writing writing
         manifest = self.manifest
         if (dtype is None) != (manifest.dtype is None) or dtype is not None and dtype != manifest.dtype:
             raise TypeError(
@@ -308,49 +327,72 @@ cdef class DiskSink(Sink):
                 f"{self.path} holds objects by encoder {manifest.encoder!r}, so it can't go on by {self.encoder.name!r}"
             )
         self.remove_before(manifest.first)
-        found = segments_in(self.path, dtype) or [manifest.last]
-        while found[-1] > manifest.last and _is_empty(self.path, found[-1], dtype):  # it was just being begun
-            remove_segment(self.path, found.pop(), dtype)
-            found = found or [manifest.last]
-        segment = Segment(self.path, max(found[-1], manifest.last), dtype)
-        segment.refresh()
+        found = segments_in(self.path, dtype)
+        segments = [Segment(self.path, last_known(self.path, manifest, found), dtype)]
+        segments[0].refresh()
+        while (segment := segments[-1].next()) is not None:
+            segments.append(segment)
+        segment = segments[-1]
+        self.cut_off([first for first in found if first > segment.first], dtype)
+        self.full = [self.resume(full) for full in segments[:-1]]
         if segment.damage is not None or segment.has_holes:
             warnings.warn(
                 f"{segment.damage or segment.path + ' is damaged'}; the recording goes on after item {segment.end}",
                 RuntimeWarning, stacklevel=1,
             )
-            writing = self.new_segment(max(segment.end, segment.first + 1), dtype)
-            self.replace_manifest(manifest._replace(last=writing.first))
+            self.writing = self.new_segment(max(segment.end, segment.first + 1), dtype)
         else:
-            writing = _Writing()
-            writing.open(self.path, segment.first, dtype, 0)
-            writing.end = segment.end
-            if len(segment.records):
-                writing.data_end = int(segment.records["start"][-1] + segment.records["size"][-1])
-                writing.time = int(segment.records["time"][-1])
-            writing.index_end = segment.looked_at
-            torn = (
-                max(0, os.fstat(writing.data).st_size - writing.data_end)
-                + max(0, os.fstat(writing.index).st_size - writing.index_end)
+            self.writing = self.resume(segment)
+            self.cut_tail(self.writing, segment)
+        self.writing.is_synced = False
+        self.sync_all()
+        return 0
+
+    cdef int cut_off(self, list segments, object dtype) except -1:
+        """Segments that were begun, but with a gap before them: by a power loss before they were made last."""
+        cdef Py_ssize_t lost = 0
+        for first in segments:
+            for path in paths_of(self.path, first, dtype):
+                if os.path.exists(path):
+                    lost += os.stat(path).st_size
+            remove_segment(self.path, first, dtype)
+        if segments and self.sync != "never":
+            sync_folder(self.path)  # before anything is written that might seem to go on in them
+        if lost > len(segments) * len(header_of(dtype)):
+            warnings.warn(
+                f"{self.path}: cut off {lost} bytes from item {segments[0]} on, which do not follow what is there",
+                RuntimeWarning, stacklevel=1,
             )
-            if torn:
-                warnings.warn(
-                    f"{segment.path}: cut off {torn} bytes behind item {segment.end}, of a block that wasn't complete",
-                    RuntimeWarning, stacklevel=1,
-                )
-            os.ftruncate(writing.index, writing.index_end)
-            os.ftruncate(writing.data, writing.data_end)
-            if self.sync == "never":
-                writing.count(writing.end)
-            else:
-                writing.sync(writing.end)
-        self.writing = writing
+        return 0
+
+    cdef _Writing resume(self, object segment):
+        cdef _Writing writing = _Writing()
+        writing.open(self.path, segment.first, segment.dtype, 0)
+        writing.end = segment.end
+        if len(segment.records):
+            writing.data_end = int(segment.records["start"][-1] + segment.records["size"][-1])
+            writing.time = int(segment.records["time"][-1])
+        writing.index_end = segment.looked_at
+        return writing
+
+    cdef int cut_tail(self, _Writing writing, object segment) except -1:
+        torn = (
+            max(0, os.fstat(writing.data).st_size - writing.data_end)
+            + max(0, os.fstat(writing.index).st_size - writing.index_end)
+        )
+        if torn:
+            warnings.warn(
+                f"{segment.path}: cut off {torn} bytes behind item {segment.end}, of a block that wasn't complete",
+                RuntimeWarning, stacklevel=1,
+            )
+        os.ftruncate(writing.index, writing.index_end)
+        os.ftruncate(writing.data, writing.data_end)
         return 0
 
     cdef int remove_before(self, Py_ssize_t first) except -1:
-        for begin in segments_in(self.path, self.manifest.dtype):
+        for begin in segments_in(self.path, self.dtype):
             if begin < first:
-                remove_segment(self.path, begin, self.manifest.dtype)
+                remove_segment(self.path, begin, self.dtype)
         return 0
 
     cdef int check(self) except -1:
@@ -363,29 +405,30 @@ cdef class DiskSink(Sink):
         return 0
 
     cdef int change_over(self) except -1:
-        """Seal the segment, and begin the next."""
-        cdef _Writing old = self.writing
-        cdef _Writing new
-        with self.sync_lock:
-            if self.sync == "never":
-                old.count(old.end)
-            else:
-                old.sync(old.end)
-                os.fdatasync(old.data)
-            new = self.new_segment(old.end, self.manifest.dtype)
-            new.time = old.time
-            self.replace_manifest(self.manifest._replace(first=self.first_to_keep(), last=new.first))
+        """Begin the next segment. The thread seals the one that is full: the producer has not to wait for the disk."""
+        cdef _Writing new = self.new_segment(self.writing.end, self.dtype)
+        new.time = self.writing.time
+        with self.change_lock:
+            self.full.append(self.writing)
             self.writing = new
-        self.remove_before(self.manifest.first)
+        self.alarm.set()
+        return 0
+
+    cdef int seal(self, _Writing segment) except -1:
+        if self.sync == "never":
+            segment.count(segment.end)
+        else:
+            segment.sync(segment.end)
+            os.fdatasync(segment.data)
         return 0
 
     cdef object first_to_keep(self):
         """Of the segments, so that with the one that is begun they have no more than `keep_bytes`."""
-        found = segments_in(self.path, self.manifest.dtype)
+        found = segments_in(self.path, self.dtype)
         kept = len(found) - 1
         total = self.segment_bytes
         while self.keep_bytes is not None and kept > 0:
-            total += sum(os.stat(path).st_size for path in paths_of(self.path, found[kept - 1], self.manifest.dtype))
+            total += sum(os.stat(path).st_size for path in paths_of(self.path, found[kept - 1], self.dtype))
             if total > self.keep_bytes:
                 return found[kept]
             kept -= 1
@@ -435,30 +478,43 @@ cdef class DiskSink(Sink):
         """Bytes that the segment still takes; one that is full is changed for the next."""
         if self.writing.end > self.writing.first and self.writing.data_end >= self.segment_bytes:
             self.change_over()
+        if len(self.full) > (0 if self.sync == "always" else BEHIND):
+            self.sync_now()
         return max(self.segment_bytes - self.writing.data_end, 1)
 
     cdef int sync_now(self) except -1:
         """Make last what is there. In any thread."""
+        with self.sync_lock:
+            self.sync_all()
+        return 0
+
+    cdef int sync_all(self) except -1:
         cdef _Writing writing
         cdef Py_ssize_t end
-        with self.sync_lock:
-            writing = self.writing
-            if writing is None:
+        with self.change_lock:  # what is begun after this has to wait: each is sealed after those before it
+            segments, writing = list(self.full), self.writing
+        if writing is None:
+            return 0
+        if writing.first != self.manifest.last:
+            first = min(self.first_to_keep(), writing.first)
+            self.name_last(segments, writing, self.manifest._replace(first=first, last=writing.first))
+            with self.change_lock:
+                del self.full[:len(segments)]
+            self.remove_before(self.manifest.first)
+        with writing.lock:
+            if writing.is_synced:
                 return 0
+            writing.is_synced = True
+            end = writing.end
+        try:
+            if self.sync == "never":
+                writing.count(end)
+            else:
+                writing.sync(end)
+        except BaseException:
             with writing.lock:
-                if writing.is_synced:
-                    return 0
-                writing.is_synced = True
-                end = writing.end
-            try:
-                if self.sync == "never":
-                    writing.count(end)
-                else:
-                    writing.sync(end)
-            except BaseException:
-                with writing.lock:
-                    writing.is_synced = False
-                raise
+                writing.is_synced = False
+            raise
         return 0
 
     def flush(self):
@@ -484,10 +540,12 @@ cdef class DiskSink(Sink):
                 self.sync_now()
                 if self.writing is not None and self.sync != "never":
                     os.fdatasync(self.writing.data)  # the count too
-                self.stop.set()
+                self.is_ending = True
+                self.alarm.set()
                 if self.thread is not None and self.thread is not threading.current_thread():
                     self.thread.join()
             self.writing = None
+            self.full = []
             self.unlock()
             state = SR_CLOSED
         finally:
@@ -500,7 +558,8 @@ cdef class DiskSink(Sink):
             self.close()
         except BaseException as error:
             warnings.warn(f"{self!r} was dropped without close(): {error!r}", ResourceWarning, source=self)
-            self.stop.set()
+            self.is_ending = True
+            self.alarm.set()
 
     @property
     def path(self):
@@ -535,19 +594,20 @@ cdef class DiskSink(Sink):
     @property
     def removed(self):
         """Items that `keep_bytes` removed, from the beginning of the recording."""
-        return 0 if self.manifest is None else self.manifest.first
+        with self.change_lock:
+            return 0 if self.manifest is None else self.manifest.first
 
     def __repr__(self):
         return f"DiskSink({self.path!r})"
 
 
-def _sync_again_and_again(reference, stop, interval):
+def _sync_again_and_again(reference, alarm, interval):
     cdef DiskSink sink
-    while not stop.wait(interval):
+    while True:
+        alarm.wait(interval)
+        alarm.clear()
         sink = reference()
-        if sink is None:
-            return
-        if sink.forks != forks_so_far():
+        if sink is None or sink.is_ending or sink.forks != forks_so_far():
             return
         try:
             sink.sync_now()
@@ -559,9 +619,3 @@ def _sync_again_and_again(reference, stop, interval):
 
 def _is_ours(name):
     return name in (_LOCK, _MANIFEST, _MANIFEST + ".new") or name[:20].isdigit()
-
-
-def _is_empty(folder, first, dtype):
-    segment = Segment(folder, first, dtype)
-    segment.refresh()
-    return segment.end == segment.first
