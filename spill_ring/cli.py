@@ -1,241 +1,175 @@
 """The command line: ``spill-ring``, also as ``python -m spill_ring``."""
+import csv
 import os
 import select
-import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from spill_ring.array_ring import ArrayRing
-from spill_ring.sinks.npy import NpySink
+from spill_ring.columns import rows
+from spill_ring.export import export
+from spill_ring.plot import envelope, to_png, to_terminal
+from spill_ring.recorder import record
+from spill_ring.segment import DamagedError, read_manifest, segments_in
+from spill_ring.spill_log import SpillLog
+from spill_ring.terminal import busy, progress_bar
 
-BLOCK = 1 << 20  # bytes read at once
+EXTRAS = {"matplotlib": "plot", "pyarrow": "parquet"}  # of what isn't in "cli"
+RUNS = 1500  # of items, in a picture
+LOOK = 0.5  # seconds after which `tail -f` sees that nobody reads it any more
 
 
-class Source(NamedTuple):
-    """Where items are read from."""
+class Uninterpreted(NamedTuple):
+    """Stands for an encoder where objects are only counted: so nothing that a stranger chose is run."""
 
     name: str
-    fd: int  # at the first item
-    dtype: np.dtype
-    nbytes: int | None  # None: to the end of the stream
+    encode: Any = bytes
+    decode: Any = bytes
 
 
-def open_source(name: str, dtype: str | None) -> Source:
-    """Open a ``.npy`` file, or standard input as raw items.
+def show(folder: Path, png: Path | None) -> int:
+    """Print what is in a recording, verify it, and draw it.
 
     Parameters
     ----------
-    name : str
-        A path, or ``-``.
-    dtype : str or None
-        Of the items on standard input.
+    folder : Path
+    png : Path or None
+        Where to draw; None: in the terminal.
 
-    Raises
-    ------
-    OSError, TypeError, ValueError
-        There are no items to be had from it.
+    Returns
+    -------
+    int
+        The exit status: 1 where something is damaged.
     """
-    if name == "-":
-        if dtype is None:
-            raise ValueError("raw items on standard input need their --dtype, as in --dtype f4")
-        if sys.stdin is None:  # and another file will get its descriptor
-            raise ValueError("standard input is closed")
-        try:
-            return Source("standard input", 0, np.dtype(dtype), None)
-        except (TypeError, ValueError, SyntaxError) as error:
-            raise ValueError(f"--dtype {dtype}: {error}") from None
-    if dtype is not None:
-        raise ValueError("--dtype is for standard input; a .npy file knows its own")
-    try:
-        stored = np.lib.format.open_memmap(name, mode="r")  # checks header and length, and reads no item
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
-    if stored.ndim == 0:
-        raise ValueError(f"{name}: a single value, not an array of items")
-    if not stored.flags.c_contiguous:
-        raise ValueError(f"{name}: the array is in Fortran order; save np.ascontiguousarray() of it")
-    fd = os.open(name, os.O_RDONLY)
-    os.lseek(fd, stored.offset, os.SEEK_SET)
-    return Source(name, fd, np.dtype((stored.dtype, stored.shape[1:])), stored.nbytes)
-
-
-@contextmanager
-def caught(*signals: int) -> Iterator[int]:
-    """Turn signals into bytes on a pipe, and give the end to read.
-
-    An exception could come between a write and its accounting, and a mere flag would leave a read
-    waiting for input that may not come.
-    """
-    end, start = os.pipe()
-    os.set_blocking(start, False)
-    previous_fd = signal.set_wakeup_fd(start)
-    previous = {number: signal.signal(number, lambda *_: None) for number in signals}
-    try:
-        yield end
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(previous_fd)
-        os.close(start)
-        os.close(end)
-
-
-@contextmanager
-def progress_bar(title: str, total: int | None) -> Iterator[Callable[[int], object]]:
-    """Show a progress bar where standard error is a terminal; gives the call that advances it, by bytes."""
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.table import Table
+    from rich.text import Text
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=sys.stderr is None or not sys.stderr.isatty()) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda nbytes: bar.advance(task, nbytes)
+    manifest = read_manifest(os.fsdecode(folder))
+    encoder = manifest and manifest.encoder and Uninterpreted(manifest.encoder)
+    log = SpillLog(folder, encoder=encoder)
+    with busy(f"verifying {folder}"):
+        damages = log.verify()
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, value in described(log, damages):
+        table.add_row(name, Text(value))
+    console = Console()
+    console.print(table)
+
+    if log.dtype is not None and len(log):
+        with progress_bar(f"reading {folder}", len(log) * log.dtype.itemsize, log.dtype.itemsize) as advance:
+            found = envelope(log, RUNS if png else 2 * console.width, advance)
+        if not found.panels:
+            console.print("no numbers to draw")
+        elif png:
+            to_png(found, f"{folder.resolve().name}: items {log.first:,} to {log.end:,}", png)
+        else:
+            console.print(Text.from_ansi(to_terminal(found, console.width)))
+    return 1 if damages else 0
 
 
-def pump(
-    source: Source, ring: ArrayRing, sink: NpySink, stop: int, advance: Callable[[int], object]
-) -> tuple[int, int]:
-    """Push all items of the source, in blocks.
+def described(log: SpillLog, damages: list[DamagedError]) -> Iterator[tuple[str, str]]:
+    """What `show` says of a recording, line by line."""
+    segments = segments_in(log.path, log.dtype)
+    with os.scandir(log.path) as entries:
+        nbytes = sum(entry.stat().st_size for entry in entries)
+    yield "recording", log.path
+    yield "items", f"{len(log):,}" + (f", {log.first:,} to {log.end:,}" if log.first else "")
+    if log.dtype is None:
+        yield "of", "objects"
+    elif log.dtype.names:
+        yield "of", "\n".join(f"{name}  {log.dtype[name]}" for name in log.dtype.names)
+    else:
+        yield "of", str(log.dtype)
+    yield "files", f"{len(segments):,} segment{'s' * (len(segments) != 1)}, {nbytes:,} bytes"
+    if len(log):
+        ends = [log.times(n, n + 1)[0] for n in (log.first, log.end - 1)]
+        begin, end = (np.datetime_as_string(time, "ms").replace("T", " ") for time in ends)
+        yield "written", f"{begin} to {end} UTC"
+    if damages:
+        yield "DAMAGED", "\n".join(map(str, damages))
+    else:
+        yield "verified", "every item is what was written"
+
+
+def tail(folder: Path, count: int, follow: bool) -> None:
+    """Print the newest items, one a line.
 
     Parameters
     ----------
-    source : Source
-    ring : ArrayRing
-        Takes the items.
-    sink : NpySink
-        Where they end up: flushed each second, so that its file can be read meanwhile.
-    stop : int
-        A file descriptor to end at as soon as it gives a byte.
-    advance : callable
-        Told the bytes read, each time.
-
-    Returns
-    -------
-    int
-        Bytes of an incomplete item at the end, which are dropped.
-    int
-        The byte from `stop`, 0 where the source came to its end.
+    folder : Path
+    count : int
+        How many of those that are there.
+    follow : bool
+        Go on with those to come, until nobody reads them any more.
     """
-    itemsize = source.dtype.itemsize
-    block = np.empty(max(BLOCK // itemsize, 1), source.dtype)
-    room = block.reshape(-1).view("u1").data
-    left = source.nbytes
-    held = 0  # bytes in the block
-    flushed = time.monotonic()
-    while left != 0:
-        ready = select.select([source.fd, stop], [], [])[0]
-        # First the input: what a pipe holds when Ctrl-C ends both of its ends is not lost.
-        if source.fd in ready:
-            try:
-                got = os.readv(source.fd, [room[held:] if left is None else room[held : held + left]])
-            except OSError as error:
-                error.filename = source.name
+    log = SpillLog(folder)
+    at = max(log.first, log.end - count)
+    for block in log.blocks(start=at):
+        print_items(block)
+        at += len(block)
+    while follow and not is_unread():
+        try:
+            for block in log.follow(at, timeout=LOOK):
+                print_items(block)
+                at += len(block)
+        except IndexError as error:  # keep_bytes was faster than the reader of these lines
+            print(f"spill-ring: {error}", file=sys.stderr)
+            at = log.first
+
+
+def print_items(block: Any) -> None:
+    """One item a line: as the CSV file has it, objects as Python writes them."""
+    if isinstance(block, np.ndarray):
+        csv.writer(sys.stdout, lineterminator="\n").writerows(rows(block))
+    else:
+        print(*map(repr, block), sep="\n")
+    sys.stdout.flush()
+
+
+def is_unread() -> bool:
+    """Standard output is a pipe, and its reader is gone."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def export_to(folder: Path, to: Path, force: bool) -> None:
+    """Write a recording to a file of another format, with progress."""
+    if to.exists() and not force:
+        raise ValueError(f"{to} exists; --force writes over it")
+    log = SpillLog(folder, encoder=None)
+    itemsize = 1 if log.dtype is None else log.dtype.itemsize
+    with progress_bar(to.name, len(log) * itemsize, itemsize) as advance:
+        export(log, to, advance)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """What a user can do something about is a line on standard error; so are warnings."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"spill-ring: {message}", file=sys.stderr)
+        try:
+            yield
+        except BrokenPipeError:  # who read the output has seen enough
+            sys.stdout = None  # which Python would flush again
+        except KeyboardInterrupt:
+            sys.exit(130)
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package == "spill_ring":
                 raise
-            if got == 0:
-                break
-            advance(got)
-            if left is not None:
-                left -= got
-            count, part = divmod(held + got, itemsize)
-            ring.extend(block[:count])
-            room[:part] = room[count * itemsize : held + got]
-            held = part
-        if stop in ready:
-            return held, os.read(stop, 1)[0]
-        if time.monotonic() - flushed >= 1:
-            sink.flush()
-            flushed = time.monotonic()
-    return held, 0
-
-
-def record(name: str, capacity: int, warm: int, to: Path, dtype: str | None, force: bool) -> int:
-    """Stream a source through a hot and a warm ring into a ``.npy`` file.
-
-    Parameters
-    ----------
-    name : str
-        A ``.npy`` file, or ``-`` for standard input.
-    capacity, warm : int
-        Items that the two rings hold.
-    to : Path
-        The ``.npy`` file to write.
-    dtype : str or None
-        Of the items on standard input.
-    force : bool
-        Write over a file that exists.
-
-    Returns
-    -------
-    int
-        The exit status.
-    """
-    try:
-        source = open_source(name, dtype)
-        if to.suffix != ".npy":
-            raise ValueError(f"{to}: what is written is a .npy file, so name it so")
-        if to.exists():
-            if not force:
-                raise ValueError(f"{to} exists; --force writes over it")
-            if os.path.samestat(to.stat(), os.fstat(source.fd)):
-                raise ValueError(f"{to} is the source")
-        ArrayRing(max(capacity, warm), source.dtype)  # what no ring can hold is refused before a file is made
-    except (MemoryError, OSError, TypeError, ValueError) as error:
-        sys.exit(f"spill-ring: {error}")
-
-    begin = time.perf_counter()
-    kept = ""
-    try:
-        with (
-            caught(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as stop,
-            open(to, "wb" if force else "xb", buffering=0) as file,
-        ):
-            sink = NpySink(file)
-            try:
-                # Each closes what is behind it, and on a full disk the sink still writes its header.
-                with (
-                    sink,
-                    ArrayRing(warm, source.dtype, sink) as warm_ring,
-                    ArrayRing(capacity, source.dtype, warm_ring) as hot_ring,
-                    progress_bar(to.name, source.nbytes) as advance,
-                ):
-                    part, signum = pump(source, hot_ring, sink, stop, advance)
-                    spilled, still_warm, still_hot = warm_ring.stats.spilled, len(warm_ring), len(hot_ring)
-            finally:
-                kept = f"; {to} holds the first {sink.count:,} items"
-    except OSError as error:
-        sys.exit(f"spill-ring: {error.filename or to}: {error.strerror or error}{kept}")
-
-    count = spilled + still_warm + still_hot
-    rate = count / (time.perf_counter() - begin)
-    try:
-        if part:
-            warning = f"spill-ring: dropped the last {part} bytes: an item has {source.dtype.itemsize}"
-            print(warning, file=sys.stderr)
-        print(
-            f"items in    {count:,}\n"
-            f"spilled     {spilled:,}\n"
-            f"still warm  {still_warm:,}\n"
-            f"still hot   {still_hot:,}\n"
-            f"rate        {rate:,.0f} items/s, {rate * source.dtype.itemsize / 1e6:,.1f} MB/s"
-        )
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError as error:  # the recording is complete all the same
-        sys.stdout = None  # which Python would flush again
-        sys.exit(f"spill-ring: {to} is complete, but the summary can't be printed: {error}")
-    return 128 + signum if signum else 0
+            sys.exit(f"spill-ring: this needs {package}: pip install 'spill_ring[{EXTRAS.get(package, 'cli')}]'")
+        except (IndexError, MemoryError, OSError, TypeError, ValueError) as error:
+            said = str(error)
+            if isinstance(error, OSError) and error.filename is not None:
+                said = f"{os.fsdecode(error.filename)}: {error.strerror or error}"
+            sys.exit("; ".join([f"spill-ring: {said}", *getattr(error, "__notes__", [])]))
 
 
 def main() -> None:
@@ -245,25 +179,95 @@ def main() -> None:
     except ModuleNotFoundError:
         sys.exit("spill-ring: the command line needs more packages: pip install 'spill_ring[cli]'")
 
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+    Recording = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a recording.")]
 
     @app.callback()
-    def spill_ring() -> None:  # without one, typer makes a single command the whole program
-        """Bounded buffers that spill their oldest items instead of losing them."""
+    def spill_ring() -> None:
+        """Record streams of numbers so that a crash loses nothing, and look at what was recorded."""
 
     @app.command("record")
     def record_command(
-        source: Annotated[str, typer.Argument(metavar="SOURCE", help="A .npy file; - reads raw items from stdin.")],
-        to: Annotated[Path, typer.Option(help="The .npy file to write.")],
+        source: Annotated[
+            str,
+            typer.Argument(
+                metavar="SOURCE",
+                help="A .npy file; a .wav file; a raw file with its --dtype; - for raw items on stdin; or system: "
+                "processor, memory, disk and network of this machine.",
+            ),
+        ],
+        to: Annotated[Path, typer.Option(help="The folder to record in, or a .npy file to write.")],
         capacity: Annotated[int, typer.Option(min=1, help="Items that the hot ring holds.")] = 4096,
         warm: Annotated[int, typer.Option(min=1, help="Items that the warm ring holds.")] = 65536,
-        dtype: Annotated[str | None, typer.Option(help="Of the items on stdin, as numpy spells it.")] = None,
+        dtype: Annotated[
+            str | None, typer.Option(help="Of raw items, as numpy spells it: f4, 8i2 for frames of 8 channels.")
+        ] = None,
+        rate: Annotated[
+            float | None, typer.Option(min=0.001, max=1000, help="Samples of system per second: 10 by default.")
+        ] = None,
+        seconds: Annotated[float | None, typer.Option(min=0, help="Time after which it ends by itself.")] = None,
+        keep_bytes: Annotated[
+            int | None, typer.Option(min=1, help="Size of the folder beyond which the oldest items are removed.")
+        ] = None,
+        force: Annotated[bool, typer.Option("--force", help="Write over a .npy file that exists.")] = False,
+    ) -> None:
+        """Record SOURCE through a hot ring and a warm ring.
+
+        A folder survives crashes: each second all that the rings hold is written
+        to it, so that kill -9 loses a second at most, and a power loss two.
+        Record to the same folder again, and it goes on.
+
+        Ctrl-C, SIGTERM, --seconds and the end of SOURCE end a recording, with all
+        in it that was read. A full disk ends it too, with what had room.
+
+        A .wav file becomes u1, i2 or i4 by its bits (24 bits: i4 of the same
+        values); several channels become frames.
+        """
+        sizes = {"capacity": capacity, "warm": warm, "keep_bytes": keep_bytes}
+        with one_line_errors():
+            raise typer.Exit(record(source, to, dtype=dtype, rate=rate, seconds=seconds, force=force, **sizes))
+
+    @app.command("show")
+    def show_command(
+        folder: Recording,
+        png: Annotated[
+            Path | None, typer.Option(metavar="FILE", help="Draw in this file, not in the terminal.")
+        ] = None,
+    ) -> None:
+        """Say what is in FOLDER, verify all of it, and draw its numbers.
+
+        Of many items the lowest and the highest of each run are drawn, so that no
+        peak is missed. The exit status is 1 where something is damaged. FOLDER can
+        be recorded to meanwhile.
+        """
+        with one_line_errors():
+            raise typer.Exit(show(folder, png))
+
+    @app.command("tail")
+    def tail_command(
+        folder: Recording,
+        lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="How many.")] = 10,
+        follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as it is recorded.")] = False,
+    ) -> None:
+        """Print the newest items of FOLDER, one a line, with commas between the fields.
+
+        With -f it ends by Ctrl-C, or when nobody reads its output any more.
+        """
+        with one_line_errors():
+            tail(folder, lines, follow)
+
+    @app.command("export")
+    def export_command(
+        folder: Recording,
+        to: Annotated[Path, typer.Argument(metavar="OUT", help="A .npy, .csv or .parquet file.")],
         force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
     ) -> None:
-        """Stream SOURCE through a hot ring and a warm ring into a .npy file.
+        """Write what is in FOLDER to a .npy, .csv or .parquet file.
 
-        Ctrl-C ends the recording: what was read until then is in the file.
+        OUT is there when it is complete. In .csv and .parquet each field has a
+        column, and so has each channel.
         """
-        raise typer.Exit(record(source, capacity, warm, to, dtype, force))
+        with one_line_errors():
+            export_to(folder, to, force)
 
     app(prog_name="spill-ring")
