@@ -24,7 +24,7 @@ def small_blocks(monkeypatch):
 
 
 def recording(folder, items):
-    with ArrayRing(7, np.dtype((items.dtype, items.shape[1:])), DiskSink(folder, segment_bytes=3000)) as ring:
+    with ArrayRing(7, np.dtype((items.dtype, items.shape[1:])), DiskSink(folder, segment_bytes=3000, sync="never")) as ring:
         for some in np.array_split(items, 5):
             ring.extend(some)
     return SpillLog(folder)

@@ -15,7 +15,7 @@ RECORD = [("t", "M8[ms]"), ("x", "f8"), ("n", "i4", (2,))]
 
 
 def recording(folder, items, **options):
-    with ArrayRing(1, np.dtype((items.dtype, items.shape[1:])), DiskSink(folder, **options)) as ring:
+    with ArrayRing(1, np.dtype((items.dtype, items.shape[1:])), DiskSink(folder, sync="never", **options)) as ring:
         for some in np.array_split(items, 7):
             ring.extend(some)
     return SpillLog(folder)
@@ -25,8 +25,8 @@ def lines_of(found):
     return {name: line for lines in found.panels.values() for name, line in lines.items()}
 
 
-@pytest.mark.parametrize("width", [1, 7, 100, 999, 1000, 5000])
-@pytest.mark.parametrize("dtype", ["f8", ">f4", "i2", "u8", "?", ("f4", (3,)), RECORD], ids=str)
+@pytest.mark.parametrize("width", [1, 7, 999, 5000])
+@pytest.mark.parametrize("dtype", [">f4", "i8", "?", ("f4", (3,)), RECORD], ids=str)
 def test_the_envelope_holds_every_peak(tmp_path, monkeypatch, width, dtype):
     monkeypatch.setattr(module, "BLOCK", 700)
     dtype = np.dtype(dtype)
@@ -46,6 +46,13 @@ def test_the_envelope_holds_every_peak(tmp_path, monkeypatch, width, dtype):
         np.testing.assert_array_equal(low, [values[name][run].min() for run in runs])
         np.testing.assert_array_equal(high, [values[name][run].max() for run in runs])
     np.testing.assert_array_equal(found.at, items["t"][starts] if dtype.names else starts)
+
+
+def test_what_is_no_number_is_passed_over(tmp_path):
+    items = np.array([np.nan, 1, 5, np.nan, np.nan, np.nan, 7, np.nan, 3])
+    (low, high), = lines_of(envelope(recording(tmp_path / "log", items), 3, int)).values()
+    np.testing.assert_array_equal(low, [1, np.nan, 3])
+    np.testing.assert_array_equal(high, [5, np.nan, 7])
 
 
 def test_after_the_oldest_were_removed(tmp_path):
