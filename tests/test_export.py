@@ -24,7 +24,8 @@ def small_blocks(monkeypatch):
 
 
 def recording(folder, items):
-    with ArrayRing(7, np.dtype((items.dtype, items.shape[1:])), DiskSink(folder, segment_bytes=3000, sync="never")) as ring:
+    sink = DiskSink(folder, segment_bytes=3000, sync="never")
+    with ArrayRing(7, np.dtype((items.dtype, items.shape[1:])), sink) as ring:
         for some in np.array_split(items, 5):
             ring.extend(some)
     return SpillLog(folder)

@@ -168,5 +168,7 @@ def test_the_sampler_ends_with_its_source():
         fcntl.fcntl(source.fd, fcntl.F_SETPIPE_SZ, 4096)
         assert threading.active_count() == threads + 1
         time.sleep(0.3)  # nobody reads: it waits for room
+    with open_source("system", rate=0.01):
+        pass  # nor is it waited for until it is due
     assert threading.active_count() == threads
     assert len(os.listdir("/dev/fd")) == fds
