@@ -207,7 +207,7 @@ def main() -> None:
         ] = None,
         seconds: Annotated[float | None, typer.Option(min=0, help="Time after which it ends by itself.")] = None,
         keep_bytes: Annotated[
-            int | None, typer.Option(min=1, help="Size of the folder beyond which the oldest items are removed.")
+            int | None, typer.Option(min=2, help="Size of the folder beyond which the oldest items are removed.")
         ] = None,
         force: Annotated[bool, typer.Option("--force", help="Write over a .npy file that exists.")] = False,
     ) -> None:

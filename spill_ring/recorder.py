@@ -181,7 +181,6 @@ def record(
         With a note of what was recorded all the same.
     """
     is_npy = to.suffix == ".npy"
-    begin = time.perf_counter()
     kept = ""
     try:
         with (
