@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from spill_ring.columns import columns, rows
+from spill_ring.scan import scan
 from spill_ring.segment import header_of, with_count
 from spill_ring.spill_log import SpillLog
-
-BLOCK = 1 << 22  # bytes of items that are converted at once
 
 
 @contextmanager
@@ -56,7 +55,7 @@ def export(log: SpillLog, to: Path, advance: Callable[[int], object]) -> None:
         raise ValueError(f"{log.path} holds objects, which no {to.suffix} file can: read them by SpillLog")
 
     def blocks() -> Iterator[np.ndarray]:
-        for block in log.blocks(max(BLOCK // log.dtype.itemsize, 1)):
+        for block in scan(log, log.first, log.end):
             yield block
             advance(block.nbytes)
 

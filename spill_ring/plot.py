@@ -1,15 +1,14 @@
 """Pictures of a recording, in a terminal or a file, in memory that doesn't grow with it."""
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from spill_ring.columns import columns
-from spill_ring.segment import DamagedError
+from spill_ring.scan import scan_sound
 from spill_ring.spill_log import SpillLog
 
-BLOCK = 1 << 22  # bytes of items that are read at once
 PANELS = 12  # at most
 LINES = 8  # in a panel, at most
 ROWS = 9  # of a panel in a terminal
@@ -34,26 +33,6 @@ def panels_of(dtype: np.dtype) -> dict[str, list[str]]:
     return {field: names[:LINES] for field, names in list(panels.items())[:PANELS]}
 
 
-def readable(log: SpillLog, advance: Callable[[int], object]) -> Iterator[tuple[int, np.ndarray]]:
-    """Blocks, each after its first sequence number; without what is damaged, or is removed meanwhile."""
-    at, end = log.first, log.end
-    stop = end
-    while at < end:
-        try:
-            for block in log.blocks(max(BLOCK // log.dtype.itemsize, 1), start=at, stop=stop):
-                yield at, block
-                at += len(block)
-                advance(block.nbytes)
-            stop = end
-        except DamagedError as error:
-            if error.first is not None and at < error.first:
-                stop = error.first  # what lies before it can be read
-            else:
-                at, stop = max(at + 1, error.last or end), end
-        except IndexError:
-            at, stop = max(at + 1, log.first), end
-
-
 def envelope(log: SpillLog, width: int, advance: Callable[[int], object]) -> Envelope:
     """Decimate a recording of numbers.
 
@@ -69,7 +48,8 @@ def envelope(log: SpillLog, width: int, advance: Callable[[int], object]) -> Env
     Returns
     -------
     Envelope
-        Against the first field of times, if there is one. O(items) time, O(width + a block) memory.
+        Against the first field of times, if there is one. O(items) time, O(width) memory. What is
+        damaged leaves a gap.
     """
     count = len(log)
     width = max(min(width, count), 1)
@@ -80,7 +60,8 @@ def envelope(log: SpillLog, width: int, advance: Callable[[int], object]) -> Env
     times = [name for name, column in columns(np.empty(0, log.dtype)).items() if column.dtype.kind == "M"]
     at = np.full(width, "NaT", columns(np.empty(0, log.dtype))[times[0]].dtype) if times else starts
 
-    for first, block in readable(log, advance):
+    for first, block in scan_sound(log):
+        advance(block.nbytes)
         a, b = np.searchsorted(starts, [first, first + len(block) - 1], "right") - 1
         runs = slice(a, b + 1)
         cuts = np.maximum(starts[runs] - first, 0)

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from spill_ring.spill_log import SpillLog
 
-BLOCK: int
 PANELS: int
 LINES: int
 ROWS: int
@@ -20,7 +19,6 @@ class Envelope(NamedTuple):
     panels: dict[str, dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]]
 
 def panels_of(dtype: np.dtype[Any]) -> dict[str, list[str]]: ...
-def readable(log: SpillLog, advance: Callable[[int], object]) -> Iterator[tuple[int, NDArray[Any]]]: ...
 def envelope(log: SpillLog, width: int, advance: Callable[[int], object]) -> Envelope: ...
 def path_through(
     at: NDArray[Any], low: NDArray[np.float64], high: NDArray[np.float64]

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from kinds import KINDS
 
-from spill_ring import ArrayRing, DamagedError, DiskSink, ObjectRing, SpillLog
-from spill_ring import export as module
+from spill_ring import ArrayRing, DamagedError, DiskSink, ObjectRing, SpillLog, scan
 from spill_ring.columns import columns, rows
 from spill_ring.export import export, replaced
 
@@ -20,7 +19,7 @@ NESTED = np.dtype(
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 900)
+    monkeypatch.setattr(scan, "BLOCK", 900)
 
 
 def recording(folder, items):

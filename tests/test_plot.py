@@ -1,10 +1,11 @@
 """Pictures of recordings: nothing missed, whatever is in them, in bounded memory."""
+import os
 import tracemalloc
 
 import numpy as np
 import pytest
 
-from spill_ring import ArrayRing, DiskSink, SpillLog
+from spill_ring import ArrayRing, DiskSink, SpillLog, scan
 from spill_ring import plot as module
 from spill_ring.columns import columns
 from spill_ring.plot import envelope, panels_of, to_png, to_terminal
@@ -28,7 +29,7 @@ def lines_of(found):
 @pytest.mark.parametrize("width", [1, 7, 999, 5000])
 @pytest.mark.parametrize("dtype", [">f4", "i8", "?", ("f4", (3,)), RECORD], ids=str)
 def test_the_envelope_holds_every_peak(tmp_path, monkeypatch, width, dtype):
-    monkeypatch.setattr(module, "BLOCK", 700)
+    monkeypatch.setattr(scan, "BLOCK", 700)
     dtype = np.dtype(dtype)
     items = np.zeros(1000, dtype)
     random = np.random.default_rng(3)
@@ -79,8 +80,25 @@ def test_damaged_items_leave_a_gap_and_no_more(tmp_path):
     np.testing.assert_array_equal(high, expected)
 
 
+def test_no_more_than_a_part_is_mapped_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(scan, "BLOCK", 5_000)
+    monkeypatch.setattr(scan, "PART", 20_000)
+    log = recording(tmp_path / "log", np.arange(20_000.0), segment_bytes=10_000)
+    mapped = []
+
+    def look(nbytes):
+        with open("/proc/self/maps") as maps:
+            mapped.append(sum(log.path in line for line in maps))
+
+    if not os.path.exists("/proc/self/maps"):
+        pytest.skip("the system doesn't tell what is mapped")
+    envelope(log, 100, look)
+    assert len(mapped) > 20
+    assert 0 < max(mapped) <= 6  # of 16 segments
+
+
 def test_memory_does_not_grow_with_the_recording(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 1 << 16)
+    monkeypatch.setattr(scan, "BLOCK", 1 << 16)
     peaks = []
     for count in (10_000, 2_000_000):
         log = recording(tmp_path / str(count), np.arange(float(count)))
