@@ -3,7 +3,7 @@ import os
 import time
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -312,8 +312,13 @@ class SpillLog:
             else:
                 time.sleep(POLL)
 
-    def verify(self) -> list[DamagedError]:
+    def verify(self, progress: Callable[[int], object] | None = None) -> list[DamagedError]:
         """Check everything.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Told after each segment how many items that were.
 
         Returns
         -------
@@ -329,6 +334,8 @@ class SpillLog:
                 self.refresh()
             if first >= self.first:  # else it was removed meanwhile
                 found += damages
+            if progress is not None:
+                progress(segment.end - first)
         return found
 
     def __repr__(self) -> str:

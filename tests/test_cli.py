@@ -15,7 +15,9 @@ import pytest
 import pywt
 
 from spill_ring import ArrayRing, ObjectRing
-from spill_ring.cli import Source, main, pump
+from spill_ring.cli import main
+from spill_ring.cli.recorder import pump
+from spill_ring.cli.sources import Source
 from spill_ring.sinks.npy import NpySink
 
 pytestmark = pytest.mark.thread_unsafe(reason="processes that write the same file")
@@ -199,7 +201,7 @@ def test_what_the_pipe_holds_at_the_signal_is_read():
     os.write(feed, np.arange(10, dtype="i4").tobytes() + b"a")
     os.write(ring_bell, b"\x02")
     ring = ArrayRing(100, "i4")
-    assert pump(Source("a pipe", items, ring.dtype, None), ring, NpySink(io.BytesIO()), stop, print) == (1, 2)
+    assert pump(Source("a pipe", items, ring.dtype, None), ring, ring.clear, stop, print) == (1, 2)
     np.testing.assert_array_equal(ring, np.arange(10))
     for fd in (items, feed, stop, ring_bell):
         os.close(fd)
@@ -340,11 +342,11 @@ BAD_FILES = {
         (["nothing.npy"], "has items of no size"),
         (["short.npy"], "short.npy: mmap length is greater than file"),
         (["text.npy"], "text.npy: EOF: reading magic string"),
-        (["folder.npy"], "Is a directory: 'folder.npy'"),
-        (["none.npy"], "No such file or directory: 'none.npy'"),
-        (["ecg.npy", "--dtype", "f8"], "--dtype is for standard input"),
-        (["ecg.npy", "--to", "out.npz"], "out.npz: what is written is a .npy file"),
-        (["-"], "raw items on standard input need their --dtype"),
+        (["folder.npy"], "folder.npy: Is a directory"),
+        (["none.npy"], "none.npy: No such file or directory"),
+        (["ecg.npy", "--dtype", "f8"], "--dtype is for standard input and raw files; a .npy file knows its own"),
+        (["ecg.npy", "--to", "out.npz"], "out.npz: what is written is a .npy file, or a folder"),
+        (["-"], "standard input: raw items need their --dtype"),
         (["-", "--dtype", "f9"], "--dtype f9: data type 'f9' not understood"),
         (["-", "--dtype", "(2"], "--dtype (2: "),
         (["-", "--dtype", "O"], "holds references to Python objects"),

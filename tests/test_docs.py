@@ -13,6 +13,7 @@ import spill_ring
 MODULES = [
     "storage", "block", "serialize", "records", "sink", "ring", "loan", "park", "object_ring", "array_ring",
     "spsc_ring", "mpsc_ring", "background_sink", "spill", "headers", "sinks.file", "sinks.npy",
+    "cli.columns",
 ]
 README = Path(__file__).parent.parent / "README.md"
 NAMES = {name: getattr(spill_ring, name) for name in spill_ring.__all__} | {"np": np}

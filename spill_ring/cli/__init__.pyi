@@ -1,0 +1,1 @@
+from spill_ring.cli.app import main as main

@@ -1,0 +1,176 @@
+"""Pictures of a recording, in a terminal or a file, in memory that doesn't grow with it."""
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from spill_ring.cli.columns import columns
+from spill_ring.cli.scan import scan_sound
+from spill_ring.spill_log import SpillLog
+
+PANELS = 12  # at most
+LINES = 8  # in a panel, at most
+ROWS = 9  # of a panel in a terminal
+COLOURS = ("blue", "orange", "green", "red", "magenta", "cyan", "gray", "yellow")
+UNITS = {"bytes": "B", "percent": "%", "seconds": "s"}  # by the last word of a field's name
+LIMIT = 1e300  # what lies beyond has no place on an axis
+
+
+class Envelope(NamedTuple):
+    """The lowest and the highest value of each of so many runs of items; NaN where there is none."""
+
+    at: np.ndarray  # of the first item of each: datetime64, or the sequence number
+    panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]  # field, column, low and high
+
+
+def panels_of(dtype: np.dtype) -> dict[str, list[str]]:
+    """The columns of numbers by the field that they belong to, as many as have room."""
+    panels: dict[str, list[str]] = {}
+    for name, column in columns(np.empty(0, dtype)).items():
+        if column.dtype.kind in "biuf":
+            panels.setdefault(name.partition("[")[0], []).append(name)
+    return {field: names[:LINES] for field, names in list(panels.items())[:PANELS]}
+
+
+def envelope(log: SpillLog, width: int, advance: Callable[[int], object]) -> Envelope:
+    """Decimate a recording of numbers.
+
+    Parameters
+    ----------
+    log : SpillLog
+        Not of objects.
+    width : int
+        Runs of items that all are divided into, at most.
+    advance : callable
+        Told the bytes that were read, each time.
+
+    Returns
+    -------
+    Envelope
+        Against the first field of times, if there is one. O(items) time, O(width) memory. What is
+        damaged leaves a gap.
+    """
+    count = len(log)
+    width = max(min(width, count), 1)
+    starts = log.first + np.arange(width) * count // width  # of the runs
+    panels = panels_of(log.dtype)
+    names = [name for found in panels.values() for name in found]
+    low, high = np.full((2, len(names), width), np.nan)
+    times = [name for name, column in columns(np.empty(0, log.dtype)).items() if column.dtype.kind == "M"]
+    at = np.full(width, "NaT", columns(np.empty(0, log.dtype))[times[0]].dtype) if times else starts
+
+    for first, block in scan_sound(log):
+        advance(block.nbytes)
+        a, b = np.searchsorted(starts, [first, first + len(block) - 1], "right") - 1
+        runs = slice(a, b + 1)
+        cuts = np.maximum(starts[runs] - first, 0)
+        found = columns(block)
+        if times:
+            at[runs] = np.where(np.isnat(at[runs]), found[times[0]][cuts], at[runs])
+        for i, name in enumerate(names):
+            low[i, runs] = np.fmin(low[i, runs], np.fmin.reduceat(found[name], cuts))
+            high[i, runs] = np.fmax(high[i, runs], np.fmax.reduceat(found[name], cuts))
+
+    values = dict(zip(names, zip(low, high, strict=True), strict=True))
+    return Envelope(at, {field: {name: values[name] for name in found} for field, found in panels.items()})
+
+
+def path_through(at: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One line through all lows and highs that are there."""
+    there = (np.abs(low) < LIMIT) & (np.abs(high) < LIMIT)
+    if at.dtype.kind == "M":
+        there &= ~np.isnat(at)
+    at, low, high = at[there], low[there], high[there]
+    if np.array_equal(low, high):
+        return at, low
+    return np.repeat(at, 2), np.column_stack([low, high]).ravel()
+
+
+def clock(at: np.ndarray) -> list[str]:
+    """Labels of an axis of times: as short as tells them apart."""
+    span = (at[-1] - at[0]) / np.timedelta64(1, "s")
+    unit, begin, end = ("D", 0, 10) if span > 3 * 86400 else ("s", 11, 19) if span > 4 else ("ms", 14, 23)
+    return [text[begin:end] for text in np.datetime_as_string(at.astype(f"M8[{unit}]"))]
+
+
+def to_terminal(found: Envelope, width: int) -> str:
+    """Draw in characters.
+
+    Parameters
+    ----------
+    found : Envelope
+        Two runs of items for each character look best.
+    width : int
+        Characters.
+
+    Returns
+    -------
+    str
+        With ANSI colours.
+    """
+    import plotext
+
+    is_time = found.at.dtype.kind == "M"
+    pictures = []
+    for field, lines in found.panels.items():
+        figure = plotext.figure
+        figure.clear()
+        figure.theme("colorless").plot_size(width, ROWS).title(field)
+        at = found.at[~np.isnat(found.at)] if is_time else found.at
+        zero = at[:1]
+        for colour, line in zip(COLOURS, lines.values(), strict=False):
+            x, y = path_through(found.at, *line)  # finite: NaN would end the process
+            x = (x - zero).astype("f8") if len(x) else x
+            marker = plotext.marker("braille", colour) if len(lines) > 1 else "braille"
+            figure.draw(figure.signal(x.tolist(), y.tolist(), marker=marker).lines())
+        if len(at):
+            ticks = at[np.linspace(0, len(at) - 1, min(len(at), max(width // 20, 2))).astype(int)]
+            labels = clock(ticks) if is_time else [f"{n:,}" for n in ticks.tolist()]
+            figure.ruler("x").ticks((ticks - zero).astype("f8").tolist(), labels)
+        pictures.append(str(figure.build()))
+    return "".join(pictures)
+
+
+def to_png(found: Envelope, title: str, path: Path) -> None:
+    """Draw in a file, one panel below the other, and write over one that exists.
+
+    Parameters
+    ----------
+    found : Envelope
+    title : str
+    path : Path
+
+    Raises
+    ------
+    ModuleNotFoundError
+        It needs matplotlib.
+    """
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+
+    count = max(len(found.panels), 1)
+    figure = Figure(figsize=(9, 0.8 + 1.25 * count), dpi=100, layout="constrained")
+    panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (field, lines) in zip(panels, found.panels.items(), strict=False):
+        for name, line in lines.items():
+            axes.plot(*path_through(found.at, *line), linewidth=1, label=name)
+        axes.set_title(field, loc="left", fontsize=10)
+        axes.yaxis.set_major_formatter(EngFormatter(UNITS.get(field.rpartition("_")[2], "")))
+        axes.locator_params(axis="y", nbins=4)
+        axes.margins(x=0.01, y=0.1)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=9)
+        if len(lines) > 1:
+            axes.legend(frameon=False, fontsize=8, ncols=len(lines), loc="lower right", bbox_to_anchor=(1, 0.97))
+    if found.at.dtype.kind == "M":
+        locator = AutoDateLocator()
+        panels[-1].xaxis.set_major_locator(locator)
+        panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        panels[-1].set_xlabel("time (UTC)", fontsize=10)
+    else:
+        panels[-1].set_xlabel("item", fontsize=10)
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(path, format="png")

@@ -1,0 +1,52 @@
+"""What the command line shows while it works."""
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def progress_bar(title: str, total: int | None, itemsize: int) -> Iterator[Callable[[int], object]]:
+    """Show a progress bar where standard error is a terminal.
+
+    Parameters
+    ----------
+    title : str
+    total : int or None
+        Bytes; None: nobody knows.
+    itemsize : int
+        Bytes of an item.
+
+    Yields
+    ------
+    callable
+        Advances it, by bytes.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[items]:,} items"),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeElapsedColumn() if total is None else TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=sys.stderr is None or not sys.stderr.isatty()) as bar:
+        task = bar.add_task(title, total=total, items=0)
+        done = 0
+
+        def advance(nbytes: int) -> None:
+            nonlocal done
+            done += nbytes
+            bar.update(task, completed=done, items=done // itemsize)
+
+        yield advance
