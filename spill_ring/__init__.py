@@ -3,6 +3,7 @@
 from spill_ring.array_ring import ArrayRing
 from spill_ring.background_sink import BackgroundSink
 from spill_ring.headers import get_include
+from spill_ring.history import History
 from spill_ring.mpsc_ring import MpscRing
 from spill_ring.object_ring import ObjectRing
 from spill_ring.records import record
@@ -51,6 +52,7 @@ __all__ = [
     "FileSink",
     "FnSink",
     "FromBytes",
+    "History",
     "InvalidData",
     "LockedSink",
     "MpscRing",

@@ -420,8 +420,7 @@ cdef class ArrayRing(Ring):
                     raise IndexError(f"pop from an empty {type(self).__name__}")
                 return default
             item = load_item(self.record, self.item_type, self.base + (self.head & self.mask) * self.itemsize)
-            self.advance(1)
-            self.popped += 1
+            self.pop_oldest(1)
             return item
         finally:
             self.leave()
@@ -475,8 +474,7 @@ cdef class ArrayRing(Ring):
         try:
             count = min(<Py_ssize_t>len(array), self.trim())
             np.copyto(array[:count], self.live()[:count], casting="same_kind")
-            self.advance(count)
-            self.popped += count
+            self.pop_oldest(count)
             return count
         finally:
             self.leave()
@@ -488,8 +486,7 @@ cdef class ArrayRing(Ring):
         count = min(count, self.trim())
         # memmove: `out` may be a block that reserve() gave out once
         memmove(out, self.run(self.head, count), count * self.itemsize)
-        self.advance(count)
-        self.popped += count
+        self.pop_oldest(count)
         self.leave()
         return count
 

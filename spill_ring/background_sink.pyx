@@ -248,6 +248,15 @@ cdef class BackgroundSink(ForwardingSink):
             self.raise_error()
         return 0
 
+    cdef bint settle(self) except -1:
+        """Wait until everything is through, unless the sink behind raises. The sink is entered."""
+        if len(self) and not self.is_running():
+            self.start()
+        if len(self) and not self.worker.has_failed:
+            self.request(NOTHING)  # done when nothing waits any more
+            self.wait_until(request_is_done)
+        return len(self) == 0
+
     def flush(self):
         """Wait until everything is through, and the sink behind is flushed."""
         self.enter()

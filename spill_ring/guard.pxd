@@ -38,6 +38,7 @@ of the object: nothing on a Python with a GIL, and let go of where a thread wait
                      entered: half an item may be kept for the next call.
     DiskSink         entered; its thread and what is entered share `sync_lock` (the files) and a lock of the
                      segment (how far they got).
+    History          keeps its ring alone, which is entered for each look, as are those behind it.
     Storage          its memory is the ring's; the list of mirrors and their number have a mutex.
     Plan             never changed once it is known; making one twice does no harm.
     plans known      a dict of which each step is one; a reference is taken by the step that finds it.

@@ -268,7 +268,7 @@ cdef class ObjectRing(Ring):
         return 0
 
     cdef list take(self, Py_ssize_t count):
-        """Remove the oldest `count`, as a list."""
+        """Pop the oldest `count`, as a list."""
         cdef PyObject **slots = self.slots()
         cdef Py_ssize_t slot = self.slot_of(self.head)
         cdef Py_ssize_t i
@@ -278,7 +278,7 @@ cdef class ObjectRing(Ring):
             Py_INCREF(<PyObject *>None)
             slots[slot] = <PyObject *>None
             slot = slot + 1 if slot + 1 < self.size else 0
-        self.advance(count)
+        self.pop_oldest(count)
         return taken
 
     cdef object item(self, long long position):
@@ -315,8 +315,7 @@ cdef class ObjectRing(Ring):
             Py_DECREF(slots[slot])  # `item` holds it
             Py_INCREF(<PyObject *>None)
             slots[slot] = <PyObject *>None
-            self.advance(1)
-            self.popped += 1
+            self.pop_oldest(1)
             return item
         finally:
             self.leave()
@@ -338,9 +337,7 @@ cdef class ObjectRing(Ring):
         self.enter()
         try:
             count = min(count, self.trim())
-            popped = self.take(count)
-            self.popped += count
-            return popped
+            return self.take(count)
         finally:
             self.leave()
 

@@ -4,6 +4,17 @@ from spill_ring.guard cimport SR_AHEAD, sr_state
 from spill_ring.sink cimport Sink
 
 
+cdef enum:
+    POPPED
+    CLEARED
+    DRAINED
+
+# A run of items that left a ring, but not to its sink.
+ctypedef struct gap:
+    long long start, end  # sequence numbers
+    int cause
+
+
 cdef class Ring(Sink):
     # Absolute sequence numbers of the oldest item and of the next to come. They never wrap: at
     # 10^10 items/s a long long lasts 29 years. `tail` is what was pushed, `head` what has left.
@@ -15,6 +26,13 @@ cdef class Ring(Sink):
     cdef Py_ssize_t size  # the capacity
     cdef Sink target  # None: what is evicted is dropped
     cdef object given  # the sink, as it was given
+    # For `history`:
+    cdef gap last  # the gap that may go on
+    cdef gap *older  # as many of those before as are remembered, in turn; there once there is one
+    cdef long long gaps  # how many there were before the last
+    cdef long long known_from  # whatever left before that, how it left is forgotten
+    cdef long long bypassed  # items in all gaps: all else that left was sent to the sink
+    cdef object places  # what keeps items directly behind, as it was when the sink was attached
 
     # All that may fail or run Python comes first. After `start` nothing may fail, and the last thing is to
     # `leave` it open.
@@ -31,6 +49,7 @@ cdef class Ring(Sink):
     # And, where there is something to do, this before a run is sent and `tidy` to leave the ring.
     cdef int prepare(self, Py_ssize_t count) except -1 nogil
 
+    cdef void begin_gap(self, long long start, int cause) noexcept nogil
     cdef int missing(self) except -1 with gil
     cdef int append(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
     cdef int spill(self, Sink sink, Py_ssize_t count) except -1 nogil
@@ -68,6 +87,25 @@ cdef class Ring(Sink):
         if self.target is not None:
             self.limit = self.head + self.size
 
+    @cython.final
+    cdef inline void bypass(self, long long start, long long count, int cause) noexcept nogil:
+        """The oldest `count`, from `start` on, leave or have left, and not to the sink."""
+        if count:
+            if self.last.end != start or self.last.cause != cause:
+                self.begin_gap(start, cause)
+            self.last.end += count
+            self.bypassed += count
+
+    @cython.final
+    cdef inline void pop_oldest(self, Py_ssize_t count) noexcept nogil:
+        """The oldest `count` have been handed to the caller."""
+        self.bypass(self.head, count, POPPED)
+        self.advance(count)
+        self.popped += count
+
+
+cdef enum:
+    GAPS_REMEMBERED = 256  # before the last: 6 KB
 
 # A ring or sink that still holds something when the interpreter ends is flushed then.
 cdef int flush_at_exit(Sink ring) except -1

@@ -3,6 +3,7 @@ from typing import Any, Generic, NamedTuple, Never, Self, SupportsIndex, TypeVar
 
 from typing_extensions import disjoint_base
 
+from spill_ring.history import History
 from spill_ring.sink import Sink, _SinkLike
 
 _T_co = TypeVar("_T_co", covariant=True)
@@ -22,6 +23,8 @@ class Ring(Sink):
     def sink(self) -> Any: ...  # as it was given
     @property
     def stats(self) -> Stats: ...
+    @property
+    def history(self) -> History: ...
     @property
     def is_empty(self) -> bool: ...
     @property

@@ -1,5 +1,6 @@
 """What every one-thread ring has: positions, accounting, the sink, the sequence protocol, the end."""
 from libc.limits cimport LLONG_MAX
+from libc.stdlib cimport free, malloc
 
 from spill_ring.guard cimport SR_AHEAD, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_add, sr_state
 from spill_ring.sink cimport DropSink, as_sink, hang_up, warn_lost
@@ -31,19 +32,27 @@ cdef class Ring(Sink):
         self.is_guarded = True
         self.state = SR_NEW
 
+    def __dealloc__(self):
+        free(self.older)
+
     def __init__(self):
         raise TypeError("Ring is what rings share; make an ObjectRing, an ArrayRing or a SpillRing")
 
     cdef int start(self, Py_ssize_t size, object dtype, object sink) except -1:
         cdef Sink target = None if sink is None else as_sink(sink)
+        places = None
         if target is not None:
+            from spill_ring.history import meet  # it knows all kinds of rings, so it comes after them
+
             target.bind(dtype)
+            places = meet(target)
         self.claim(target)  # asked last: all of the above may run Python
         self.size = size
         self.item_type = dtype
         self.itemsize = sizeof(void *) if dtype is None else dtype.itemsize
         self.is_bound = True
         self.given = sink
+        self.places = places
         self.target = None if type(target) is DropSink else target  # dropping needs no call
         self.limit = LLONG_MAX if self.target is None else self.size
         if self.target is not None:
@@ -77,6 +86,22 @@ cdef class Ring(Sink):
     cdef object copy(self, long long position, Py_ssize_t count, Py_ssize_t step):
         """A copy of `count` items from a sequence number on."""
         self.missing()
+
+    cdef void begin_gap(self, long long start, int cause) noexcept nogil:
+        """Remember the last gap with the older ones, if it was one, and begin another."""
+        cdef gap *room
+        if self.last.end > self.last.start:
+            if self.older == NULL:
+                self.older = <gap *>malloc(GAPS_REMEMBERED * sizeof(gap))
+            if self.older == NULL:
+                self.known_from = self.last.end
+            else:
+                room = self.older + self.gaps % GAPS_REMEMBERED
+                if self.gaps >= GAPS_REMEMBERED:
+                    self.known_from = room.end
+                room[0] = self.last
+                self.gaps += 1
+        self.last = gap(start, start, cause)
 
     cdef int missing(self) except -1 with gil:
         raise NotImplementedError(f"{type(self).__name__} lacks what every kind of ring defines")
@@ -141,6 +166,7 @@ cdef class Ring(Sink):
         """
         cdef Sink target = as_sink(sink)
         cdef Py_ssize_t count
+        cdef long long before
         if target is self:
             raise ValueError("a ring can't be drained into itself")
         if sr_state(&self.state) <= SR_MAKING:
@@ -149,8 +175,13 @@ cdef class Ring(Sink):
         self.enter()
         try:
             count = self.trim()
-            if count:
-                self.spill(target, count)
+            before = self.head
+            try:
+                if count:
+                    self.spill(target, count)
+            finally:
+                if target is not self.target:
+                    self.bypass(before, self.head - before, DRAINED)
             return count
         finally:
             self.tidy(SR_OPEN)
@@ -189,6 +220,7 @@ cdef class Ring(Sink):
         try:
             count = self.trim()
             self.prepare(count)
+            self.bypass(self.head, count, CLEARED)
             self.release(count)
         finally:
             self.tidy(SR_OPEN)
@@ -252,6 +284,13 @@ cdef class Ring(Sink):
         cdef long long pushed = self.pushed()
         cdef long long left = pushed - self.resident(pushed)
         return Stats(pushed, self.popped, self.spilled, left - self.popped - self.spilled)
+
+    @property
+    def history(self):
+        """What went through the ring, wherever in the chain it is now: a `History`, a sequence by number."""
+        from spill_ring.history import History
+
+        return History(self)
 
     @property
     def is_empty(self):

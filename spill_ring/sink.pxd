@@ -82,6 +82,7 @@ cdef class CollectSink(Sink):
     cdef list objects  # there from the first one on
     cdef char *data
     cdef Py_ssize_t count, room  # in items
+    cdef long long received, given_away  # items, ever
 
     cdef int look(self) except -1
     cdef int refuse_growth(self) except -1 with gil

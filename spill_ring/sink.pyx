@@ -467,6 +467,7 @@ cdef class CollectSink(Sink):
             self.room = room
         memcpy(self.data + self.count * self.itemsize, items, count * self.itemsize)
         self.count += count
+        self.received += count
         taken[0] += count
         return 0
 
@@ -477,6 +478,7 @@ cdef class CollectSink(Sink):
         cdef Py_ssize_t i
         for i in range(count):
             self.objects.append(<object>items[i])
+            self.received += 1
             taken[0] += 1
         return 0
 
@@ -518,6 +520,7 @@ cdef class CollectSink(Sink):
                 fresh = []
                 with cython.critical_section(self):  # `items` and `len` ask without entering
                     taken, self.objects = self.objects, fresh
+                    self.given_away = self.received
                 return taken
             if self.count == 0:
                 return new_block(dtype, 0)
@@ -529,6 +532,7 @@ cdef class CollectSink(Sink):
             data, count = self.data, self.count
             self.data = NULL  # it is the capsule's from here on
             self.count = self.room = 0
+            self.given_away = self.received
             return view_block(dtype, data, count, owner, True)
         finally:
             sr_leave(&self.state, before)

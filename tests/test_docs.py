@@ -12,7 +12,7 @@ import spill_ring
 
 MODULES = [
     "storage", "block", "serialize", "records", "sink", "ring", "loan", "park", "object_ring", "array_ring",
-    "spsc_ring", "mpsc_ring", "background_sink", "spill", "headers", "sinks.file", "sinks.npy",
+    "spsc_ring", "mpsc_ring", "background_sink", "spill", "headers", "sinks.file", "sinks.npy", "history",
     "cli.columns",
 ]
 README = Path(__file__).parent.parent / "README.md"

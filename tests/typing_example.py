@@ -24,6 +24,7 @@ from spill_ring import (
     FileSink,
     FnSink,
     FromBytes,
+    History,
     LockedSink,
     ObjectRing,
     ProducerSink,
@@ -247,6 +248,10 @@ def sinks(path: Path) -> None:
     )
     ring.extend([1.0, 2.0, 3.0, 4.0])
     ring.flush()
+    history: History = ring.history
+    assert (history.first, history.end, len(history.last(2)), len(history[1:])) == (0, 4, 2, 3)
+    assert_type(history.end, int)
+    assert sum(len(block) for block in history.blocks(3)) == 4
     assert len(collected) == 4
     assert collected.items.sum() == collected.take().sum()
     ring.close()
@@ -276,6 +281,8 @@ if TYPE_CHECKING:
     ArrayRing(4).extend(1.0)  # type: ignore[arg-type]
     ArrayRing(4).pop_into([0.0])  # type: ignore[arg-type]
     ArrayRing(4)["t"]  # type: ignore[call-overload]
+    ArrayRing(4).history["t"]  # type: ignore[call-overload]
+    ArrayRing(4).history.last()  # type: ignore[call-arg]
     ArrayRing(4).capacity = 8  # type: ignore[misc]
     ObjectRing(4, "f8")  # type: ignore[arg-type]
     ObjectRing[int](4).push("four")  # type: ignore[arg-type]

@@ -587,6 +587,11 @@ cdef class DiskSink(Sink):
         return self.interval
 
     @property
+    def encoder(self):
+        """What turns objects into bytes."""
+        return self.encoder
+
+    @property
     def count(self):
         """Items in the recording, from its beginning: the sequence number of the next one."""
         return 0 if self.writing is None else self.writing.end

@@ -1,0 +1,568 @@
+"""`ring.history`: one sequence over a whole chain, wherever its items are by now.
+
+Nothing is recorded as items move, for where an item is can be counted: what a ring sent last is last in its sink, so
+the item that it sent k items ago is the k-th from the sink's end. That holds while nobody else feeds the sink. So each
+ring knows what its sink had got when they met, and from then on the sink must have got as many as the ring has
+sent. What left the ring by another way is a gap in its numbers, which the ring remembers.
+"""
+cimport numpy as cnp
+
+from spill_ring.array_ring cimport ArrayRing
+from spill_ring.background_sink cimport BackgroundSink
+from spill_ring.block cimport copy_block, new_block
+from spill_ring.object_ring cimport ObjectRing
+from spill_ring.records cimport load_item
+from spill_ring.ring cimport CLEARED, DRAINED, GAPS_REMEMBERED, POPPED, Ring, count_of, gap
+from spill_ring.sink cimport BatchSink, CollectSink, LockedSink, Sink, TeeSink
+from spill_ring.guard cimport SR_CLOSED, sr_leave, sr_state
+
+import operator
+
+import numpy as np
+
+from spill_ring.segment import DamagedError
+from spill_ring.sinks.disk import DiskSink
+from spill_ring.spill_log import SpillLog
+
+cnp.import_array()
+
+
+cdef class Place:
+    """What keeps items directly behind a ring, as the ring met it."""
+
+    cdef Sink sink
+    cdef long long met  # items that it had got, or that were on the way to it
+    cdef object log  # of a DiskSink, once it was read
+
+
+cdef class History:
+    """History(ring)\n--\n
+    What went through a ring: one sequence over the ring, the rings behind it, and what keeps items at the end.
+
+    Parameters
+    ----------
+    ring : ObjectRing or ArrayRing
+        ``ring.history`` is the same as ``History(ring)``.
+
+    Attributes
+    ----------
+    first, end : int
+        The sequence numbers from which on, without a gap, and up to which everything is there: ``first <= n < end``.
+
+    Raises
+    ------
+    IndexError
+        An item is nowhere in the chain any more, or not there yet; it says what became of it: dropped, popped,
+        cleared, drained, taken, removed, or sent on to a sink that can't be read back.
+    RuntimeError
+        It can't be told where an item is, because others feed the sink that has it too; it waits in a
+        `BackgroundSink` whose sink raised; a ring on the way is in use.
+    ValueError
+        The ring, or a sink on the way, is closed.
+    DamagedError
+        It is on disk, and damaged.
+
+    Notes
+    -----
+    Each item that is pushed has the next number, for good, wherever it moves and whatever is popped. What is behind
+    the ring when it is made comes before: with a folder that holds 1,000 items at the end of the chain the first
+    item pushed is number 1,000, and the old ones can be read too. Until something is popped, drained or cleared, the
+    numbers are those of `SpillLog`.
+
+    Items are found in `ObjectRing`, `ArrayRing`, `CollectSink` and `DiskSink`, also behind `BatchSink`, `LockedSink`,
+    `BackgroundSink` (where it waits until what is on the way has arrived) and `TeeSink` (the first that has them; those
+    from before the ring was made, in the first that keeps any). Classes that define a ``send`` of their own
+    can't be read back, nor can an `SpscRing`. Of a `CollectSink` of objects the list is the caller's too: who changes
+    the order of items in it changes the history.
+
+    ``history[a:b]`` reads in O(items + rings on the way), plus up to 256 steps for the gaps of each ring on the way;
+    items on disk are checked when they are read for the first time, and come as `SpillLog` gives them. A ring remembers
+    its last 256 gaps, where items were popped, cleared or drained between two evictions; where older ones left from
+    can't be told. Pushing costs nothing extra. **Thread safety.** One thread at a time, as for the ring.
+
+    >>> import tempfile
+    >>> warm = ArrayRing(8, "i8", sink=DiskSink(tempfile.mkdtemp()))
+    >>> hot = ArrayRing(4, "i8", sink=warm)
+    >>> hot.extend(range(100))
+    >>> hot.history[86:97]                     # two on disk, eight in the warm ring, one in the hot one
+    array([86, 87, 88, 89, 90, 91, 92, 93, 94, 95, 96])
+    >>> hot.history.first, hot.history.end, hot.history[-1]
+    (0, 100, np.int64(99))
+    >>> hot.close()
+    """
+
+    cdef Ring ring
+
+    def __cinit__(self, Ring ring not None):
+        self.ring = ring
+
+    def __init__(self, ring):
+        """Made by its parameter alone."""
+
+    @property
+    def first(self):
+        """The number from which on everything is there, without a gap. O(rings on the way)."""
+        return origin(self.ring) + complete_from(self.ring)
+
+    @property
+    def end(self):
+        """The number of the item to be pushed next. O(rings on the way)."""
+        return origin(self.ring) + self.ring.pushed()
+
+    def __len__(self):
+        return self.end - self.first
+
+    def __getitem__(self, key):
+        """An item, an instance where the ring has a `record`; or the items of a slice, an ndarray or a list.
+
+        Both are by number; negative ones count from the end. A typed slice that lies in one file of a recording is
+        the file itself, read-only; all else is a copy.
+        """
+        end = self.end
+        if isinstance(key, slice):
+            step = 1 if key.step is None else operator.index(key.step)
+            if step < 1:
+                raise ValueError(f"a step must be at least 1, not {step}")
+            stop = end if key.stop is None else min(number_of(key.stop, end), end)
+            if key.start is None:
+                return self.newest(0, stop)[::step]
+            start = number_of(key.start, end)
+            if start < 0 and start < stop:
+                raise IndexError(f"item {key.start} is not there: there were {end} so far")
+            return self.between(start, max(start, stop))[::step]
+        number = number_of(key, end)
+        if not 0 <= number < end:
+            raise IndexError(f"item {key} is not there{' yet' if number >= end else ''}: there were {end} so far")
+        return item_at(self.ring, self.between(number, number + 1), 0)
+
+    cdef object between(self, object start, object stop):
+        """The items of a range that lies before the end."""
+        cdef Ring ring = self.ring
+        cdef list parts = []
+        if start < stop:
+            read(ring, start - origin(ring), stop - start, start, parts)
+        else:
+            ring.enter()  # only to refuse what would be refused with items
+            ring.leave()
+        if ring.item_type is None:
+            return [item for part in parts for item in part]
+        if not parts:
+            return new_block(ring.item_type, 0)
+        # without the dtype it would swap bytes to native ones
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, dtype=ring.item_type.base)
+
+    cdef object newest(self, object start, object stop):
+        """The items of a range, of those that are there without a gap."""
+        while True:
+            first = self.first
+            try:
+                return self.between(max(first, start), stop)
+            except IndexError:  # the thread of a DiskSink removed the oldest just now
+                if self.first == first:
+                    raise
+
+    def last(self, n, /):
+        """The newest items: as the ring's `latest`, and beyond the ring.
+
+        Parameters
+        ----------
+        n : int
+            How many; fewer come back if fewer are there without a gap.
+
+        Returns
+        -------
+        ndarray or list
+            Oldest first.
+        """
+        cdef Py_ssize_t count = count_of(n)
+        end = self.end
+        return self.newest(end - count, end)
+
+    def blocks(self, n=65536, /, *, start=None, stop=None):
+        """The items in blocks.
+
+        Parameters
+        ----------
+        n : int
+            Items in a block, at most.
+        start, stop : int, optional
+            Numbers between which to read; `first` and `end` when the iteration begins by default.
+
+        Yields
+        ------
+        ndarray or list
+        """
+        if n < 1:
+            raise ValueError(f"a block has at least 1 item, not {n}")
+        at = self.first if start is None else start
+        end = self.end if stop is None else min(stop, self.end)
+        while at < end:
+            yield self[at:min(at + n, end)]
+            at += n
+
+    def __iter__(self):
+        for block in self.blocks():
+            for i in range(len(block)):
+                yield item_at(self.ring, block, i)
+
+    def __reversed__(self):
+        """Iterate newest to oldest."""
+        first, end = self.first, self.end
+        while end > first:
+            start = max(first, end - 65536)
+            block = self[start:end]
+            for i in reversed(range(len(block))):
+                yield item_at(self.ring, block, i)
+            end = start
+
+    def __array__(self, dtype=None, copy=None):
+        """For `np.asarray`: all that is there."""
+        return np.array(self[:], dtype=dtype, copy=copy)
+
+    def __repr__(self):
+        # Not from where on: to know that may take a while.
+        kind = "objects" if self.ring.item_type is None else f"{self.ring.item_type} items"
+        return f"<History: {kind} up to {self.end}>"
+
+
+def meet(Sink sink not None):
+    """For a ring that is being made: what keeps items directly behind, and what each has got by now.
+
+    Parameters
+    ----------
+    sink : sink
+        The ring's, bound.
+
+    Returns
+    -------
+    list
+    """
+    found = []
+    find_places(sink, 0, found)
+    return found
+
+
+cdef int find_places(Sink sink, long long on_the_way, list found) except -1:
+    cdef Place place
+    kind = kind_of(sink)
+    if kind is LockedSink:
+        (<LockedSink>sink).acquire()
+        try:
+            find_places((<LockedSink>sink).target, on_the_way, found)
+        finally:
+            (<LockedSink>sink).release()
+    elif kind is BatchSink:
+        find_places((<BatchSink>sink).target, on_the_way + len(sink), found)
+    elif kind is BackgroundSink:
+        if len(sink) == 0:  # else somebody else uses it, and its thread may be anywhere
+            find_places((<BackgroundSink>sink).target, on_the_way, found)
+    elif kind is TeeSink:
+        for target, owed in zip((<TeeSink>sink).targets, (<TeeSink>sink).owed, strict=True):
+            find_places(target, on_the_way + length(owed), found)
+    elif kind in PLACES:
+        place = Place()
+        place.sink = sink
+        place.met = received(sink) + on_the_way
+        found.append(place)
+    return 0
+
+
+cdef Py_ssize_t length(object owed) except -1:
+    return 0 if owed is None else len(owed)
+
+
+cdef tuple PLACES = (ObjectRing, ArrayRing, CollectSink, DiskSink)
+
+
+cdef object kind_of(Sink sink):
+    """Which of the classes that are known here defines how a sink takes items; None: another one does."""
+    if sink.overrides_send:
+        return None
+    for cls in type(sink).__mro__:
+        if "__pyx_vtable__" in cls.__dict__:  # compiled: a subclass may override all
+            return cls
+    return None
+
+
+cdef long long received(Sink sink) except -1:
+    """Items that a place has got, ever."""
+    if isinstance(sink, Ring):
+        return (<Ring>sink).pushed()
+    if isinstance(sink, CollectSink):
+        return (<CollectSink>sink).received
+    return sink.count
+
+
+cdef long long origin(Ring ring) except -1:
+    """The number of the first item that was pushed into a ring."""
+    cdef Place place
+    if not ring.places:
+        return 0
+    place = ring.places[0]
+    return place.met + (origin(<Ring>place.sink) if isinstance(place.sink, Ring) else 0)
+
+
+cdef object number_of(object index, object end):
+    try:
+        number = operator.index(index)
+    except TypeError:
+        raise TypeError(f"history indices must be integers or slices, not {type(index).__name__}") from None
+    return number if number >= 0 else number + end
+
+
+cdef object item_at(Ring ring, object block, Py_ssize_t i):
+    """An item of a block as the ring gives its own."""
+    cdef cnp.ndarray array
+    if not isinstance(ring, ArrayRing) or (<ArrayRing>ring).record is None:
+        return block[i]
+    array = block
+    return load_item((<ArrayRing>ring).record, ring.item_type, cnp.PyArray_BYTES(array) + i * ring.itemsize)
+
+
+# -- reading -----------------------------------------------------------------------------------------
+
+# Items that a ring's sink was sent.
+cdef struct run:
+    long long number  # what the first is called by who asks: errors speak of that
+    Py_ssize_t count
+    long long back  # the first is so far before the end of all that the sink was sent
+    long long sent  # of all that, so much is the ring's
+    bint is_older  # the first isn't
+
+
+cdef int read(Ring ring, long long start, Py_ssize_t count, long long number, list parts) except -1:
+    """Gather `count` items that a ring has got, from its position `start` on; below 0: before the ring was made."""
+    cdef Py_ssize_t gone
+    ring.enter()
+    try:
+        ring.trim()
+        gone = <Py_ssize_t>max(0, min(count, ring.head - start))
+        if gone:
+            read_gone(ring, start, gone, number, parts)
+        if gone < count:
+            parts.append(ring.copy(start + gone, count - gone, 1))
+    finally:
+        ring.leave()
+    return 0
+
+
+cdef int read_gone(Ring ring, long long start, Py_ssize_t count, long long number, list parts) except -1:
+    """Gather items that have left a ring."""
+    cdef long long stop = start + count
+    cdef long long back = ring.head - start
+    cdef long long i
+    cdef gap found
+    name = type(ring).__name__
+    if start < ring.known_from and ring.known_from > 0:
+        raise refusal(
+            RuntimeError, number, min(count, ring.known_from - start),
+            f"left an {name} so long ago that it can't be told where to: it remembers the last {GAPS_REMEMBERED} times "
+            "that something was popped, cleared or drained between two evictions",
+        )
+    for i in range(max(0, ring.gaps - GAPS_REMEMBERED), ring.gaps + 1):
+        found = ring.last if i == ring.gaps else ring.older[i % GAPS_REMEMBERED]
+        if max(found.start, start) < min(found.end, stop):
+            how = {POPPED: "popped from", CLEARED: "cleared from", DRAINED: "drained elsewhere from"}[found.cause]
+            raise refusal(
+                IndexError, number + max(0, found.start - start), min(found.end, stop) - max(found.start, start),
+                f"{how} an {name}", "was", "were",
+            )
+        if found.start >= start:
+            back -= found.end - found.start
+    if ring.target is None:
+        why = f"dropped by an {name} of capacity {ring.size} without a sink"
+        raise refusal(IndexError, number, count, why, "was", "were")
+    return read_behind(ring, ring.target, run(number, count, back, ring.head - ring.bypassed, start < 0), parts)
+
+
+cdef int read_behind(Ring ring, Sink sink, run wanted, list parts) except -1:
+    """Gather items that were sent to a sink."""
+    kind = kind_of(sink)
+    if kind is LockedSink:
+        (<LockedSink>sink).acquire()
+        try:
+            return read_behind(ring, (<LockedSink>sink).target, wanted, parts)
+        finally:
+            (<LockedSink>sink).release()
+    if kind is BatchSink or kind is BackgroundSink or kind is TeeSink:
+        sink.enter()
+        try:
+            if kind is BatchSink:
+                return read_over(ring, (<BatchSink>sink).target, held_by(<BatchSink>sink), wanted, parts)
+            if kind is TeeSink:
+                return read_any(ring, <TeeSink>sink, wanted, parts)
+            if (<BackgroundSink>sink).settle():
+                return read_behind(ring, (<BackgroundSink>sink).target, wanted, parts)
+            why = f"may wait in {sink!r}, whose sink raised: {(<BackgroundSink>sink).worker.error!r}"
+            raise refusal(RuntimeError, wanted.number, wanted.count, why)
+        finally:
+            sink.leave()
+    if kind in PLACES:
+        return read_place(ring, place_of(ring, sink, wanted.sent), wanted, parts)
+    why = f"went on to a sink that can't be read back: {type(sink).__name__}"
+    raise refusal(IndexError, wanted.number, wanted.count, why)
+
+
+cdef object held_by(BatchSink sink):
+    """A copy of the group that is filling."""
+    return list(sink.objects) if sink.item_type is None else copy_block(sink.item_type, sink.group_data, sink.held)
+
+
+cdef int read_over(Ring ring, Sink sink, object held, run wanted, list parts) except -1:
+    """Gather items of which the last may be held back from the sink."""
+    cdef Py_ssize_t kept = len(held)
+    cdef Py_ssize_t count = wanted.count
+    cdef Py_ssize_t behind = <Py_ssize_t>max(0, min(count, wanted.back - kept))
+    cdef Py_ssize_t at = kept - <Py_ssize_t>(wanted.back - behind)
+    if behind:
+        wanted.count = behind
+        wanted.back -= kept
+        wanted.sent -= kept
+        read_behind(ring, sink, wanted, parts)
+    if behind < count:
+        parts.append(held[at:at + count - behind])
+    return 0
+
+
+cdef int read_any(Ring ring, TeeSink tee, run wanted, list parts) except -1:
+    """Gather items from the first of several sinks that has them."""
+    failures = []
+    for target, owed in zip(tee.targets, tee.owed, strict=True):
+        found = []
+        try:
+            read_over(ring, target, () if owed is None else owed.copy(), wanted, found)
+        except Exception as failure:
+            failures.append(failure)
+        else:
+            parts += found
+            return 0
+    for failure in failures:
+        if not isinstance(failure, IndexError):
+            raise failure  # damaged, or not to be told: that isn't gone
+    raise IndexError("; ".join(map(str, failures)))
+
+
+cdef Place place_of(Ring ring, Sink sink, long long sent):
+    """What a ring knows of a place behind it, if nobody else has fed that."""
+    cdef Place place
+    if sr_state(&sink.state) == SR_CLOSED and isinstance(sink, DiskSink):
+        raise ValueError(f"DiskSink is closed; SpillLog({sink.path!r}) reads what it recorded")
+    for place in ring.places:
+        if place.sink is sink:
+            if place.met + sent == received(sink) and not was_changed(sink):
+                return place
+            break
+    raise RuntimeError(
+        f"others than this {type(ring).__name__} have fed the {type(sink).__name__} behind it, or changed its list, "
+        "since it was attached: which of the items there are whose can't be told"
+    )
+
+
+cdef bint was_changed(Sink sink) except -1:
+    """Has the list of a CollectSink, which anyone may have, lost or got an item by another way?"""
+    if not isinstance(sink, CollectSink) or sink.item_type is not None:
+        return False
+    return len(sink) != (<CollectSink>sink).received - (<CollectSink>sink).given_away
+
+
+cdef int read_place(Ring ring, Place place, run wanted, list parts) except -1:
+    cdef long long start = received(place.sink) - wanted.back  # by the place's own numbers
+    if wanted.is_older and place is not ring.places[0]:
+        why = f"came before this {type(ring).__name__}, whose numbers begin in another sink"
+        raise refusal(IndexError, wanted.number, wanted.count, why)
+    if isinstance(place.sink, Ring):
+        return read(<Ring>place.sink, start, wanted.count, wanted.number, parts)
+    if isinstance(place.sink, CollectSink):
+        return read_collected(<CollectSink>place.sink, start, wanted.count, wanted.number, parts)
+    return read_recorded(place, start, wanted.count, wanted.number, parts)
+
+
+cdef int read_collected(CollectSink sink, long long start, Py_ssize_t count, long long number, list parts) except -1:
+    cdef long long at = start - sink.given_away
+    cdef int before = sink.look()
+    try:
+        if at < 0:
+            raise refusal(IndexError, number, min(count, -at), "taken from a CollectSink", "was", "were")
+        if sink.item_type is None:
+            parts.append(sink.objects[at:at + count])
+        else:
+            parts.append(copy_block(sink.item_type, sink.data + <Py_ssize_t>at * sink.itemsize, count))
+    finally:
+        sr_leave(&sink.state, before)
+    return 0
+
+
+cdef int read_recorded(Place place, long long start, Py_ssize_t count, long long number, list parts) except -1:
+    cdef long long removed = place.sink.removed
+    if start < removed:
+        raise refusal(IndexError, number, min(count, removed - start), f"removed by {place.sink!r}", "was", "were")
+    if place.log is None:
+        place.log = SpillLog(place.sink.path, encoder=place.sink.encoder)
+    if place.log.end < start + count:
+        place.log.refresh()
+    if place.log.end < start + count:
+        raise DamagedError(place.sink.path, "it ends too early", start, start + count)
+    parts.append(place.log[start:start + count])
+    return 0
+
+
+cdef object refusal(object error, object first, object count, str why, str one="", str many=""):
+    what = f"item {first} {one}" if count == 1 else f"items {first} to {first + count} {many}"
+    return error(f"{what.strip()} {why}")
+
+
+# -- from where on everything is there -----------------------------------------------------------------
+
+cdef long long complete_from(Ring ring) except? -1:
+    """The position in a ring from which on all that it has got is there."""
+    cdef long long first
+    ring.enter()
+    try:
+        ring.trim()
+        first = ring.head
+        if ring.target is not None:
+            first -= there_behind(ring, ring.target, ring.head - ring.bypassed)
+        return max(first, ring.last.end) if ring.bypassed else first
+    finally:
+        ring.leave()
+
+
+cdef long long there_behind(Ring ring, Sink sink, long long sent) except -1:
+    """Of what a ring's sink was sent, how many of the last are there."""
+    kind = kind_of(sink)
+    if kind is LockedSink:
+        (<LockedSink>sink).acquire()
+        try:
+            return there_behind(ring, (<LockedSink>sink).target, sent)
+        finally:
+            (<LockedSink>sink).release()
+    if kind is BackgroundSink:
+        sink.enter()
+        try:
+            return there_behind(ring, (<BackgroundSink>sink).target, sent) if (<BackgroundSink>sink).settle() else 0
+        finally:
+            sink.leave()
+    if kind is BatchSink:
+        return len(sink) + there_behind(ring, (<BatchSink>sink).target, sent - len(sink))
+    if kind is TeeSink:
+        return max([
+            there_behind(ring, target, sent - length(owed)) + length(owed)
+            for target, owed in zip((<TeeSink>sink).targets, (<TeeSink>sink).owed, strict=True)
+        ])
+    return there_in(ring, sink, sent) if kind in PLACES else 0
+
+
+cdef long long there_in(Ring ring, Sink sink, long long sent) except -1:
+    cdef Place place
+    cdef long long there
+    try:
+        place = place_of(ring, sink, sent)
+    except RuntimeError:
+        return 0
+    if isinstance(sink, Ring):
+        there = received(sink) - complete_from(<Ring>sink)
+    elif isinstance(sink, CollectSink):
+        there = received(sink) - (<CollectSink>sink).given_away
+    else:
+        there = received(sink) - sink.removed
+    return there if place is ring.places[0] else min(there, sent)
