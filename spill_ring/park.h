@@ -3,6 +3,8 @@
 #ifndef SPILL_RING_PARK_H
 #define SPILL_RING_PARK_H
 
+#include "spill_ring/spsc.h"
+
 #include <limits.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -30,15 +32,6 @@ static inline long long sr_now(void) /* monotonic, in ns */
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec * 1000000000ll + now.tv_nsec;
-}
-
-static inline void sr_relax(void) /* in a loop that waits for another core */
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
 }
 
 /* The sleeper's part of a barrier that both sides need: the other one does nothing for it. False where the

@@ -8,6 +8,7 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.limits cimport LLONG_MAX
 
 from spill_ring.guard cimport SR_BUSY, SR_OPEN, sr_leave, sr_move
+from spill_ring.spsc cimport sr_relax
 
 import math
 import os
@@ -16,7 +17,6 @@ import threading
 
 cdef extern from "park.h" nogil:
     long long sr_now()
-    void sr_relax()
     bint sr_barrier()
     unsigned sr_wakes(sr_parking *parking)
     void sr_sleep(sr_parking *parking, unsigned wakes, long long ns)

@@ -7,6 +7,14 @@
 #include <thread>
 #include <vector>
 
+static void relax() // as our loops do
+{
+#if defined(__x86_64__) || defined(__i386__)
+    for (int i = 0; i < 64; i++)
+        __builtin_ia32_pause();
+#endif
+}
+
 int main(int, char **argv)
 {
     const std::size_t capacity = std::strtoull(argv[1], nullptr, 10), block = std::strtoull(argv[2], nullptr, 10);
@@ -19,6 +27,8 @@ int main(int, char **argv)
             std::size_t got = block == 1 ? queue.pop(out[0]) : queue.pop(out.data(), block);
             if (got)
                 total += out[0];
+            else
+                relax();
             popped += got;
         }
     });
@@ -27,8 +37,8 @@ int main(int, char **argv)
     for (std::uint64_t i = 0; i < count; i += block) {
         in[0] = i;
         if (block == 1)
-            while (!queue.push(i)) {
-            }
+            while (!queue.push(i))
+                relax();
         else
             for (std::size_t done = 0; done < block;)
                 done += queue.push(in.data() + done, block - done);

@@ -26,7 +26,7 @@ def push_values(SpscRing ring, unsigned long long count):
         else:
             for value in range(count):
                 while not ring.try_push_value(value):
-                    pass
+                    ring.relax()
 
 
 def pop_values(SpscRing ring):
@@ -41,4 +41,6 @@ def pop_values(SpscRing ring):
                 total += value
             elif ring.has_ended():
                 break
+            else:
+                ring.relax()
     return count, total
