@@ -114,8 +114,9 @@ cdef class BackgroundSink(ForwardingSink):
     Raises
     ------
     Exception
-        Whatever the sink raises reaches the producer at its next call, which then has sent nothing. What
-        the sink didn't take is kept, and it is tried again after that.
+        Whatever the sink raises reaches the producer at its next call, which then has sent nothing; or the call that
+        waits for room, which may have sent a part (a ring's `stats` tell). What the sink didn't take is kept, and
+        it is tried again after that.
 
     Notes
     -----

@@ -109,7 +109,7 @@ cdef void await_items(const awaited *what) noexcept nogil:
     """If no ring gets its share of what is missing, the sum is not reached: so only that wakes."""
     cdef const merged *rings = <const merged *>what.context
     cdef sr_spsc *core
-    cdef Py_ssize_t there, seen, share, i, held
+    cdef Py_ssize_t there, seen, share, i, found
     cdef bint full
     while True:
         there = available(rings)
@@ -117,11 +117,11 @@ cdef void await_items(const awaited *what) noexcept nogil:
         seen = 0
         for i in range(rings.count):
             core = &rings.rings[i].core
-            held = <Py_ssize_t>sr_spsc_available(core)
-            seen += held
-            # A full one gets no more, so only its end wakes.
-            full = held >= <Py_ssize_t>core.capacity
-            sr_spsc_await_items(core, PY_SSIZE_T_MAX if full else held + share)
+            found = <Py_ssize_t>sr_spsc_available(core)
+            seen += found
+            # A full one gets no more, so only its end wakes. What is held takes no room in it.
+            full = found - <Py_ssize_t>core.held_count >= <Py_ssize_t>core.capacity
+            sr_spsc_await_items(core, PY_SSIZE_T_MAX if full else found + share)
         # What came between the two looks is in no share: once more, or it would not be counted.
         if seen <= there or seen >= what.count:
             return

@@ -3,6 +3,7 @@ cimport numpy as cnp
 
 from spill_ring.block cimport as_room, is_block, new_block
 from spill_ring.consumer cimport Consumer
+from spill_ring.guard cimport sr_state
 from spill_ring.park cimport NO_WAIT, deadline_of
 from spill_ring.records cimport load_item
 from spill_ring.ring cimport capacity_of, count_of
@@ -23,6 +24,7 @@ cdef extern from *:
 
 cdef enum:
     LET_GO = 65536  # bytes from which a copy lets go of the GIL
+    MOST = 65536  # producers
 cdef object ZERO = 0
 
 
@@ -40,7 +42,7 @@ cdef class MpscRing:
         Gets what the rings evict, each in its producer's thread. With `ProducerSink` each ring has a
         sink of its own; any other sink is shared, behind a lock. Without one evicted items are dropped.
     producers : int
-        How many, at least 1.
+        How many, 1 to 65,536.
 
     Raises
     ------
@@ -70,7 +72,10 @@ cdef class MpscRing:
         cdef Py_ssize_t i
         cdef SpscRing ring
         cdef list rings = []
-        cdef Consumer consumer = Consumer(count)
+        cdef Consumer consumer
+        if count > MOST:
+            raise ValueError(f"producers must be at most {MOST}, which is more threads than there can be; not {count}")
+        consumer = Consumer(count)
         shared = sink
         if isinstance(sink, ProducerSink):
             shared = None
@@ -367,9 +372,21 @@ cdef class MpscRing:
             empty_trash(&out)
 
     def clear(self):
-        """Drop the content of all rings; their sinks see nothing of it. Of objects O(n)."""
-        for ring in self.producers:
-            ring.clear()
+        """Drop the content of all rings; their sinks see nothing of it. Of objects O(n).
+
+        Raises
+        ------
+        RuntimeError
+            Another thread is on the consumer's side, or a `read` of one of the rings is open; then all is there.
+        """
+        cdef Py_ssize_t i
+        cdef list dropped = []  # and freed when this returns
+        self.enter()
+        try:
+            for i in range(self.count):
+                self.ring(i).drop_all(dropped)
+        finally:
+            self.leave(self.count)
 
     def blocks(self, n=None, /):
         """Iterate over blocks of up to n items as they come, until all rings are closed and empty.
@@ -409,7 +426,8 @@ cdef class MpscRing:
         cdef SpscRing ring
         # One that is closed and through with its sink refuses. Here that counts only if they all are.
         open_rings = [
-            ring for ring in self.producers if not ring.closed or ring.target is not None and not ring.is_settled
+            ring for ring in self.producers
+            if not ring.closed or ring.target is not None and not sr_state(&ring.is_settled)
         ]
         count = 0
         failure = None

@@ -1,4 +1,5 @@
 """`SpillLog`: reads what a `DiskSink` recorded, also while it is being recorded."""
+import operator
 import os
 import time
 from bisect import bisect_left, bisect_right
@@ -168,19 +169,29 @@ class SpillLog:
             start, stop, step = key.start, key.stop, 1 if key.step is None else key.step
             if step < 1:
                 raise ValueError(f"a step must be at least 1, not {step}")
-            start = self.first if start is None else self._number(start)
-            stop = self.end if stop is None else min(self._number(stop), self.end)
-            if start < self.first and start < stop:
-                self._refuse_removed(start, stop)
-            return self._read(start, max(start, stop))[::step]
+            start, stop = self._span(start, stop)
+            return self._read(start, stop)[::step]
         number = self._number(key)
         if not self.first <= number < self.end:
-            why = "was removed" if 0 <= number < self.first else "is not there"
-            raise IndexError(f"item {number} {why}: there are {self.first} to {self.end}")
+            self._refuse(number)
         return self._read(number, number + 1)[0]
 
+    def _span(self, start: Any, stop: Any) -> tuple[int, int]:
+        """What two sequence numbers, or None, or negative ones from the end on, mean. The first must be there."""
+        start = self.first if start is None else self._number(start)
+        stop = self.end if stop is None else min(self._number(stop), self.end)
+        if start < 0:
+            self._refuse(start)
+        if start < self.first and start < stop:
+            self._refuse_removed(start, stop)
+        return start, max(start, stop)
+
+    def _refuse(self, number: int) -> None:
+        why = "was removed" if 0 <= number < self.first else "is not there"
+        raise IndexError(f"item {number} {why}: there are {self.first} to {self.end}")
+
     def _number(self, index: Any) -> int:
-        number = index.__index__()
+        number = operator.index(index)
         return number if number >= 0 else number + self.end
 
     def _read(self, start: int, stop: int) -> Any:
@@ -224,21 +235,32 @@ class SpillLog:
         n : int
             Items in a block, at most; one ends where a segment does, so that typed ones need no copy.
         start, stop : int, optional
-            Sequence numbers between which to read; all that is there when the iteration begins by default.
+            Sequence numbers between which to read, negative ones from the end on; all that is there when the iteration
+            begins by default.
 
         Yields
         ------
         ndarray or list
+
+        Raises
+        ------
+        IndexError
+            The first was removed, or never there.
+        DamagedError
+            From the block on that can't be read; or after the last, where the file that held the end is not there.
         """
-        if n < 1:
+        if operator.index(n) < 1:
             raise ValueError(f"a block has at least 1 item, not {n}")
-        at = self.first if start is None else start
-        stop = self.end if stop is None else min(stop, self.end)
+        to_the_end = stop is None
+        at, stop = self._span(start, stop)
         while at < stop:
             i = bisect_right(self._firsts, at) - 1
             until = min(at + n, stop, self._end_of(i) or stop)
             yield self[at:until]
             at = until
+        damage = self._segment(len(self._firsts) - 1).damage
+        if to_the_end and damage is not None:
+            raise damage
 
     def __iter__(self) -> Iterator[Any]:
         for block in self.blocks():
@@ -252,6 +274,18 @@ class SpillLog:
         t0, t1 : float, datetime or numpy.datetime64
             A number is seconds since 1970; a datetime without a time zone is local time, as everywhere in Python;
             a datetime64 is UTC, as everywhere in numpy.
+
+        Returns
+        -------
+        ndarray or list
+            O(log(segments)) to find; then as a slice.
+
+        Raises
+        ------
+        TypeError
+            Another kind of time.
+        DamagedError
+            Items that may be among them are damaged.
         """
         begin, end = (self._at(_nanoseconds(t)) for t in (t0, t1))
         return self._read(begin, end)
@@ -266,20 +300,27 @@ class SpillLog:
         return int(records["first"][j]) if j < len(records) else self._end_of(i) or self.end
 
     def _first_time(self, i: int) -> int:
-        times = self._segment(i).records["time"]
-        return int(times[0]) if len(times) else 2**63
+        for j in range(i, len(self._firsts)):  # one whose index is damaged has that of the next
+            times = self._segment(j).records["time"]
+            if len(times):
+                return int(times[0])
+        return 2**63
 
     def times(self, start: int | None = None, stop: int | None = None) -> np.ndarray:
-        """When each item was sent: ndarray of ``datetime64[ns]``, UTC.
+        """When each item was sent: ndarray of ``datetime64[ns]``, UTC. O(blocks in the segments between).
 
         Parameters
         ----------
         start, stop : int, optional
-            Sequence numbers; all that is there by default.
+            Sequence numbers, negative ones from the end on; all that is there by default.
+
+        Raises
+        ------
+        IndexError
+            The first was removed, or never there.
         """
-        start = self.first if start is None else max(start, self.first)
-        stop = self.end if stop is None else min(stop, self.end)
-        times = np.full(max(stop - start, 0), "NaT", "M8[ns]")
+        start, stop = self._span(start, stop)
+        times = np.full(stop - start, "NaT", "M8[ns]")
         for i in range(bisect_right(self._firsts, start) - 1, bisect_left(self._firsts, stop)):
             for first, count, _, _, time_, *_ in self._segment(i).records.tolist():
                 times[max(first - start, 0) : max(first + count - start, 0)] = np.datetime64(time_, "ns")
@@ -291,7 +332,7 @@ class SpillLog:
         Parameters
         ----------
         start : int, optional
-            The first to read; by default the first that is not there yet.
+            The first to read, a negative one from the end on; by default the first that is not there yet.
         timeout : float, optional
             Seconds without a new item after which it ends; by default it goes on for ever.
 
@@ -299,7 +340,8 @@ class SpillLog:
         ------
         ndarray or list
         """
-        at = self.refresh() if start is None else start
+        self.refresh()
+        at = self.end if start is None else start if start >= 0 else self._span(start, None)[0]
         waited_since = time.monotonic()
         while True:
             if self.refresh() > at:

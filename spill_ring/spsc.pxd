@@ -19,6 +19,7 @@ cdef extern from "spill_ring/spsc.h" nogil:
         sr_waiter consumer, producer
     enum:
         SR_FULL
+        SR_LINE
     void sr_relax()
     void sr_spsc_init(sr_spsc *ring, void *items, size_t itemsize, size_t capacity, size_t physical)
     void *sr_slot(const sr_spsc *ring, sr_index position)

@@ -50,11 +50,13 @@ cdef class SpscRing(Sink):
     cdef object aside  # a block that is reserved where the ring's own memory is not to be had
     cdef long long reservations, reads  # how many there were: the number of the one that is open
 
+    # All with pointers are for typed rings only: of objects nobody would hold a reference.
     # Push `count` items of the ring's dtype. Raises what the sink raises, or queue.Full.
     cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil
     # As many as there is room for; never evicts, never waits.
     cdef Py_ssize_t try_push_block(self, const void *items, Py_ssize_t count) except -1 nogil
     # Room for `count` new items, contiguous, until `commit` takes in the first `count` of what was written.
+    # The pointer is no good any more after `commit`.
     cdef void *reserve(self, Py_ssize_t count) except NULL nogil
     cdef int commit(self, Py_ssize_t count) except -1 nogil
 
@@ -86,6 +88,8 @@ cdef class SpscRing(Sink):
     cdef Py_ssize_t flush_all(self) except -1
     cdef Py_ssize_t send_rest(self, outlet *out) except -1
     cdef int settle(self) except -1
+    cdef int drop_all(self, list dropped) except -1
+    cdef Py_ssize_t try_push_copy(self, const void *items, Py_ssize_t count) except -1 with gil
     cdef object held_block(self, Py_ssize_t n, long long deadline)
 
     @cython.final

@@ -24,8 +24,8 @@ from spill_ring.ring cimport capacity_of, count_of, flush_at_exit
 from spill_ring.scalar cimport scalar_index
 from spill_ring.sink cimport DropSink, Sink, as_sink, deliver, deliver_objects, hang_up, warn_lost
 from spill_ring.spsc cimport (
-    SR_FULL, sr_await_no_more, sr_claim, sr_cleared, sr_deliver, sr_drained, sr_evicted, sr_finish, sr_finished,
-    sr_index, sr_next, sr_publish, sr_pushed, sr_shared, sr_slot, sr_spsc, sr_spsc_available,
+    SR_FULL, SR_LINE, sr_await_no_more, sr_claim, sr_cleared, sr_deliver, sr_drained, sr_evicted, sr_finish,
+    sr_finished, sr_index, sr_next, sr_publish, sr_pushed, sr_shared, sr_slot, sr_spsc, sr_spsc_available,
     sr_spsc_await_room, sr_spsc_claim, sr_spsc_clear, sr_spsc_close, sr_spsc_commit, sr_spsc_count, sr_spsc_drain,
     sr_spsc_flush, sr_spsc_has_ended, sr_spsc_has_room, sr_spsc_init, sr_spsc_is_closed, sr_spsc_pop, sr_spsc_push,
     sr_spsc_release, sr_spsc_reserve, sr_spsc_room, sr_spsc_try_push,
@@ -96,7 +96,6 @@ cdef extern from *:
 
 cdef int DOUBLE = scalar_index(<double *>NULL)
 cdef enum:
-    LINE = 128
     # Bytes from which a copy lets go of the GIL: shorter ones take less time than to get it back.
     LET_GO = 65536
 cdef object ZERO = 0
@@ -164,11 +163,11 @@ cdef class SpscRing(Sink):
         cdef size_t address
         self.is_guarded = True
         self.state = SR_NEW
-        self.memory = PyMem_RawCalloc(1, sizeof(sr_shared) + LINE)
+        self.memory = PyMem_RawCalloc(1, sizeof(sr_shared) + SR_LINE)
         if self.memory == NULL:
             raise MemoryError
         # An over-aligned field inside of an object would not be aligned.
-        address = (<size_t>self.memory + LINE - 1) & ~<size_t>(LINE - 1)
+        address = (<size_t>self.memory + SR_LINE - 1) & ~<size_t>(SR_LINE - 1)
         self.shared = <sr_shared *>address
         self.core = &self.shared.core
         self.shared.consumer.state = SR_NEW
@@ -311,7 +310,8 @@ cdef class SpscRing(Sink):
     cdef int put(self, const void *items, Py_ssize_t count, long long deadline, Py_ssize_t *taken) except -1 nogil:
         """Push a run, whatever that means when there is no room. The producer's side is entered.
 
-        With the GIL for objects, unless the ring is a blocking one.
+        With the GIL for objects, whose sink needs it in any case, unless the ring is a blocking one: it calls none,
+        and waits without the GIL.
         """
         cdef Py_ssize_t put
         cdef Py_ssize_t done = 0
@@ -536,8 +536,6 @@ cdef class SpscRing(Sink):
         if not is_array_like(items):
             items = list(islice(iter(items), room))
         block = items_block(self.record, items, self.item_type)
-        if self.overlaps(cnp.PyArray_DATA(block)):
-            block = block.copy()
         return self.try_push_block(cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
 
     cdef Py_ssize_t try_objects(self, PyObject **items, Py_ssize_t count) except -1:
@@ -563,10 +561,16 @@ cdef class SpscRing(Sink):
     cdef Py_ssize_t try_push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
         if count < 0:
             self.refuse_count(count, self.size)
+        if self.overlaps(items):
+            return self.try_push_copy(items, count)
         self.enter()
         count = <Py_ssize_t>sr_spsc_try_push(self.core, items, count)
         self.leave()
         return count
+
+    cdef Py_ssize_t try_push_copy(self, const void *items, Py_ssize_t count) except -1 with gil:
+        block = copy_block(self.item_type, items, count)
+        return self.try_push_block(cnp.PyArray_DATA(block), count)
 
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil:
         if scalar != self.scalar:
@@ -662,7 +666,7 @@ cdef class SpscRing(Sink):
         cdef sr_index before
         cdef outlet out
         if sr_state(&self.state) == SR_CLOSED:
-            if self.target is None or self.is_settled:
+            if self.target is None or sr_state(&self.is_settled):
                 self.refuse(SR_CLOSED)
             return self.flush_all()
         self.enter()
@@ -753,7 +757,7 @@ cdef class SpscRing(Sink):
 
     def __del__(self):
         cdef outlet out = outlet(NULL, NULL, NULL, 0, 0)
-        if self.target is None or sr_state(&self.state) <= SR_MAKING or self.is_settled:
+        if self.target is None or sr_state(&self.state) <= SR_MAKING or sr_state(&self.is_settled):
             return
         # Nobody else is here, but the sink may know the ring and come back.
         sr_leave(&self.shared.consumer.state, SR_BUSY)
@@ -777,7 +781,7 @@ cdef class SpscRing(Sink):
         return 0
 
     cdef bint is_owing(self) noexcept:
-        return not self.is_settled and (sr_state(&self.state) == SR_CLOSED or sr_spsc_count(self.core) > 0)
+        return not sr_state(&self.is_settled) and (sr_state(&self.state) == SR_CLOSED or sr_spsc_count(self.core) > 0)
 
     # -- the consumer's side ---------------------------------------------------------------------
 
@@ -1085,28 +1089,32 @@ cdef class SpscRing(Sink):
 
     def clear(self):
         """Drop the content; the sink sees nothing of it. The consumer's. O(1), of objects O(n)."""
-        cdef Py_ssize_t i, count
-        cdef PyObject **slot
         cdef list dropped = []  # and freed when this returns
-        cdef list part
         self.enter_consumer()
         try:
-            if self.item_type is not None:
-                sr_spsc_clear(self.core, PY_SSIZE_T_MAX)
-                return
-            while True:
-                count = <Py_ssize_t>sr_claim(self.core, PY_SSIZE_T_MAX, False)
-                if count == 0:
-                    return
-                part = PyList_New(count)
-                dropped.append(part)
-                for i in range(count):
-                    slot = <PyObject **>sr_slot(self.core, self.core.held + i)
-                    PyList_SET_ITEM(part, i, slot[0])
-                    slot[0] = NULL
-                sr_spsc_clear(self.core, count)
+            self.drop_all(dropped)
         finally:
             self.leave_consumer()
+
+    cdef int drop_all(self, list dropped) except -1:
+        """Objects come into the list. The consumer's side is entered."""
+        cdef Py_ssize_t i, count
+        cdef PyObject **slot
+        cdef list part
+        if self.item_type is not None:
+            sr_spsc_clear(self.core, PY_SSIZE_T_MAX)
+            return 0
+        while True:
+            count = <Py_ssize_t>sr_claim(self.core, PY_SSIZE_T_MAX, False)
+            if count == 0:
+                return 0
+            part = PyList_New(count)
+            dropped.append(part)
+            for i in range(count):
+                slot = <PyObject **>sr_slot(self.core, self.core.held + i)
+                PyList_SET_ITEM(part, i, slot[0])
+                slot[0] = NULL
+            sr_spsc_clear(self.core, count)
 
     def blocks(self, n=None, /):
         """Iterate over blocks of up to n items as they come, until the ring is closed and empty. The consumer's.

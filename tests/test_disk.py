@@ -304,6 +304,118 @@ def test_by_time(tmp_path):
         log.by_time("yesterday", 1.0)
 
 
+def test_damage_elsewhere_leaves_times_and_numbers_right(tmp_path):
+    moments = []
+    with DiskSink(tmp_path / "log", segment_bytes=300) as sink:
+        for n in range(0, 200, 20):
+            moments.append(time.time())
+            sink.send(numbers(n, n + 20))
+            time.sleep(0.002)
+        moments.append(time.time())
+    indexes = sorted((tmp_path / "log").glob("*.index"))
+    firsts = [int(path.name[:20]) for path in indexes] + [200]
+    assert len(indexes) > 5
+    for i, path in enumerate(indexes[:-1]):
+        data = path.read_bytes()
+        path.write_bytes(b"")
+        log = SpillLog(tmp_path / "log")
+        for j in range(10):
+            if 20 * j + 20 <= firsts[i] or 20 * j >= firsts[i + 1]:
+                assert log.by_time(moments[j], moments[j + 1]).tolist() == list(range(20 * j, 20 * j + 20))
+        path.write_bytes(data)
+    log = SpillLog(tmp_path / "log")
+    for read in (log.blocks, log.times):
+        with pytest.raises(IndexError, match="item -1 is not there"):
+            list(read(start=-201))
+    assert [block.tolist() for block in log.blocks(3, start=-5)] == [[195, 196, 197], [198, 199]]
+    assert len(log.times(-5, -2)) == 3 and next(log.follow(-2, timeout=0)).tolist() == [198, 199]
+    with pytest.raises(IndexError, match="item -1 is not there"):
+        log[-201:]
+    for index in ("a", 1.5, [1]):
+        with pytest.raises(TypeError):
+            log[index]
+    # The end is not there: whoever goes to the end is told.
+    indexes[-1].with_suffix(".npy").unlink()
+    log = SpillLog(tmp_path / "log")
+    found = []
+    with pytest.raises(DamagedError, match="missing"):
+        found.extend(log)
+    assert found == list(range(firsts[-2]))
+
+
+def test_a_signal_between_a_header_and_its_accounting(tmp_path, monkeypatch):
+    """What was sent then was not taken: nothing of it is left, and the recording is whole."""
+    pwrite = os.pwrite
+    with DiskSink(tmp_path, sync="always") as sink:
+        sink.send(numbers(0, 5))
+
+        def interrupted(fd, data, offset):
+            pwrite(fd, data, offset)
+            if offset == 0:
+                monkeypatch.undo()
+                raise KeyboardInterrupt
+            return len(data)
+
+        monkeypatch.setattr(os, "pwrite", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            sink.send(numbers(5, 9))
+        assert sink.count == 5 and SpillLog(tmp_path).verify() == [] and SpillLog(tmp_path).end == 5
+    assert read(tmp_path).tolist() == list(range(5))
+
+
+def test_signals_at_any_moment(tmp_path):
+    """A timer's handler raises, again and again, wherever it comes: what was taken is there, and nothing else."""
+    script = """
+import signal, sys, numpy as np
+from spill_ring import *
+class Ring(Exception): pass
+def handler(*_): raise Ring
+sink = DiskSink(sys.argv[1], sync=sys.argv[2], interval=0.001, segment_bytes=3000)
+sink.send(np.arange(0))
+signal.signal(signal.SIGALRM, handler)
+n = rings = 0
+while rings < 60:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-4 + (rings * 37 % 19) * 1e-4)
+        while True:
+            sink.send(np.arange(n, n + 7))
+            n = sink.count
+    except Ring:
+        rings += 1
+        n = sink.count
+signal.setitimer(signal.ITIMER_REAL, 0)
+sink.close()
+log = SpillLog(sys.argv[1])
+assert log.end == n and log.verify() == [], (log.end, n, log.verify())
+assert (log[:] == np.arange(n)).all()
+"""
+    for sync in ("always", "interval"):
+        command = [sys.executable, "-P", "-c", script, str(tmp_path / sync), sync]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_folder_that_is_removed_under_the_recording(tmp_path, replaced):
+    sink = DiskSink(tmp_path / "log", interval=3600)
+    ring = ArrayRing(1, "i8", sink)
+    ring.extend(numbers(0, 5))
+    shutil.rmtree(tmp_path / "log")
+    if replaced:
+        record(tmp_path / "log", 3)
+    ring.extend(numbers(5, 9))
+    with pytest.raises(FileNotFoundError, match="removed under the recording"):
+        ring.flush()
+    ring.clear()
+    for close in (ring.close, sink.close):
+        with pytest.raises(FileNotFoundError, match="removed under the recording"):
+            close()
+    assert sink.closed
+    ring.close()
+    if replaced:
+        assert len(read(tmp_path / "log")) == 3
+
+
 def test_reading_changes_nothing(tmp_path):
     record(tmp_path, 1000, segment_bytes=2000)
     (tmp_path / "00000000000000000999.npy").write_bytes(b"")  # a segment that was just being begun

@@ -98,6 +98,17 @@ def described(log: SpillLog, damages: list[DamagedError]) -> Iterator[tuple[str,
         yield "verified", "every item is what was written"
 
 
+def open_log(folder: Path) -> SpillLog:
+    """A recording whose items can be shown by whoever finds it."""
+    manifest = read_manifest(os.fsdecode(folder))
+    if manifest is not None and manifest.encoder not in (None, "plain", "msgpack"):
+        raise ValueError(
+            f"{folder} holds objects by encoder {manifest.encoder!r}, which takes Python to read: "
+            "SpillLog(folder, encoder=...)"
+        )
+    return SpillLog(folder)
+
+
 def tail(folder: Path, count: int, follow: bool) -> None:
     """Print the newest items, one a line.
 
@@ -109,7 +120,7 @@ def tail(folder: Path, count: int, follow: bool) -> None:
     follow : bool
         Go on with those to come, until nobody reads them any more.
     """
-    log = SpillLog(folder)
+    log = open_log(folder)
     at = max(log.first, log.end - count)
     for block in log.blocks(start=at):
         print_items(block)
@@ -144,7 +155,7 @@ def export_to(folder: Path, to: Path, force: bool) -> None:
     """Write a recording to a file of another format, with progress."""
     if to.exists() and not force:
         raise ValueError(f"{to} exists; --force writes over it")
-    log = SpillLog(folder, encoder=None)
+    log = open_log(folder)
     itemsize = 1 if log.dtype is None else log.dtype.itemsize
     with progress_bar(to.name, len(log) * itemsize, itemsize) as advance:
         export(log, to, advance)

@@ -1,6 +1,6 @@
 """`DiskSink`: a recording that survives a crash, in the format of `spill_ring.segment`.
 
-Compiled, though most of it is Python: so no signal handler runs between a write and its accounting.
+Compiled, though most of it is Python, and so are the writes: no signal handler runs between one and its accounting.
 """
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
@@ -8,6 +8,7 @@ from cpython.object cimport PyObject
 from spill_ring.guard cimport SR_CLOSED, SR_NEW, SR_OPEN, sr_leave, sr_state
 from spill_ring.sink cimport Sink, describe, forks_so_far
 
+import errno
 import fcntl
 import operator
 import os
@@ -20,7 +21,7 @@ from spill_ring.checksum import checksum
 from spill_ring.encoder import encoder_of
 from spill_ring.segment import (
     LOCK as _LOCK, MANIFEST as _MANIFEST, DamagedError, Manifest, Segment, framed, header_of, last_known, paths_of,
-    read_manifest, record_of, remove_segment, segments_in, sync_folder, with_count, write_again, write_at,
+    read_manifest, record_of, remove_segment, segments_in, sync_folder, with_count, write_again,
     write_manifest,
 )
 
@@ -31,6 +32,17 @@ cdef extern from "Python.h":
 
 cdef Py_ssize_t OBJECTS_AT_ONCE = 1 << 20  # bytes of them, encoded, that are written as a block
 cdef Py_ssize_t BEHIND = 2  # full segments that the thread may not have sealed yet
+
+
+cdef int write_at(int fd, object data, Py_ssize_t offset) except -1:
+    """As `segment.write_at`, in which a signal handler could run after a write."""
+    cdef Py_ssize_t written
+    view = memoryview(data).cast("B")
+    while len(view):
+        written = os.pwrite(fd, view, offset)
+        view = view[written:]
+        offset += written
+    return 0
 
 
 cdef class _Writing:
@@ -44,7 +56,7 @@ cdef class _Writing:
     cdef Py_ssize_t data_synced, index_synced  # bytes that last
     cdef bint is_doubtful  # a sync failed: what lies behind those may be lost, and the system thinks it isn't
     cdef bint is_synced
-    cdef object lock  # of the five that move, and of the two files
+    cdef object lock  # of how far they got, and what of it is synced; not of the files
 
     def __cinit__(self):
         self.data = self.index = -1
@@ -69,19 +81,22 @@ cdef class _Writing:
         try:
             write_at(self.index, record, self.index_end)
             if is_synced:
-                self.sync(self.end + count)
+                self.sync(self.end + count)  # in this thread: with "always" there is no other
+            with self.lock:  # to wait for it a signal handler may run
+                self.end += count
+                self.data_end += size
+                self.index_end += len(record)
+                self.time = now
+                self.is_synced = is_synced
         except BaseException:
+            self.is_synced = False
             try:
+                if is_synced:
+                    self.count(self.end)
                 os.ftruncate(self.index, self.index_end)  # who reads must not see what is going to be sent again
             except OSError:
                 pass  # the next block will lie over it
             raise
-        with self.lock:
-            self.end += count
-            self.data_end += size
-            self.index_end += len(record)
-            self.time = now
-            self.is_synced = is_synced
         return 0
 
     cdef int sync(self, Py_ssize_t end) except -1:
@@ -488,6 +503,15 @@ cdef class DiskSink(Sink):
             self.sync_all()
         return 0
 
+    cdef int check_folder(self) except -1:
+        """What is written to files that have no name any more would be lost without an error."""
+        try:
+            if os.path.samestat(os.stat(os.path.join(self.path, _LOCK)), os.fstat(self.lock)):
+                return 0
+        except FileNotFoundError:
+            pass
+        raise FileNotFoundError(errno.ENOENT, "the folder was removed under the recording", self.path)
+
     cdef int sync_all(self) except -1:
         cdef _Writing writing
         cdef Py_ssize_t end
@@ -495,6 +519,7 @@ cdef class DiskSink(Sink):
             segments, writing = list(self.full), self.writing
         if writing is None:
             return 0
+        self.check_folder()
         if writing.first != self.manifest.last:
             first = min(self.first_to_keep(), writing.first)
             self.name_last(segments, writing, self.manifest._replace(first=first, last=writing.first))
@@ -518,7 +543,13 @@ cdef class DiskSink(Sink):
         return 0
 
     def flush(self):
-        """Make what was sent survive a power loss (unless ``sync="never"``), and have `numpy.load` see it."""
+        """Make what was sent survive a power loss (unless ``sync="never"``), and have `numpy.load` see it.
+
+        Raises
+        ------
+        OSError
+            The disk failed: what is not synced yet is tried again by the next call. Or the folder was removed.
+        """
         if sr_state(&self.state) == SR_CLOSED:
             return
         self.enter()
@@ -529,7 +560,13 @@ cdef class DiskSink(Sink):
             self.leave()
 
     def close(self):
-        """Flush, and let go of the folder."""
+        """Flush, and let go of the folder. Closing again does nothing.
+
+        Raises
+        ------
+        OSError
+            The disk failed. The sink is still open then, and can be closed again. (Not if the folder was removed.)
+        """
         cdef int state = SR_OPEN
         if sr_state(&self.state) == SR_CLOSED:
             return
@@ -544,11 +581,17 @@ cdef class DiskSink(Sink):
                 self.alarm.set()
                 if self.thread is not None and self.thread is not threading.current_thread():
                     self.thread.join()
-            self.writing = None
-            self.full = []
-            self.unlock()
             state = SR_CLOSED
+        except FileNotFoundError:
+            state = SR_CLOSED  # there is nothing left to write to
+            raise
         finally:
+            if state == SR_CLOSED:
+                self.is_ending = True
+                self.alarm.set()
+                self.writing = None
+                self.full = []
+                self.unlock()
             sr_leave(&self.state, state)
 
     def __del__(self):
@@ -593,12 +636,13 @@ cdef class DiskSink(Sink):
 
     @property
     def count(self):
-        """Items in the recording, from its beginning: the sequence number of the next one."""
-        return 0 if self.writing is None else self.writing.end
+        """Items in the recording, from its beginning: the sequence number of the next one. In any thread."""
+        with self.change_lock:
+            return 0 if self.writing is None else self.writing.end
 
     @property
     def removed(self):
-        """Items that `keep_bytes` removed, from the beginning of the recording."""
+        """Items that `keep_bytes` removed, from the beginning of the recording. In any thread."""
         with self.change_lock:
             return 0 if self.manifest is None else self.manifest.first
 
