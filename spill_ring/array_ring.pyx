@@ -531,6 +531,9 @@ cdef class ArrayRing(Ring):
             return False
         return bool(equal.reshape(len(live), -1).all(axis=1).any()) if len(live) else False
 
+    cdef type described_class(self):
+        return ArrayRing
+
     cdef str shown(self):
         return np.array2string(self.view(), separator=", ", threshold=10, edgeitems=3)
 

@@ -3,8 +3,8 @@ from cpython.object cimport PyObject
 
 from spill_ring.guard cimport SR_BUSY, SR_CLOSED, SR_OPEN, sr_add, sr_leave, sr_move, sr_state
 from spill_ring.park cimport FOREVER, awaited, wait_for
-from spill_ring.ring cimport Ring, capacity_of, flush_at_exit
-from spill_ring.sink cimport ForwardingSink, ProducerSink, Sink, TeeSink, forks_so_far, hang_up, warn_lost
+from spill_ring.ring cimport capacity_of, flush_at_exit
+from spill_ring.sink cimport ForwardingSink, Sink, forks_so_far, hang_up, warn_lost
 from spill_ring.spsc cimport (
     sr_await_no_more, sr_spsc_available, sr_spsc_await_items, sr_spsc_await_room, sr_spsc_count, sr_spsc_room,
     sr_spsc_try_push,
@@ -258,6 +258,23 @@ cdef class BackgroundSink(ForwardingSink):
             self.wait_until(request_is_done)
         return len(self) == 0
 
+    cdef type described_class(self):
+        return BackgroundSink
+
+    cdef str hold_still(self):
+        cdef bint is_through
+        self.enter()
+        try:
+            is_through = self.settle()
+        except BaseException:
+            self.leave()
+            raise
+        return None if is_through else f"may wait in {self!r}, whose sink raised: {self.worker.error!r}"
+
+    cdef int meet(self, long long on_the_way, list found) except -1:
+        # Else somebody else uses it, and its thread may be anywhere.
+        return ForwardingSink.meet(self, on_the_way, found) if len(self) == 0 else 0
+
     def flush(self):
         """Wait until everything is through, and the sink behind is flushed."""
         self.enter()
@@ -337,21 +354,8 @@ cdef int set_free(Sink sink) except -1:
     """In a forked child: the thread that may have been in there is not here."""
     if sink.state == SR_BUSY:
         sink.state = SR_OPEN
-    if isinstance(sink, ForwardingSink):
-        behind = [(<ForwardingSink>sink).target]
-    elif isinstance(sink, Ring):
-        behind = [(<Ring>sink).target]
-    elif isinstance(sink, SpscRing):
-        behind = [(<SpscRing>sink).target]
-    elif isinstance(sink, TeeSink):
-        behind = (<TeeSink>sink).targets
-    elif isinstance(sink, ProducerSink):
-        behind = (<ProducerSink>sink).made.values()
-    else:
-        behind = []
-    for target in behind:
-        if target is not None:
-            set_free(target)
+    for target in sink.sinks_behind():
+        set_free(target)
     return 0
 
 

@@ -6,10 +6,6 @@ from numpy.typing import DTypeLike, NDArray
 from typing_extensions import disjoint_base
 
 from spill_ring.ring import Ring
-from spill_ring.sink import Sink
-
-@disjoint_base
-class Place: ...
 
 @disjoint_base
 class History:
@@ -29,5 +25,3 @@ class History:
     def __iter__(self) -> Iterator[Any]: ...
     def __reversed__(self) -> Iterator[Any]: ...
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]: ...
-
-def meet(sink: Sink) -> list[Place]: ...

@@ -8,31 +8,16 @@ sent. What left the ring by another way is a gap in its numbers, which the ring 
 cimport numpy as cnp
 
 from spill_ring.array_ring cimport ArrayRing
-from spill_ring.background_sink cimport BackgroundSink
-from spill_ring.block cimport copy_block, new_block
-from spill_ring.object_ring cimport ObjectRing
+from spill_ring.block cimport new_block
 from spill_ring.records cimport load_item
 from spill_ring.ring cimport CLEARED, DRAINED, GAPS_REMEMBERED, POPPED, Ring, count_of, gap
-from spill_ring.sink cimport BatchSink, CollectSink, LockedSink, Sink, TeeSink
-from spill_ring.guard cimport SR_CLOSED, sr_leave, sr_state
+from spill_ring.sink cimport Sink, holding, is_described, refusal
 
 import operator
 
 import numpy as np
 
-from spill_ring.segment import DamagedError
-from spill_ring.sinks.disk import DiskSink
-from spill_ring.spill_log import SpillLog
-
 cnp.import_array()
-
-
-cdef class Place:
-    """What keeps items directly behind a ring, as the ring met it."""
-
-    cdef Sink sink
-    cdef long long met  # items that it had got, or that were on the way to it
-    cdef object log  # of a DiskSink, once it was read
 
 
 cdef class History:
@@ -225,81 +210,12 @@ cdef class History:
         return f"<History: {kind} up to {self.end}>"
 
 
-def meet(Sink sink not None):
-    """For a ring that is being made: what keeps items directly behind, and what each has got by now.
-
-    Parameters
-    ----------
-    sink : sink
-        The ring's, bound.
-
-    Returns
-    -------
-    list
-    """
-    found = []
-    find_places(sink, 0, found)
-    return found
-
-
-cdef int find_places(Sink sink, long long on_the_way, list found) except -1:
-    cdef Place place
-    kind = kind_of(sink)
-    if kind is LockedSink:
-        (<LockedSink>sink).acquire()
-        try:
-            find_places((<LockedSink>sink).target, on_the_way, found)
-        finally:
-            (<LockedSink>sink).release()
-    elif kind is BatchSink:
-        find_places((<BatchSink>sink).target, on_the_way + len(sink), found)
-    elif kind is BackgroundSink:
-        if len(sink) == 0:  # else somebody else uses it, and its thread may be anywhere
-            find_places((<BackgroundSink>sink).target, on_the_way, found)
-    elif kind is TeeSink:
-        for target, owed in zip((<TeeSink>sink).targets, (<TeeSink>sink).owed, strict=True):
-            find_places(target, on_the_way + length(owed), found)
-    elif kind in PLACES:
-        place = Place()
-        place.sink = sink
-        place.met = received(sink) + on_the_way
-        found.append(place)
-    return 0
-
-
-cdef Py_ssize_t length(object owed) except -1:
-    return 0 if owed is None else len(owed)
-
-
-cdef tuple PLACES = (ObjectRing, ArrayRing, CollectSink, DiskSink)
-
-
-cdef object kind_of(Sink sink):
-    """Which of the classes that are known here defines how a sink takes items; None: another one does."""
-    if sink.overrides_send:
-        return None
-    for cls in type(sink).__mro__:
-        if "__pyx_vtable__" in cls.__dict__:  # compiled: a subclass may override all
-            return cls
-    return None
-
-
-cdef long long received(Sink sink) except -1:
-    """Items that a place has got, ever."""
-    if isinstance(sink, Ring):
-        return (<Ring>sink).pushed()
-    if isinstance(sink, CollectSink):
-        return (<CollectSink>sink).received
-    return sink.count
-
-
 cdef long long origin(Ring ring) except -1:
     """The number of the first item that was pushed into a ring."""
-    cdef Place place
     if not ring.places:
         return 0
-    place = ring.places[0]
-    return place.met + (origin(<Ring>place.sink) if isinstance(place.sink, Ring) else 0)
+    sink, met = ring.places[0]
+    return met + (origin(sink) if isinstance(sink, Ring) else 0)
 
 
 cdef object number_of(object index, object end):
@@ -377,60 +293,27 @@ cdef int read_gone(Ring ring, long long start, Py_ssize_t count, long long numbe
 
 cdef int read_behind(Ring ring, Sink sink, run wanted, list parts) except -1:
     """Gather items that were sent to a sink."""
-    kind = kind_of(sink)
-    if kind is LockedSink:
-        (<LockedSink>sink).acquire()
-        try:
-            return read_behind(ring, (<LockedSink>sink).target, wanted, parts)
-        finally:
-            (<LockedSink>sink).release()
-    if kind is BatchSink or kind is BackgroundSink or kind is TeeSink:
-        sink.enter()
-        try:
-            if kind is BatchSink:
-                return read_over(ring, (<BatchSink>sink).target, held_by(<BatchSink>sink), wanted, parts)
-            if kind is TeeSink:
-                return read_any(ring, <TeeSink>sink, wanted, parts)
-            if (<BackgroundSink>sink).settle():
-                return read_behind(ring, (<BackgroundSink>sink).target, wanted, parts)
-            why = f"may wait in {sink!r}, whose sink raised: {(<BackgroundSink>sink).worker.error!r}"
+    if not is_described(sink):
+        why = f"went on to a sink that can't be read back: {type(sink).__name__}"
+        raise refusal(IndexError, wanted.number, wanted.count, why)
+    if sink.held_back() is None:
+        return read_kept(ring, sink, wanted, parts)
+    why = sink.hold_still()
+    try:
+        if why is not None:
             raise refusal(RuntimeError, wanted.number, wanted.count, why)
-        finally:
-            sink.leave()
-    if kind in PLACES:
-        return read_place(ring, place_of(ring, sink, wanted.sent), wanted, parts)
-    why = f"went on to a sink that can't be read back: {type(sink).__name__}"
-    raise refusal(IndexError, wanted.number, wanted.count, why)
+        return read_any(ring, sink, wanted, parts)
+    finally:
+        sink.let_go()
 
 
-cdef object held_by(BatchSink sink):
-    """A copy of the group that is filling."""
-    return list(sink.objects) if sink.item_type is None else copy_block(sink.item_type, sink.group_data, sink.held)
-
-
-cdef int read_over(Ring ring, Sink sink, object held, run wanted, list parts) except -1:
-    """Gather items of which the last may be held back from the sink."""
-    cdef Py_ssize_t kept = len(held)
-    cdef Py_ssize_t count = wanted.count
-    cdef Py_ssize_t behind = <Py_ssize_t>max(0, min(count, wanted.back - kept))
-    cdef Py_ssize_t at = kept - <Py_ssize_t>(wanted.back - behind)
-    if behind:
-        wanted.count = behind
-        wanted.back -= kept
-        wanted.sent -= kept
-        read_behind(ring, sink, wanted, parts)
-    if behind < count:
-        parts.append(held[at:at + count - behind])
-    return 0
-
-
-cdef int read_any(Ring ring, TeeSink tee, run wanted, list parts) except -1:
-    """Gather items from the first of several sinks that has them."""
+cdef int read_any(Ring ring, Sink sink, run wanted, list parts) except -1:
+    """Gather items from the first of the sinks behind another that has them."""
     failures = []
-    for target, owed in zip(tee.targets, tee.owed, strict=True):
+    for target, held in zip(sink.sinks_behind(), sink.held_back(), strict=True):
         found = []
         try:
-            read_over(ring, target, () if owed is None else owed.copy(), wanted, found)
+            read_over(ring, target, held, wanted, found)
         except Exception as failure:
             failures.append(failure)
         else:
@@ -442,73 +325,48 @@ cdef int read_any(Ring ring, TeeSink tee, run wanted, list parts) except -1:
     raise IndexError("; ".join(map(str, failures)))
 
 
-cdef Place place_of(Ring ring, Sink sink, long long sent):
-    """What a ring knows of a place behind it, if nobody else has fed that."""
-    cdef Place place
-    if sr_state(&sink.state) == SR_CLOSED and isinstance(sink, DiskSink):
-        raise ValueError(f"DiskSink is closed; SpillLog({sink.path!r}) reads what it recorded")
-    for place in ring.places:
-        if place.sink is sink:
-            if place.met + sent == received(sink) and not was_changed(sink):
-                return place
+cdef int read_over(Ring ring, Sink sink, object held, run wanted, list parts) except -1:
+    """Gather items of which the last may be held back from the sink."""
+    cdef Py_ssize_t waiting = len(held)
+    cdef Py_ssize_t count = wanted.count
+    cdef Py_ssize_t behind = <Py_ssize_t>max(0, min(count, wanted.back - waiting))
+    cdef Py_ssize_t at = waiting - <Py_ssize_t>(wanted.back - behind)
+    if behind:
+        wanted.count = behind
+        wanted.back -= waiting
+        wanted.sent -= waiting
+        read_behind(ring, sink, wanted, parts)
+    if behind < count:
+        parts.append(held[at:at + count - behind].copy())
+    return 0
+
+
+cdef int read_kept(Ring ring, Sink sink, run wanted, list parts) except -1:
+    """Gather items from a sink that keeps them."""
+    cdef holding here
+    cdef long long start
+    if not count_behind(ring, sink, wanted.sent, &here) and wanted.is_older:
+        why = f"came before this {type(ring).__name__}, whose numbers begin in another sink"
+        raise refusal(IndexError, wanted.number, wanted.count, why)
+    start = here.end - wanted.back  # by the sink's own numbers
+    if isinstance(sink, Ring):
+        return read(<Ring>sink, start, wanted.count, wanted.number, parts)
+    parts.append(sink.copy_kept(start, wanted.count, wanted.number))
+    return 0
+
+
+cdef bint count_behind(Ring ring, Sink sink, long long sent, holding *here) except -1:
+    """Count what a sink has got, if only the ring has fed it since they met. Do the ring's numbers begin in it?"""
+    sink.count_kept(here)
+    for place, met in ring.places:
+        if place is sink:
+            if met + sent == here.end and not here.was_changed:
+                return ring.places[0][0] is sink
             break
     raise RuntimeError(
         f"others than this {type(ring).__name__} have fed the {type(sink).__name__} behind it, or changed its list, "
         "since it was attached: which of the items there are whose can't be told"
     )
-
-
-cdef bint was_changed(Sink sink) except -1:
-    """Has the list of a CollectSink, which anyone may have, lost or got an item by another way?"""
-    if not isinstance(sink, CollectSink) or sink.item_type is not None:
-        return False
-    return len(sink) != (<CollectSink>sink).received - (<CollectSink>sink).given_away
-
-
-cdef int read_place(Ring ring, Place place, run wanted, list parts) except -1:
-    cdef long long start = received(place.sink) - wanted.back  # by the place's own numbers
-    if wanted.is_older and place is not ring.places[0]:
-        why = f"came before this {type(ring).__name__}, whose numbers begin in another sink"
-        raise refusal(IndexError, wanted.number, wanted.count, why)
-    if isinstance(place.sink, Ring):
-        return read(<Ring>place.sink, start, wanted.count, wanted.number, parts)
-    if isinstance(place.sink, CollectSink):
-        return read_collected(<CollectSink>place.sink, start, wanted.count, wanted.number, parts)
-    return read_recorded(place, start, wanted.count, wanted.number, parts)
-
-
-cdef int read_collected(CollectSink sink, long long start, Py_ssize_t count, long long number, list parts) except -1:
-    cdef long long at = start - sink.given_away
-    cdef int before = sink.look()
-    try:
-        if at < 0:
-            raise refusal(IndexError, number, min(count, -at), "taken from a CollectSink", "was", "were")
-        if sink.item_type is None:
-            parts.append(sink.objects[at:at + count])
-        else:
-            parts.append(copy_block(sink.item_type, sink.data + <Py_ssize_t>at * sink.itemsize, count))
-    finally:
-        sr_leave(&sink.state, before)
-    return 0
-
-
-cdef int read_recorded(Place place, long long start, Py_ssize_t count, long long number, list parts) except -1:
-    cdef long long removed = place.sink.removed
-    if start < removed:
-        raise refusal(IndexError, number, min(count, removed - start), f"removed by {place.sink!r}", "was", "were")
-    if place.log is None:
-        place.log = SpillLog(place.sink.path, encoder=place.sink.encoder)
-    if place.log.end < start + count:
-        place.log.refresh()
-    if place.log.end < start + count:
-        raise DamagedError(place.sink.path, "it ends too early", start, start + count)
-    parts.append(place.log[start:start + count])
-    return 0
-
-
-cdef object refusal(object error, object first, object count, str why, str one="", str many=""):
-    what = f"item {first} {one}" if count == 1 else f"items {first} to {first + count} {many}"
-    return error(f"{what.strip()} {why}")
 
 
 # -- from where on everything is there -----------------------------------------------------------------
@@ -529,40 +387,29 @@ cdef long long complete_from(Ring ring) except? -1:
 
 cdef long long there_behind(Ring ring, Sink sink, long long sent) except -1:
     """Of what a ring's sink was sent, how many of the last are there."""
-    kind = kind_of(sink)
-    if kind is LockedSink:
-        (<LockedSink>sink).acquire()
-        try:
-            return there_behind(ring, (<LockedSink>sink).target, sent)
-        finally:
-            (<LockedSink>sink).release()
-    if kind is BackgroundSink:
-        sink.enter()
-        try:
-            return there_behind(ring, (<BackgroundSink>sink).target, sent) if (<BackgroundSink>sink).settle() else 0
-        finally:
-            sink.leave()
-    if kind is BatchSink:
-        return len(sink) + there_behind(ring, (<BatchSink>sink).target, sent - len(sink))
-    if kind is TeeSink:
+    if not is_described(sink):
+        return 0
+    if sink.held_back() is None:
+        return there_in(ring, sink, sent)
+    why = sink.hold_still()
+    try:
+        if why is not None:
+            return 0
         return max([
-            there_behind(ring, target, sent - length(owed)) + length(owed)
-            for target, owed in zip((<TeeSink>sink).targets, (<TeeSink>sink).owed, strict=True)
+            there_behind(ring, target, sent - len(held)) + len(held)
+            for target, held in zip(sink.sinks_behind(), sink.held_back(), strict=True)
         ])
-    return there_in(ring, sink, sent) if kind in PLACES else 0
+    finally:
+        sink.let_go()
 
 
 cdef long long there_in(Ring ring, Sink sink, long long sent) except -1:
-    cdef Place place
+    cdef holding here
+    cdef bint has_older
     cdef long long there
     try:
-        place = place_of(ring, sink, sent)
+        has_older = count_behind(ring, sink, sent, &here)
     except RuntimeError:
         return 0
-    if isinstance(sink, Ring):
-        there = received(sink) - complete_from(<Ring>sink)
-    elif isinstance(sink, CollectSink):
-        there = received(sink) - (<CollectSink>sink).given_away
-    else:
-        there = received(sink) - sink.removed
-    return there if place is ring.places[0] else min(there, sent)
+    there = here.end - (complete_from(<Ring>sink) if isinstance(sink, Ring) else here.first)
+    return there if has_older else min(there, sent)

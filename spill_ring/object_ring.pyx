@@ -347,6 +347,9 @@ cdef class ObjectRing(Ring):
                 return True
         return False
 
+    cdef type described_class(self):
+        return ObjectRing
+
     cdef str shown(self):
         if self.count() <= 10:
             return repr(self[:])

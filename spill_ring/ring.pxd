@@ -1,7 +1,7 @@
 """What every one-thread ring has: positions, accounting, the sink, the end."""
 cimport cython
 from spill_ring.guard cimport SR_AHEAD, sr_state
-from spill_ring.sink cimport Sink
+from spill_ring.sink cimport Sink, holding
 
 
 cdef enum:
@@ -32,7 +32,8 @@ cdef class Ring(Sink):
     cdef long long gaps  # how many there were before the last
     cdef long long known_from  # whatever left before that, how it left is forgotten
     cdef long long bypassed  # items in all gaps: all else that left was sent to the sink
-    cdef object places  # what keeps items directly behind, as it was when the sink was attached
+    # What keeps items directly behind, each with how many it had got, or were on the way, when the sink was attached.
+    cdef list places
 
     # All that may fail or run Python comes first. After `start` nothing may fail, and the last thing is to
     # `leave` it open.

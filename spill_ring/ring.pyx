@@ -3,7 +3,7 @@ from libc.limits cimport LLONG_MAX
 from libc.stdlib cimport free, malloc
 
 from spill_ring.guard cimport SR_AHEAD, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_add, sr_state
-from spill_ring.sink cimport DropSink, as_sink, hang_up, warn_lost
+from spill_ring.sink cimport DropSink, as_sink, hang_up, holding, warn_lost
 
 import atexit
 import operator
@@ -40,12 +40,10 @@ cdef class Ring(Sink):
 
     cdef int start(self, Py_ssize_t size, object dtype, object sink) except -1:
         cdef Sink target = None if sink is None else as_sink(sink)
-        places = None
+        cdef list places = []
         if target is not None:
-            from spill_ring.history import meet  # it knows all kinds of rings, so it comes after them
-
             target.bind(dtype)
-            places = meet(target)
+            target.meet(0, places)
         self.claim(target)  # asked last: all of the above may run Python
         self.size = size
         self.item_type = dtype
@@ -262,6 +260,13 @@ cdef class Ring(Sink):
         except BaseException as error:
             warn_lost(self, self.count(), error)
 
+    cdef list sinks_behind(self):
+        return [] if self.target is None else [self.target]
+
+    cdef int count_kept(self, holding *found) except -1:
+        found.end, found.first, found.was_changed = self.pushed(), self.head, False
+        return 0
+
     cdef bint is_owing(self) noexcept:
         return self.state != SR_CLOSED and self.count() > 0
 
@@ -288,7 +293,7 @@ cdef class Ring(Sink):
     @property
     def history(self):
         """What went through the ring, wherever in the chain it is now: a `History`, a sequence by number."""
-        from spill_ring.history import History
+        from spill_ring.history import History  # the one import that runs up: it reads rings, and what is behind them
 
         return History(self)
 

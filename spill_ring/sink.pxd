@@ -5,6 +5,13 @@ from cpython.object cimport PyObject
 from spill_ring.guard cimport SR_BUSY, SR_OPEN, sr_leave, sr_move
 
 
+# What a sink has got: the first item ever is number 0.
+ctypedef struct holding:
+    long long end  # how many it got
+    long long first  # of those, the first that is still there; of a ring, that is in the ring itself
+    bint was_changed  # by another way than sending, so that which is which can't be told
+
+
 cdef class Sink:
     cdef int state
     cdef bint is_guarded  # refuses a second entry: what keeps state of its own between two sends
@@ -38,6 +45,23 @@ cdef class Sink:
     cdef bint is_owing(self) noexcept  # something is here that only `flush_rest` delivers
     cdef int flush_rest(self) except -1  # at the end, also what waits for a consumer
 
+    # The chain.
+    cdef list sinks_behind(self)  # those that it sends to itself
+    # For `history`. The class whose way of taking items the rest describes, which is asked only where that is the
+    # one that takes them: a subclass that overrides a send method keeps nothing unless it says so here. None: what is
+    # sent here can't be read back.
+    cdef type described_class(self)
+    # For each sink behind, the last items that it has still to get: a list or ndarray, to be copied from. None: what is
+    # sent here stays here.
+    cdef list held_back(self)
+    cdef str hold_still(self)  # keep others out, until `let_go`. Returns why what is behind can't be told, if it can't
+    cdef int let_go(self) except -1
+    # Append `(sink, items)` to `found` for what keeps items from here on: how many it has got, or are on the way.
+    cdef int meet(self, long long on_the_way, list found) except -1
+    cdef int count_kept(self, holding *found) except -1
+    # A copy of `count` items that it got. Errors call the first by `number`.
+    cdef object copy_kept(self, long long start, Py_ssize_t count, object number)
+
     @cython.final
     cdef inline int enter(self) except -1 nogil:
         cdef int found = sr_move(&self.state, SR_OPEN, SR_BUSY)
@@ -54,6 +78,12 @@ cdef int deliver_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize
 
 # Declared here so that it is not compiled into `deliver_objects`, whose every call would pay for it.
 cdef int call_send_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1
+
+# Is it the class described that takes the items?
+cdef bint is_described(Sink sink) except -1
+
+# An error that names items by number.
+cdef object refusal(object error, object first, object count, str why, str one=*, str many=*)
 
 # What a dtype, or None, says is sent.
 cdef str describe(object dtype)

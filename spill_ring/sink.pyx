@@ -239,6 +239,42 @@ cdef class Sink:
         self.flush()
         return 0
 
+    cdef list sinks_behind(self):
+        return []
+
+    cdef type described_class(self):
+        return None
+
+    cdef list held_back(self):
+        return None
+
+    cdef str hold_still(self):
+        self.enter()
+
+    cdef int let_go(self) except -1:
+        self.leave()
+        return 0
+
+    cdef int meet(self, long long on_the_way, list found) except -1:
+        cdef Sink target
+        cdef holding here
+        if not is_described(self):
+            return 0
+        held = self.held_back()
+        if held is None:
+            self.count_kept(&here)
+            found.append((self, here.end + on_the_way))
+            return 0
+        for target, waiting in zip(self.sinks_behind(), held, strict=True):
+            target.meet(on_the_way + len(waiting), found)
+        return 0
+
+    cdef int count_kept(self, holding *found) except -1:
+        raise NotImplementedError(f"{type(self).__name__} doesn't count what it keeps")
+
+    cdef object copy_kept(self, long long start, Py_ssize_t count, object number):
+        raise NotImplementedError(f"{type(self).__name__} gives no copy of what it keeps")
+
     @property
     def closed(self):
         """True once :meth:`close` has been through."""
@@ -257,6 +293,21 @@ cdef class Sink:
 
 
 cdef int DEEPEST = 256
+
+
+cdef bint is_described(Sink sink) except -1:
+    if sink.overrides_send:
+        return False
+    described = sink.described_class()
+    for cls in type(sink).__mro__:
+        if "__pyx_vtable__" in cls.__dict__:  # the nearest that is compiled: it may take items in its own way
+            return cls is described
+    return False
+
+
+cdef object refusal(object error, object first, object count, str why, str one="", str many=""):
+    what = f"item {first} {one}" if count == 1 else f"items {first} to {first + count} {many}"
+    return error(f"{what.strip()} {why}")
 
 
 cdef str describe(object dtype):
@@ -537,6 +588,28 @@ cdef class CollectSink(Sink):
         finally:
             sr_leave(&self.state, before)
 
+    cdef type described_class(self):
+        return CollectSink
+
+    cdef int count_kept(self, holding *found) except -1:
+        found.end, found.first = self.received, self.given_away
+        # The list is the caller's too.
+        found.was_changed = self.item_type is None and len(self) != self.received - self.given_away
+        return 0
+
+    cdef object copy_kept(self, long long start, Py_ssize_t count, object number):
+        cdef long long at
+        cdef int before = self.look()
+        try:
+            at = start - self.given_away
+            if at < 0:
+                raise refusal(IndexError, number, min(count, -at), "taken from a CollectSink", "was", "were")
+            if self.item_type is None:
+                return self.objects[at:at + count]
+            return copy_block(self.item_type, self.data + <Py_ssize_t>at * self.itemsize, count)
+        finally:
+            sr_leave(&self.state, before)
+
     def __len__(self):
         with cython.critical_section(self):
             return self.count + len(self.objects)  # one of them is 0
@@ -673,6 +746,12 @@ cdef class ForwardingSink(Sink):
         self.leave()
         return self.bind(self.target.bound_to()) if self.target.is_bound else 0
 
+    cdef list sinks_behind(self):
+        return [self.target]
+
+    cdef list held_back(self):
+        return [()]
+
     cdef int bind(self, object dtype) except -1:
         if sr_state(&self.state) <= SR_MAKING:
             self.refuse(SR_NEW)
@@ -776,6 +855,22 @@ cdef class LockedSink(ForwardingSink):
         self.owner = 0
         self.lock.release()
         return 0
+
+    cdef type described_class(self):
+        return LockedSink
+
+    cdef str hold_still(self):
+        self.acquire()
+
+    cdef int let_go(self) except -1:
+        return self.release()
+
+    cdef int meet(self, long long on_the_way, list found) except -1:
+        self.acquire()
+        try:
+            return ForwardingSink.meet(self, on_the_way, found)
+        finally:
+            self.release()
 
     cdef int bind(self, object dtype) except -1:
         """Under the lock too: who comes second sends nothing before the first was `attached`."""
@@ -971,6 +1066,12 @@ cdef class BatchSink(GroupingSink):
         self.attach_groups(n, sink)
         self.adopt()
 
+    cdef type described_class(self):
+        return BatchSink
+
+    cdef list held_back(self):
+        return [self.objects if self.item_type is None else self.group[:self.held]]
+
     cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 nogil:
         cdef Py_ssize_t i
         for i in range(groups):
@@ -1143,6 +1244,15 @@ cdef class TeeSink(Sink):
         self.hung_up = [False] * len(sinks)
         self.sinks = sinks
         self.leave()
+
+    cdef list sinks_behind(self):
+        return self.targets
+
+    cdef type described_class(self):
+        return TeeSink
+
+    cdef list held_back(self):
+        return [() if owed is None else owed for owed in self.owed]
 
     cdef int bind(self, object dtype) except -1:
         cdef Sink target
@@ -1354,6 +1464,9 @@ cdef class ProducerSink(Sink):
             sink.bind(dtype)
             self.use(index, sink)
         return 0
+
+    cdef list sinks_behind(self):
+        return list(self.made.values())
 
     cdef int use(self, object index, Sink sink) except -1:
         """Be a user of a sink. Until something is sent here they are only made, for rings that use and close them."""

@@ -251,6 +251,9 @@ cdef class SpscRing(Sink):
         empty_trash(&self.evicted)
         PyMem_RawFree(self.memory)
 
+    cdef list sinks_behind(self):
+        return [] if self.target is None else [self.target]
+
     # -- who may come in -------------------------------------------------------------------------
 
     cdef int admit(self, int state) except -1 nogil:

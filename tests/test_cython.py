@@ -129,6 +129,17 @@ def test_push_value_between_other_calls(client, memory):
             client.push_doubles(ring, 1)
 
 
+def test_history_asks_a_compiled_sink_that_speaks_for_itself(client):
+    ring = ArrayRing(2, sink=client.OrderedSink())
+    ring.extend(range(8))
+    assert ring.history[:].tolist() == list(range(8))
+    ring = ArrayRing(2, sink=client.ReversingSink())
+    ring.extend(range(8))
+    with pytest.raises(IndexError, match="items 1 to 4 went on to a sink that can't be read back: ReversingSink"):
+        ring.history[1:4]
+    assert ring.history[:].tolist() == [6, 7]
+
+
 def test_a_dropped_ring_flushes_what_push_value_pushed(client):
     sink = CollectSink()
     ring = ArrayRing(100, sink=sink)

@@ -26,6 +26,7 @@ from spill_ring import (
     LockedSink,
     ObjectRing,
     ReduceSink,
+    Sink,
     SpillLog,
     TeeSink,
     record,
@@ -402,6 +403,32 @@ def test_a_class_that_defines_send_keeps_nothing():
         else:
             with pytest.raises(IndexError, match="went on to a sink that can't be read back: Doubled"):
                 ring.history[0]
+
+
+class NewSink(Sink):
+    def send(self, items):
+        """Like many a sink, it keeps what it is sent, but the package doesn't know how."""
+
+
+class NewCollectSink(CollectSink):
+    def send(self, items):
+        super().send(np.flip(items))
+
+
+class NoSink:
+    def send(self, items):
+        """An object with `send` is taken as an FnSink."""
+
+
+@pytest.mark.parametrize("make, name", [(NewSink, "NewSink"), (NewCollectSink, "NewCollectSink"), (NoSink, "FnSink")])
+@pytest.mark.parametrize("front", [lambda sink: sink, LockedSink, lambda sink: BatchSink(2, sink), TeeSink])
+def test_a_sink_that_is_new_to_the_package(make, name, front):
+    ring = ArrayRing(2, "i8", front(make()))
+    ring.extend(range(8))
+    with pytest.raises(IndexError, match=f"items 1 to 4 went on to a sink that can't be read back: {name}"):
+        ring.history[1:4]
+    assert ring.history.first == 6 and ring.history[:].tolist() == [6, 7]
+    ring.close()
 
 
 def test_two_rings_that_share_a_sink():

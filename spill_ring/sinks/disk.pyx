@@ -6,7 +6,7 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
 
 from spill_ring.guard cimport SR_CLOSED, SR_NEW, SR_OPEN, sr_leave, sr_state
-from spill_ring.sink cimport Sink, describe, forks_so_far
+from spill_ring.sink cimport Sink, describe, forks_so_far, holding, refusal
 
 import errno
 import fcntl
@@ -24,6 +24,7 @@ from spill_ring.segment import (
     read_manifest, record_of, remove_segment, segments_in, sync_folder, with_count, write_again,
     write_manifest,
 )
+from spill_ring.spill_log import SpillLog
 
 
 cdef extern from "Python.h":
@@ -206,6 +207,7 @@ cdef class DiskSink(Sink):
     cdef object thread, error
     cdef object alarm  # wakes the thread: to seal a segment, or to end
     cdef bint is_ending
+    cdef object log, log_lock  # for `history`: the recording as it is read, by one thread at a time
 
     def __cinit__(self, *args, **kwargs):
         self.is_guarded = True
@@ -214,6 +216,7 @@ cdef class DiskSink(Sink):
         self.full = []
         self.sync_lock = threading.Lock()
         self.change_lock = threading.Lock()
+        self.log_lock = threading.RLock()  # the encoder may look at a history too
         self.alarm = threading.Event()
 
     def __init__(
@@ -542,6 +545,33 @@ cdef class DiskSink(Sink):
             raise
         return 0
 
+    cdef type described_class(self):
+        return DiskSink
+
+    cdef int meet(self, long long on_the_way, list found) except -1:
+        # One that is closed, somewhere behind, gets nothing any more.
+        return Sink.meet(self, on_the_way, found) if sr_state(&self.state) != SR_CLOSED else 0
+
+    cdef int count_kept(self, holding *found) except -1:
+        if sr_state(&self.state) == SR_CLOSED:
+            raise ValueError(f"DiskSink is closed; SpillLog({self.path!r}) reads what it recorded")
+        found.end, found.first, found.was_changed = self.count, self.removed, False
+        return 0
+
+    cdef object copy_kept(self, long long start, Py_ssize_t count, object number):
+        cdef long long removed = self.removed
+        if start < removed:
+            raise refusal(IndexError, number, min(count, removed - start), f"removed by {self!r}", "was", "were")
+        with self.log_lock:
+            log = self.log
+            if log is None:
+                log = self.log = SpillLog(self.path, encoder=self.encoder)
+            if log.end < start + count:
+                log.refresh()
+            if log.end < start + count:
+                raise DamagedError(self.path, "it ends too early", start, start + count)
+            return log[start:start + count]
+
     def flush(self):
         """Make what was sent survive a power loss (unless ``sync="never"``), and have `numpy.load` see it.
 
@@ -589,7 +619,7 @@ cdef class DiskSink(Sink):
             if state == SR_CLOSED:
                 self.is_ending = True
                 self.alarm.set()
-                self.writing = None
+                self.writing = self.log = None
                 self.full = []
                 self.unlock()
             sr_leave(&self.state, state)

@@ -2,7 +2,7 @@
 """What a user's Cython code does with the package: compiled by tests/test_cython.py against what is installed."""
 from libc.string cimport memcpy
 
-from spill_ring cimport ArrayRing, Sink
+from spill_ring cimport ArrayRing, CollectSink, Sink
 
 
 cdef class SumSink(Sink):
@@ -25,6 +25,26 @@ cdef class SumSink(Sink):
         self.blocks += 1
         taken[0] += count
         return 0
+
+
+cdef class ReversingSink(CollectSink):
+    """Keeps the items of each block in an order of its own, and tells `history` nothing of that."""
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        cdef Py_ssize_t i
+        for i in range(count - 1, -1, -1):
+            CollectSink.send_block(self, <const double *>items + i, 1, taken)
+        return 0
+
+
+cdef class OrderedSink(ReversingSink):
+    """The same in order, and it says so."""
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        return CollectSink.send_block(self, items, count, taken)
+
+    cdef type described_class(self):
+        return OrderedSink
 
 
 def push_doubles(ArrayRing ring, Py_ssize_t n, double first=0):
