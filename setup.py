@@ -73,4 +73,5 @@ setup(
         compiler_directives=DIRECTIVES,
         annotate=bool(os.environ.get("SPILL_RING_ANNOTATE")),
     ),
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
 )

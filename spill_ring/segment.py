@@ -199,7 +199,7 @@ def segments_in(folder: str, dtype: np.dtype | None) -> list[int]:
 
 def remove_segment(folder: str, first: int, dtype: np.dtype | None) -> None:
     """Remove the files of a segment, also when one is gone already."""
-    for path in paths_of(folder, first, dtype):
+    for path in reversed(paths_of(folder, first, dtype)):  # who finds the items finds what is left to remove
         with suppress(FileNotFoundError):
             os.unlink(path)
 

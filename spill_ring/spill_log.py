@@ -104,18 +104,27 @@ class SpillLog:
         while True:
             stat = os.stat(os.path.join(self.path, MANIFEST))
             now = (stat.st_ino, stat.st_mtime_ns)
-            if now != self._manifest_is:
-                self._list_segments()
-            last = self._segment(len(self._firsts) - 1)
-            last.refresh()
-            while (segment := last.next()) is not None:
-                self._firsts.append(segment.first)
-                self._keep(segment)
-                last = segment
+            try:
+                last = self._look_for_segments(now)
+            except FileNotFoundError:  # it was removed just then, by keep_bytes: the manifest tells of others
+                self._manifest_is = (0, 0)
+                continue
             if now == self._manifest_is:
                 self.end = last.end
                 return self.end
             self._manifest_is = now  # and once more: what was listed may have been removed meanwhile
+
+    def _look_for_segments(self, now: tuple[int, int]) -> Segment:
+        """The last of them; all of them, if the manifest is another one."""
+        if now != self._manifest_is:
+            self._list_segments()
+        last = self._segment(len(self._firsts) - 1)
+        last.refresh()
+        while (segment := last.next()) is not None:
+            self._firsts.append(segment.first)
+            self._keep(segment)
+            last = segment
+        return last
 
     def _list_segments(self) -> None:
         while True:

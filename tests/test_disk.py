@@ -1098,3 +1098,80 @@ print(ring.stats.pushed)
     assert done.returncode == 0, done.stderr
     count = int(done.stdout)
     assert count > 50 and (read(tmp_path) == numbers(count)).all()
+
+
+# -- the end of an interpreter, and forks --------------------------------------------------------------------
+
+
+def ends(tmp_path, script):
+    """Run a script that has `folder`; its recording must be sound afterwards."""
+    start = "import os, sys, time, numpy as np\nfrom spill_ring import *\nfolder = sys.argv[1]\n"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", start + script, str(tmp_path / "log")],
+        capture_output=True, text=True, check=False, timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("cycle", [False, True])
+def test_an_interpreter_that_ends_without_close(tmp_path, cycle):
+    """Its thread syncs all the time: were it ended with a lock, the flush at exit would wait for ever."""
+    for i in range(6):
+        ends(tmp_path / str(i), f"""
+os.mkdir(os.path.dirname(folder))
+sink = DiskSink(folder, interval=0.001, segment_bytes=4000)
+ring = ArrayRing(4, "i8", sink)
+if {cycle}:
+    kept = [ring]
+    kept.append(kept)
+ring.extend(np.arange(20_000))
+time.sleep(0.02)
+ring.extend(np.arange(20_000, 20_100))
+""")
+        assert read(tmp_path / str(i) / "log").tolist() == list(range(20_100))
+
+
+def test_a_fork_in_an_encoder_leaves_the_parents_files_alone(tmp_path):
+    ends(tmp_path, """
+top = os.getpid()
+class Encoder:
+    name = "e"
+    child = None
+    def encode(self, value):
+        if value == "x50" and os.getpid() == top:
+            self.child = os.fork()
+        return value.encode()
+    def decode(self, data):
+        return data.decode()
+encoder = Encoder()
+sink = DiskSink(folder, segment_bytes=300, encoder=encoder)
+ring = ObjectRing(1, sink)
+try:
+    ring.extend([f"x{i}" for i in range(200)])
+except RuntimeError as error:
+    os._exit(7 if os.getpid() != top and "belongs to the process" in str(error) else 1)
+if os.getpid() != top:
+    os._exit(2)
+assert os.waitstatus_to_exitcode(os.waitpid(encoder.child, 0)[1]) == 7
+ring.close()
+log = SpillLog(folder, encoder=encoder)
+assert log.verify() == [] and list(log) == [f"x{i}" for i in range(200)]
+""")
+
+
+def test_a_thread_that_can_not_be_started(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", lambda thread: 1 // 0)
+        sink = DiskSink(tmp_path)
+        with pytest.raises(ZeroDivisionError):
+            sink.send(numbers(0, 3))
+    sink.send(numbers(0, 3))
+    sink.close()
+    assert len(read(tmp_path)) == 3
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", lambda thread: 1 // 0)
+        sink = DiskSink(tmp_path)
+        with pytest.raises(ZeroDivisionError):
+            sink.send(numbers(3, 4))
+        sink.close()

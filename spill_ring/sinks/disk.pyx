@@ -8,6 +8,7 @@ from cpython.object cimport PyObject
 from spill_ring.guard cimport SR_CLOSED, SR_NEW, SR_OPEN, sr_leave, sr_state
 from spill_ring.sink cimport Sink, describe, forks_so_far, holding, refusal
 
+import atexit
 import errno
 import fcntl
 import operator
@@ -16,6 +17,7 @@ import threading
 import time
 import warnings
 import weakref
+from queue import Empty, SimpleQueue
 
 from spill_ring.checksum import checksum
 from spill_ring.encoder import encoder_of
@@ -217,7 +219,7 @@ cdef class DiskSink(Sink):
         self.sync_lock = threading.Lock()
         self.change_lock = threading.Lock()
         self.log_lock = threading.RLock()  # the encoder may look at a history too
-        self.alarm = threading.Event()
+        self.alarm = SimpleQueue()  # and no Event: a signal handler that raises in one leaves it locked
 
     def __init__(
         self, path, *, segment_bytes=1 << 28, keep_bytes=None, sync="interval", interval=1.0, encoder=None
@@ -297,7 +299,9 @@ cdef class DiskSink(Sink):
                     name=f"DiskSink of {self.path}", daemon=True,
                 )
                 self.thread.start()
+                sinks[id(self)] = self
         except BaseException:
+            self.thread = None
             self.writing = None
             self.full = []
             raise
@@ -413,9 +417,14 @@ cdef class DiskSink(Sink):
                 remove_segment(self.path, begin, self.dtype)
         return 0
 
-    cdef int check(self) except -1:
+    cdef int refuse_fork(self) except -1:
+        """A child has its parent's files, and locks that a thread may hold which it hasn't got."""
         if self.forks != forks_so_far():
             raise RuntimeError(f"{self!r} belongs to the process that opened it; a forked one needs its own folder")
+        return 0
+
+    cdef int check(self) except -1:
+        self.refuse_fork()
         if self.error is not None:
             with self.sync_lock:
                 error, self.error = self.error, None
@@ -424,12 +433,14 @@ cdef class DiskSink(Sink):
 
     cdef int change_over(self) except -1:
         """Begin the next segment. The thread seals the one that is full: the producer has not to wait for the disk."""
-        cdef _Writing new = self.new_segment(self.writing.end, self.dtype)
+        cdef _Writing new
+        self.refuse_fork()
+        new = self.new_segment(self.writing.end, self.dtype)
         new.time = self.writing.time
         with self.change_lock:
             self.full.append(self.writing)
             self.writing = new
-        self.alarm.set()
+        self.alarm.put(None)
         return 0
 
     cdef int seal(self, _Writing segment) except -1:
@@ -459,6 +470,7 @@ cdef class DiskSink(Sink):
         while count:
             room = self.room() // self.itemsize
             part = min(count, max(room, 1))
+            self.refuse_fork()  # of a signal handler, since the check
             self.writing.write(
                 PyMemoryView_FromMemory(<char *>data, part * self.itemsize, PyBUF_READ), part, self.sync == "always"
             )
@@ -486,6 +498,7 @@ cdef class DiskSink(Sink):
                 size += len(data)
                 i += 1
             if encoded:
+                self.refuse_fork()  # in `encode`, since the check
                 self.writing.write(framed(encoded), len(encoded), self.sync == "always")
                 taken[0] += len(encoded)
             if failure is not None:
@@ -502,6 +515,7 @@ cdef class DiskSink(Sink):
 
     cdef int sync_now(self) except -1:
         """Make last what is there. In any thread."""
+        self.refuse_fork()
         with self.sync_lock:
             self.sync_all()
         return 0
@@ -607,10 +621,7 @@ cdef class DiskSink(Sink):
                 self.sync_now()
                 if self.writing is not None and self.sync != "never":
                     os.fdatasync(self.writing.data)  # the count too
-                self.is_ending = True
-                self.alarm.set()
-                if self.thread is not None and self.thread is not threading.current_thread():
-                    self.thread.join()
+                self.end_thread()
             state = SR_CLOSED
         except FileNotFoundError:
             state = SR_CLOSED  # there is nothing left to write to
@@ -618,7 +629,7 @@ cdef class DiskSink(Sink):
         finally:
             if state == SR_CLOSED:
                 self.is_ending = True
-                self.alarm.set()
+                self.alarm.put(None)
                 self.writing = self.log = None
                 self.full = []
                 self.unlock()
@@ -632,7 +643,14 @@ cdef class DiskSink(Sink):
         except BaseException as error:
             warnings.warn(f"{self!r} was dropped without close(): {error!r}", ResourceWarning, source=self)
             self.is_ending = True
-            self.alarm.set()
+            self.alarm.put(None)
+
+    cdef int end_thread(self) except -1:
+        self.is_ending = True
+        self.alarm.put(None)
+        if self.thread is not None and self.thread is not threading.current_thread():
+            self.thread.join()
+        return 0
 
     @property
     def path(self):
@@ -680,11 +698,28 @@ cdef class DiskSink(Sink):
         return f"DiskSink({self.path!r})"
 
 
+cdef object sinks = weakref.WeakValueDictionary()  # with a thread, by id
+
+
+def _end_threads():
+    """At exit: one that the interpreter ends while it holds a lock would never let go of it. After this each sink syncs
+    in the thread of whoever flushes it."""
+    cdef DiskSink sink
+    for sink in list(sinks.values()):
+        if sink.forks == forks_so_far():
+            sink.end_thread()
+
+
+atexit.register(_end_threads)
+
+
 def _sync_again_and_again(reference, alarm, interval):
     cdef DiskSink sink
     while True:
-        alarm.wait(interval)
-        alarm.clear()
+        try:
+            alarm.get(timeout=interval)
+        except Empty:
+            pass
         sink = reference()
         if sink is None or sink.is_ending or sink.forks != forks_so_far():
             return
