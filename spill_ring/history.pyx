@@ -111,9 +111,7 @@ cdef class History:
             stop = end if key.stop is None else min(number_of(key.stop, end), end)
             if key.start is None:
                 return self.newest(0, stop)[::step]
-            start = number_of(key.start, end)
-            if start < 0 and start < stop:
-                raise IndexError(f"item {key.start} is not there: there were {end} so far")
+            start = start_of(key.start, stop, end)
             return self.between(start, max(start, stop))[::step]
         number = number_of(key, end)
         if not 0 <= number < end:
@@ -171,7 +169,8 @@ cdef class History:
         n : int
             Items in a block, at most.
         start, stop : int, optional
-            Numbers between which to read; `first` and `end` when the iteration begins by default.
+            Numbers between which to read, negative ones from the end on; `first` and `end` when the iteration begins by
+            default.
 
         Yields
         ------
@@ -179,10 +178,11 @@ cdef class History:
         """
         if n < 1:
             raise ValueError(f"a block has at least 1 item, not {n}")
-        at = self.first if start is None else start
-        end = self.end if stop is None else min(stop, self.end)
-        while at < end:
-            yield self[at:min(at + n, end)]
+        end = self.end
+        until = end if stop is None else min(number_of(stop, end), end)
+        at = self.first if start is None else start_of(start, until, end)
+        while at < until:
+            yield self[at:min(at + n, until)]
             at += n
 
     def __iter__(self):
@@ -224,6 +224,14 @@ cdef object number_of(object index, object end):
     except TypeError:
         raise TypeError(f"history indices must be integers or slices, not {type(index).__name__}") from None
     return number if number >= 0 else number + end
+
+
+cdef object start_of(object index, object stop, object end):
+    """The number at which a range begins: one before all numbers only if the range is empty."""
+    number = number_of(index, end)
+    if number < 0 and number < stop:
+        raise IndexError(f"item {index} is not there: there were {end} so far")
+    return number
 
 
 cdef object item_at(Ring ring, object block, Py_ssize_t i):

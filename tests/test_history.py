@@ -405,6 +405,17 @@ def test_a_class_that_defines_send_keeps_nothing():
                 ring.history[0]
 
 
+def test_blocks_between_numbers():
+    ring = ArrayRing(4, sink=ArrayRing(20))
+    ring.extend(range(10))
+    blocks = ring.history.blocks
+    assert [block.tolist() for block in blocks(2, start=-5)] == [[5, 6], [7, 8], [9]]
+    assert [block.tolist() for block in blocks(3, start=1, stop=-4)] == [[1, 2, 3], [4, 5]]
+    assert list(blocks(3, start=-11, stop=-12)) == list(blocks(start=10)) == []
+    with pytest.raises(IndexError, match="item -11 is not there: there were 10 so far"):
+        list(blocks(start=-11))
+
+
 class NewSink(Sink):
     def send(self, items):
         """Like many a sink, it keeps what it is sent, but the package doesn't know how."""
