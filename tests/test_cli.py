@@ -8,11 +8,12 @@ import select
 import signal
 import subprocess
 import sys
-import time
+from functools import partial
 
 import numpy as np
 import pytest
 import pywt
+from commands import COMMAND, PATIENCE, run, start, wait_for
 
 from spill_ring import ArrayRing, ObjectRing
 from spill_ring.cli import main
@@ -22,20 +23,8 @@ from spill_ring.sinks.npy import NpySink
 
 pytestmark = pytest.mark.thread_unsafe(reason="processes that write the same file")
 
-# -P: what is installed, not what lies in the current folder
-COMMAND = [sys.executable, "-P", "-m", "spill_ring", "record"]
-PATIENCE = 30  # seconds after which a test has failed; none waits for them to pass
 HEADER = 128  # bytes of a short one
-
-
-def record(*args, **kwargs):
-    kwargs = {"capture_output": True, "timeout": PATIENCE} | kwargs
-    return subprocess.run([*COMMAND, *map(str, args)], check=False, **kwargs)
-
-
-def start(*args, **kwargs):
-    pipes = dict.fromkeys(["stdin", "stdout", "stderr"], subprocess.PIPE)
-    return subprocess.Popen([*COMMAND, *map(str, args)], bufsize=0, **(pipes | kwargs))
+record = partial(run, "record")
 
 
 def summary(output):
@@ -54,13 +43,6 @@ def same(path, expected):
     loaded = np.load(path)
     assert loaded.dtype == expected.dtype
     np.testing.assert_array_equal(loaded, expected, strict=True)
-
-
-def wait_for(true):
-    end = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < end, "that never came"
-        time.sleep(0.005)
 
 
 @pytest.fixture
@@ -168,7 +150,7 @@ def test_memory_does_not_grow_with_the_input(tmp_path, out):
     peaks = []
     for count in (500_000, 50_000_000):  # 4 MB, 400 MB
         np.lib.format.open_memmap(tmp_path / "in.npy", "w+", "f8", (count,))[-1] = 1.0
-        command = [*COMMAND, tmp_path / "in.npy", "--to", out, "--force"]
+        command = [*COMMAND, "record", tmp_path / "in.npy", "--to", out, "--force"]
         peaks.append(int(subprocess.check_output([sys.executable, "-P", "-c", script, *command], timeout=PATIENCE)))
         assert np.load(out, mmap_mode="r").shape == (count,)
         assert np.load(out, mmap_mode="r")[-1] == 1.0
@@ -181,7 +163,7 @@ def test_memory_does_not_grow_with_the_input(tmp_path, out):
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_on_a_slow_pipe_loses_nothing(out, signum):
     items = np.arange(1000, dtype="i4")
-    with start("-", "--dtype", "i4", "--capacity", 10, "--warm", 100, "--to", out) as process:
+    with start("record", "-", "--dtype", "i4", "--capacity", 10, "--warm", 100, "--to", out) as process:
         for some in np.split(items, 50):
             process.stdin.write(some.tobytes())
         process.stdin.write(b"abc")
@@ -208,7 +190,7 @@ def test_what_the_pipe_holds_at_the_signal_is_read():
 
 
 def test_a_signal_before_any_input(out):
-    with start("-", "--dtype", "i4", "--to", out) as process:
+    with start("record", "-", "--dtype", "i4", "--to", out) as process:
         wait_for(lambda: out.exists() and out.stat().st_size == HEADER)
         process.send_signal(signal.SIGINT)
         process.wait(PATIENCE)
@@ -220,7 +202,7 @@ def test_a_signal_before_any_input(out):
 @pytest.mark.parametrize("blocks", [1, 5, 20])
 def test_a_signal_in_the_midst_of_writing(out, blocks):
     numbers = np.arange(200_000, dtype="i8").tobytes()
-    with start("-", "--dtype", "i8", "--capacity", 100, "--warm", 1000, "--to", out) as process:
+    with start("record", "-", "--dtype", "i8", "--capacity", 100, "--warm", 1000, "--to", out) as process:
         for _ in range(blocks):
             process.stdin.write(numbers)
         process.send_signal(signal.SIGINT)
@@ -237,7 +219,7 @@ def test_a_signal_in_the_midst_of_writing(out, blocks):
 
 def test_the_file_can_be_read_meanwhile_and_after_a_kill(out):
     items = np.arange(1000, dtype="i4")
-    with start("-", "--dtype", "i4", "--capacity", 10, "--warm", 100, "--to", out) as process:
+    with start("record", "-", "--dtype", "i4", "--capacity", 10, "--warm", 100, "--to", out) as process:
         def readable():
             process.stdin.write(items.tobytes())
             return out.exists() and out.stat().st_size > HEADER and len(np.load(out)) > 1000
@@ -275,7 +257,8 @@ def test_a_terminal_shows_progress_while_it_records(out):
     ours, theirs = pty.openpty()
     shown = b""
     items = np.arange(1000.0)
-    with start("-", "--dtype", "f8", "--to", out, stderr=theirs, env=os.environ | {"TERM": "xterm"}) as process:
+    env = os.environ | {"TERM": "xterm"}
+    with start("record", "-", "--dtype", "f8", "--to", out, stderr=theirs, env=env) as process:
         os.close(theirs)
         process.stdin.write(items.tobytes())
         while b"8.0/? kB" not in shown:  # 8,000 bytes of who knows how many
@@ -456,14 +439,14 @@ def test_it_refuses_objects_and_files_that_cannot_seek():
 
 def test_standard_input_that_is_closed(out):
     result = subprocess.run(
-        ["bash", "-c", 'exec "$@" <&-', "bash", *COMMAND, "-", "--dtype", "f8", "--to", out],
+        ["bash", "-c", 'exec "$@" <&-', "bash", *COMMAND, "record", "-", "--dtype", "f8", "--to", out],
         capture_output=True, timeout=PATIENCE, check=False,
     )
     assert (result.returncode, said(result)) == (1, "spill-ring: standard input is closed")
 
 
 def test_standard_error_that_is_closed(ecg, out):
-    command = ["bash", "-c", 'exec "$@" 2>&-', "bash", *COMMAND, ecg, "--to", out]
+    command = ["bash", "-c", 'exec "$@" 2>&-', "bash", *COMMAND, "record", ecg, "--to", out]
     subprocess.run(command, check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)
     same(out, pywt.data.ecg())
 

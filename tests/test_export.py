@@ -92,7 +92,7 @@ def test_columns_are_views():
     np.array([(n, n / 3, b"%d" % n) for n in range(1000)], [("t", "M8[us]"), ("x", "f4"), ("s", "S4")]),
 ], ids=lambda items: str(items.dtype))
 def test_parquet(tmp_path, small_blocks, items):
-    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="no wheel of it here")
     path = exported(recording(tmp_path / "log", items), tmp_path / "out.parquet")
     table = parquet.read_table(path)
     assert table.column_names == list(columns(items))
@@ -101,7 +101,7 @@ def test_parquet(tmp_path, small_blocks, items):
 
 
 def test_parquet_has_no_complex_numbers(tmp_path):
-    pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow", reason="no wheel of it here")
     with pytest.raises(ValueError, match="Arrow has no type for"):
         export(recording(tmp_path / "log", np.ones(100, "c16")), tmp_path / "out.parquet", int)
     assert not list(tmp_path.glob("out*"))

@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+from commands import PATIENCE, run, start, wait_for
 
 from spill_ring import ArrayRing, DiskSink, ObjectRing, SpillLog
 from spill_ring.cli.app import main, show
@@ -20,31 +21,11 @@ from spill_ring.cli.sources import SYSTEM
 
 pytestmark = pytest.mark.thread_unsafe(reason="processes that write the same folder")
 for module in ("typer", "rich", "psutil", "plotext"):
-    pytest.importorskip(module)
-
-# -P: what is installed, not what lies in the current folder
-COMMAND = [sys.executable, "-P", "-m", "spill_ring"]
-PATIENCE = 30  # seconds after which a test has failed; none waits for them to pass
-
-
-def run(*args, **kwargs):
-    return subprocess.run([*COMMAND, *map(str, args)], check=False, capture_output=True, timeout=PATIENCE, **kwargs)
-
-
-def start(*args, **kwargs):
-    pipes = dict.fromkeys(["stdin", "stdout", "stderr"], subprocess.PIPE)
-    return subprocess.Popen([*COMMAND, *map(str, args)], bufsize=0, **(pipes | kwargs))
+    pytest.importorskip(module, reason="no wheel of it here")
 
 
 def numbers(start, stop):
     return np.arange(start, stop, dtype="i8")
-
-
-def wait_for(true):
-    end = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < end, "that never came"
-        time.sleep(0.005)
 
 
 def recorded(folder):
