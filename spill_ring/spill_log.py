@@ -267,8 +267,7 @@ class SpillLog:
             until = min(at + n, stop, self._end_of(i) or stop)
             yield self[at:until]
             at = until
-        damage = self._segment(len(self._firsts) - 1).damage
-        if to_the_end and damage is not None:
+        if to_the_end and (damage := self._segment(len(self._firsts) - 1).damage) is not None:
             raise damage
 
     def __iter__(self) -> Iterator[Any]:

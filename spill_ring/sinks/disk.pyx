@@ -453,10 +453,12 @@ cdef class DiskSink(Sink):
 
     cdef object first_to_keep(self):
         """Of the segments, so that with the one that is begun they have no more than `keep_bytes`."""
+        if self.keep_bytes is None:
+            return self.manifest.first
         found = segments_in(self.path, self.dtype)
         kept = len(found) - 1
         total = self.segment_bytes
-        while self.keep_bytes is not None and kept > 0:
+        while kept > 0:
             total += sum(os.stat(path).st_size for path in paths_of(self.path, found[kept - 1], self.dtype))
             if total > self.keep_bytes:
                 return found[kept]
@@ -542,7 +544,8 @@ cdef class DiskSink(Sink):
             self.name_last(segments, writing, self.manifest._replace(first=first, last=writing.first))
             with self.change_lock:
                 del self.full[:len(segments)]
-            self.remove_before(self.manifest.first)
+            if self.keep_bytes is not None:
+                self.remove_before(self.manifest.first)
         with writing.lock:
             if writing.is_synced:
                 return 0
@@ -625,11 +628,10 @@ cdef class DiskSink(Sink):
             state = SR_CLOSED
         except FileNotFoundError:
             state = SR_CLOSED  # there is nothing left to write to
+            self.ask_thread_to_end()
             raise
         finally:
             if state == SR_CLOSED:
-                self.is_ending = True
-                self.alarm.put(None)
                 self.writing = self.log = None
                 self.full = []
                 self.unlock()
@@ -642,12 +644,15 @@ cdef class DiskSink(Sink):
             self.close()
         except BaseException as error:
             warnings.warn(f"{self!r} was dropped without close(): {error!r}", ResourceWarning, source=self)
-            self.is_ending = True
-            self.alarm.put(None)
+            self.ask_thread_to_end()
 
-    cdef int end_thread(self) except -1:
+    cdef int ask_thread_to_end(self) except -1:
         self.is_ending = True
         self.alarm.put(None)
+        return 0
+
+    cdef int end_thread(self) except -1:
+        self.ask_thread_to_end()
         if self.thread is not None and self.thread is not threading.current_thread():
             self.thread.join()
         return 0
