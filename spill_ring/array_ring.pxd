@@ -1,7 +1,8 @@
 """A ring of numpy items, for Cython: `from spill_ring cimport ArrayRing`.
 
 The methods here want no GIL. They refuse a second entry as the Python ones do, but where there is no
-GIL, or it is released, `push_value` looks at nothing: one thread at a time is the caller's part.
+GIL, or it is released, `push_value` looks at nothing: one thread at a time is the caller's part, and so it is
+for the `CollectSink` or `ArrayRing` behind it, into which it writes without a call.
 """
 cimport cython
 from libc.string cimport memcpy
@@ -18,12 +19,13 @@ cdef class ArrayRing(Ring):
     cdef char *base
     cdef long long mask  # items in one turn of the memory, less one
     cdef int scalar  # `scalar_index` of the items' C type; -1 if they are no plain C numbers
-    # While SR_AHEAD, `push_value` writes at `next` and moves it, and nothing else: the tail stands at
-    # `opened`. There is one `stops` for each C type and only that of the dtype is ever set, so
-    # the one comparison that finds the end of the room finds a wrong type too.
-    cdef char *next
-    cdef char *opened
+    # While SR_AHEAD, `push_value` writes at `next` itself: up to a stop where there is room, and up to an evicting
+    # stop where the ring is full and its sink lends room, to which it moves the oldest. There is one of each for each
+    # C type and only those of the dtype are ever set, so the one comparison that finds the end finds a wrong type too.
     cdef char *stops[12]
+    cdef char *evicting_stops[12]
+    cdef Py_ssize_t to_oldest  # bytes from `next` to the oldest, up to an evicting stop
+    cdef bint may_borrow  # the target may lend room
     cdef Py_ssize_t reserved  # items, while a reserve() is open
     cdef long long reservations  # how many there were: the number of the last
 
@@ -44,7 +46,7 @@ cdef class ArrayRing(Ring):
     cdef int push_over(self, const void *items, Py_ssize_t count) except -1 nogil
     cdef int append_copy(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil
-    cdef void go_ahead(self) noexcept nogil
+    cdef void open_ahead(self) noexcept nogil
     cdef int refuse_scalar(self, int scalar) except -1 with gil
     cdef int refuse_count(self, Py_ssize_t count, Py_ssize_t room) except -1 with gil
     cdef int refuse_commit(self) except -1 with gil
@@ -74,10 +76,14 @@ cdef class ArrayRing(Ring):
     cdef inline int push_value(self, numeric value) except -1 nogil:
         """Push one number of the C type that the dtype names, for loops that are compiled."""
         cdef numeric copy
-        cdef numeric *place = <numeric *>self.next
-        if <char *>place >= self.stops[scalar_index(<numeric *>NULL)]:
-            copy = value  # so that `value` needs no address, and can stay in a register
-            return self.push_scalar(&copy, scalar_index(&copy))
-        place[0] = value
-        self.next = <char *>(place + 1)
+        cdef int scalar = scalar_index(<numeric *>NULL)
+        cdef char *place = self.next
+        if place >= self.stops[scalar]:
+            if place >= self.evicting_stops[scalar] or self.target.next >= self.target.stop:
+                copy = value  # so that `value` needs no address, and can stay in a register
+                return self.push_scalar(&copy, scalar)
+            (<numeric *>self.target.next)[0] = (<numeric *>(place + self.to_oldest))[0]
+            self.target.next += sizeof(numeric)
+        (<numeric *>place)[0] = value
+        self.next = place + sizeof(numeric)
         return 0

@@ -12,7 +12,7 @@ from spill_ring.loan cimport Loan, lend
 from spill_ring.records cimport item_block, items_block, load_item, record_of
 from spill_ring.ring cimport Ring, capacity_of, count_of
 from spill_ring.scalar cimport scalar_index
-from spill_ring.sink cimport Sink, deliver
+from spill_ring.sink cimport Sink, deliver, takes_as
 from spill_ring.storage cimport Storage, allocate
 
 from itertools import islice
@@ -90,6 +90,7 @@ cdef class ArrayRing(Ring):
         self.base = storage.base
         self.mask = storage.nbytes // items.itemsize - 1
         self.scalar = scalar
+        self.may_borrow = self.target is not None and takes_as(self.target, self.target.lending_class())
         self.leave()
 
     @property
@@ -247,29 +248,40 @@ cdef class ArrayRing(Ring):
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil:
         if scalar != self.scalar:
             return self.refuse_scalar(scalar)
-        self.enter()
-        if not self.evicts_nothing(1):
-            return self.push_over(value, 1)
-        self.write(value, 1)
-        self.go_ahead()
+        self.push_block(value, 1)
+        if sr_move(&self.state, SR_OPEN, SR_BUSY) == SR_OPEN:
+            self.open_ahead()
         return 0
 
-    cdef void go_ahead(self) noexcept nogil:
-        """Leave with room for `push_value` up to the next eviction, or the end of the turn."""
-        cdef long long room = min(self.limit - self.tail, self.mask + 1 - (self.tail & self.mask))
-        self.opened = self.next = self.base + <Py_ssize_t>(self.tail & self.mask) * self.itemsize
-        self.stops[self.scalar] = self.next + <Py_ssize_t>room * self.itemsize
+    cdef void open_ahead(self) noexcept nogil:
+        """Leave with room for `push_value`, if there is any without a call."""
+        cdef Py_ssize_t room = self.lend()
+        cdef long long oldest = self.head & self.mask
+        self.opened = self.next
+        if room:
+            self.stop = self.stops[self.scalar] = self.next + room * self.itemsize
+        elif self.may_borrow and self.target.go_ahead():
+            # Full: each new item moves the oldest, which is as far from it up to where the memory ends for either.
+            room = <Py_ssize_t>(self.mask + 1 - max(oldest, self.tail & self.mask))
+            self.evicting_stops[self.scalar] = self.next + room * self.itemsize
+            self.to_oldest = self.base + <Py_ssize_t>oldest * self.itemsize - self.next
+            self.spills_ahead = True
+        else:
+            self.leave()
+            return
         sr_leave(&self.state, SR_AHEAD)
 
-    cdef Py_ssize_t ahead(self) noexcept nogil:
-        return (self.next - self.opened) // self.itemsize
+    cdef Py_ssize_t lend(self) noexcept nogil:
+        self.next = self.base + <Py_ssize_t>(self.tail & self.mask) * self.itemsize
+        return <Py_ssize_t>min(self.limit - self.tail, self.mask + 1 - (self.tail & self.mask))
 
-    cdef int admit(self, int state) except -1 nogil:
-        if state != SR_AHEAD or sr_move(&self.state, SR_AHEAD, SR_BUSY) != SR_AHEAD:
-            return self.refuse(state)
-        self.tail += self.ahead()
-        self.stops[self.scalar] = NULL
-        return 0
+    cdef void take_in(self, Py_ssize_t count) noexcept nogil:
+        self.tail += count
+        if self.spills_ahead:
+            self.spilled += count
+            self.advance(count)
+            self.spills_ahead = False
+        self.stops[self.scalar] = self.evicting_stops[self.scalar] = NULL
 
     cdef int refuse_scalar(self, int scalar) except -1 with gil:
         kind = ("unsigned int", "int", "float")[scalar // 4]
@@ -530,6 +542,9 @@ cdef class ArrayRing(Ring):
         if np.shape(equal) != live.shape:
             return False
         return bool(equal.reshape(len(live), -1).all(axis=1).any()) if len(live) else False
+
+    cdef type lending_class(self):
+        return ArrayRing
 
     cdef type described_class(self):
         return ArrayRing

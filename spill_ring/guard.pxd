@@ -23,7 +23,8 @@ of the object: nothing on a Python with a GIL, and let go of where a thread wait
     BackgroundSink   entered by the producer; `Worker` is what it shares with its thread.
     Worker           atomics (background_sink.pxd says which pairs with which), and `error`, which belongs to
                      whoever `has_failed` gives it to. Its ring: this is the producer, the thread the consumer.
-    push_value       compiled, without a guard: one thread at a time is the caller's part.
+    push_value       compiled, without a guard: one thread at a time is the caller's part, in the ring and in the sink
+                     behind it, in whose room it may write.
     DropSink         keeps nothing.
     CollectSink      entered; its list of objects, which anyone may have, by critical section and as any
                      list is.
@@ -51,7 +52,7 @@ stays in use in the child.
 
 cdef extern from * nogil:
     """
-    /* SR_AHEAD: open, while compiled code pushes single values ahead of the accounting. SR_FORKED: reserved, in
+    /* SR_AHEAD: open, while compiled code writes single values ahead of the accounting. SR_FORKED: reserved, in
      * a forked child, by a thread that may not be here. */
     enum { SR_NEW, SR_MAKING, SR_OPEN, SR_AHEAD, SR_BUSY, SR_RESERVED, SR_FORKED, SR_CLOSED };
 

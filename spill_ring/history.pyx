@@ -11,7 +11,7 @@ from spill_ring.array_ring cimport ArrayRing
 from spill_ring.block cimport new_block
 from spill_ring.records cimport load_item
 from spill_ring.ring cimport CLEARED, DRAINED, GAPS_REMEMBERED, POPPED, Ring, count_of, gap
-from spill_ring.sink cimport Sink, holding, is_described, refusal
+from spill_ring.sink cimport Sink, holding, refusal, takes_as
 
 import operator
 
@@ -301,7 +301,7 @@ cdef int read_gone(Ring ring, long long start, Py_ssize_t count, long long numbe
 
 cdef int read_behind(Ring ring, Sink sink, run wanted, list parts) except -1:
     """Gather items that were sent to a sink."""
-    if not is_described(sink):
+    if not takes_as(sink, sink.described_class()):
         why = f"went on to a sink that can't be read back: {type(sink).__name__}"
         raise refusal(IndexError, wanted.number, wanted.count, why)
     if sink.held_back() is None:
@@ -395,7 +395,7 @@ cdef long long complete_from(Ring ring) except? -1:
 
 cdef long long there_behind(Ring ring, Sink sink, long long sent) except -1:
     """Of what a ring's sink was sent, how many of the last are there."""
-    if not is_described(sink):
+    if not takes_as(sink, sink.described_class()):
         return 0
     if sink.held_back() is None:
         return there_in(ring, sink, sent)

@@ -1,6 +1,5 @@
 """What every one-thread ring has: positions, accounting, the sink, the end."""
 cimport cython
-from spill_ring.guard cimport SR_AHEAD, sr_state
 from spill_ring.sink cimport Sink, holding
 
 
@@ -23,6 +22,7 @@ cdef class Ring(Sink):
     # sink. A ring that drops is never full to it; `trim` brings its head up later.
     cdef long long limit
     cdef long long popped, spilled
+    cdef bint spills_ahead  # each item that is ahead has sent the oldest on to the sink
     cdef Py_ssize_t size  # the capacity
     cdef Sink target  # None: what is evicted is dropped
     cdef object given  # the sink, as it was given
@@ -55,7 +55,6 @@ cdef class Ring(Sink):
     cdef int append(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
     cdef int spill(self, Sink sink, Py_ssize_t count) except -1 nogil
     cdef Py_ssize_t flush_through(self) except -1
-    cdef Py_ssize_t ahead(self) noexcept nogil
     cdef object end(self, Py_ssize_t index)
 
     @cython.final
@@ -72,7 +71,7 @@ cdef class Ring(Sink):
     @cython.final
     cdef inline long long pushed(self) noexcept nogil:
         """The tail, also while `push_value` is ahead of it."""
-        return self.tail + (self.ahead() if sr_state(&self.state) == SR_AHEAD else 0)
+        return self.tail + self.ahead()
 
     @cython.final
     cdef inline Py_ssize_t trim(self) noexcept nogil:

@@ -57,10 +57,6 @@ cdef class Ring(Sink):
             flush_at_exit(self)
         return 0
 
-    cdef Py_ssize_t ahead(self) noexcept nogil:
-        """Items pushed that the tail doesn't count yet."""
-        return 0
-
     cdef int store(self, const void *items, Py_ssize_t count) except -1 nogil:
         """Write `count` new items, for which there is room, and move the tail."""
         return self.missing()
@@ -288,7 +284,8 @@ cdef class Ring(Sink):
         """
         cdef long long pushed = self.pushed()
         cdef long long left = pushed - self.resident(pushed)
-        return Stats(pushed, self.popped, self.spilled, left - self.popped - self.spilled)
+        cdef long long spilled = self.spilled + (self.ahead() if self.spills_ahead else 0)
+        return Stats(pushed, self.popped, spilled, left - self.popped - spilled)
 
     @property
     def history(self):

@@ -23,6 +23,11 @@ cdef class Sink:
     cdef bint is_relied_on  # somebody else was told what it is bound to
     cdef int depth  # sinks behind it, in the longest line
     cdef Py_ssize_t users  # rings and sinks that send here; it closes with the last
+    # While SR_AHEAD, who sends here may write items at `next` itself and move it, up to `stop`, without a call: they
+    # are in as they are written, but the accounting stands at `opened`.
+    cdef char *next
+    cdef char *opened
+    cdef char *stop
     cdef object __weakref__
 
     # Called for each ring or sink that is going to send here. `dtype` None: objects.
@@ -36,6 +41,14 @@ cdef class Sink:
     # to `taken` as it takes them: all of them, unless it raises.
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1
+
+    # Room of its own for items, in a row at `next`: how many; 0: none without a call. It is entered.
+    cdef Py_ssize_t lend(self) noexcept nogil
+    # The class that lends, asked as `described_class` is. None: nothing is lent.
+    cdef type lending_class(self)
+    cdef void take_in(self, Py_ssize_t count) noexcept nogil  # count what was written there
+    cdef bint go_ahead(self) noexcept nogil  # to SR_AHEAD, if it has room to lend
+    cdef void catch_up(self) noexcept nogil
 
     cdef int admit(self, int state) except -1 nogil  # when it isn't plainly open
     cdef int refuse(self, int state) except -1 with gil
@@ -71,6 +84,11 @@ cdef class Sink:
     cdef inline void leave(self) noexcept nogil:
         sr_leave(&self.state, SR_OPEN)
 
+    @cython.final
+    cdef inline Py_ssize_t ahead(self) noexcept nogil:
+        """Items that are in, and that the accounting doesn't count yet."""
+        return 0 if self.next == self.opened else (self.next - self.opened) // self.itemsize
+
 
 # The one way to send: it refuses a closed sink, guards it, and calls what Python overrides.
 cdef int deliver(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
@@ -79,8 +97,8 @@ cdef int deliver_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize
 # Declared here so that it is not compiled into `deliver_objects`, whose every call would pay for it.
 cdef int call_send_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1
 
-# Is it the class described that takes the items?
-cdef bint is_described(Sink sink) except -1
+# Is it this class that takes the items, and no subclass in a way of its own?
+cdef bint takes_as(Sink sink, type cls) except -1
 
 # An error that names items by number.
 cdef object refusal(object error, object first, object count, str why, str one=*, str many=*)
@@ -114,6 +132,7 @@ cdef class CollectSink(Sink):
     cdef Py_ssize_t count, room  # in items
     cdef long long received, given_away  # items, ever
 
+    cdef bint has_room(self, Py_ssize_t count) noexcept nogil  # there is memory for so many more, or there is now
     cdef int look(self) except -1
     cdef int refuse_growth(self) except -1 with gil
 

@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memmove
 
 from spill_ring.block cimport as_block, copy_block, item_dtype, new_block, view_block
 from spill_ring.guard cimport (
-    SR_BUSY, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, SR_RESERVED, sr_add, sr_leave, sr_state, sr_move
+    SR_AHEAD, SR_BUSY, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, SR_RESERVED, sr_add, sr_leave, sr_state, sr_move
 )
 
 import operator
@@ -129,8 +129,37 @@ cdef class Sink:
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
         return self.send_block(items, count, taken)
 
+    cdef Py_ssize_t lend(self) noexcept nogil:
+        return 0
+
+    cdef type lending_class(self):
+        return None
+
+    cdef void take_in(self, Py_ssize_t count) noexcept nogil:
+        pass
+
+    cdef bint go_ahead(self) noexcept nogil:
+        cdef Py_ssize_t room
+        if sr_move(&self.state, SR_OPEN, SR_BUSY) != SR_OPEN:
+            if sr_move(&self.state, SR_AHEAD, SR_BUSY) != SR_AHEAD:
+                return False
+            self.catch_up()
+        room = self.lend()
+        self.opened = self.next
+        self.stop = self.next + room * self.itemsize
+        sr_leave(&self.state, SR_AHEAD if room else SR_OPEN)
+        return room > 0
+
+    cdef void catch_up(self) noexcept nogil:
+        self.take_in(self.ahead())
+        self.opened = self.next
+        self.stop = NULL
+
     cdef int admit(self, int state) except -1 nogil:
-        return self.refuse(state)
+        if state != SR_AHEAD or sr_move(&self.state, SR_AHEAD, SR_BUSY) != SR_AHEAD:
+            return self.refuse(state)
+        self.catch_up()
+        return 0
 
     cdef int refuse(self, int state) except -1 with gil:
         name = type(self).__name__
@@ -225,7 +254,8 @@ cdef class Sink:
     cdef int shut(self) except -1:
         cdef int found = sr_move(&self.state, SR_OPEN, SR_CLOSED)
         if found != SR_OPEN and found != SR_CLOSED:
-            self.refuse(found)
+            self.admit(found)
+            sr_leave(&self.state, SR_CLOSED)
         return 0
 
     cdef int tidy(self, int state) except -1:
@@ -258,7 +288,7 @@ cdef class Sink:
     cdef int meet(self, long long on_the_way, list found) except -1:
         cdef Sink target
         cdef holding here
-        if not is_described(self):
+        if not takes_as(self, self.described_class()):
             return 0
         held = self.held_back()
         if held is None:
@@ -295,13 +325,12 @@ cdef class Sink:
 cdef int DEEPEST = 256
 
 
-cdef bint is_described(Sink sink) except -1:
+cdef bint takes_as(Sink sink, type cls) except -1:
     if sink.overrides_send:
         return False
-    described = sink.described_class()
-    for cls in type(sink).__mro__:
-        if "__pyx_vtable__" in cls.__dict__:  # the nearest that is compiled: it may take items in its own way
-            return cls is described
+    for base in type(sink).__mro__:
+        if "__pyx_vtable__" in base.__dict__:  # the nearest that is compiled: it may take items in its own way
+            return base is cls
     return False
 
 
@@ -506,21 +535,35 @@ cdef class CollectSink(Sink):
         PyMem_RawFree(self.data)
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        if not self.has_room(count):
+            return self.refuse_growth()
+        memcpy(self.data + self.count * self.itemsize, items, count * self.itemsize)
+        self.take_in(count)
+        taken[0] += count
+        return 0
+
+    cdef Py_ssize_t lend(self) noexcept nogil:
+        if not self.has_room(1):
+            return 0
+        self.next = self.data + self.count * self.itemsize
+        return self.room - self.count
+
+    cdef void take_in(self, Py_ssize_t count) noexcept nogil:
+        self.count += count
+        self.received += count
+
+    cdef bint has_room(self, Py_ssize_t count) noexcept nogil:
         cdef Py_ssize_t room = max(self.room, 64)
         cdef void *data
-        if self.count + count >= self.room:  # also when there is no memory yet
+        if self.count + count > self.room or self.data == NULL:
             while self.count + count > room:
                 room *= 2
             data = PyMem_RawRealloc(self.data, room * self.itemsize)
             if data == NULL:
-                return self.refuse_growth()
+                return False
             self.data = <char *>data
             self.room = room
-        memcpy(self.data + self.count * self.itemsize, items, count * self.itemsize)
-        self.count += count
-        self.received += count
-        taken[0] += count
-        return 0
+        return True
 
     cdef int refuse_growth(self) except -1 with gil:
         raise MemoryError(f"no memory to collect more than {self.count} items")
@@ -588,11 +631,14 @@ cdef class CollectSink(Sink):
         finally:
             sr_leave(&self.state, before)
 
+    cdef type lending_class(self):
+        return CollectSink
+
     cdef type described_class(self):
         return CollectSink
 
     cdef int count_kept(self, holding *found) except -1:
-        found.end, found.first = self.received, self.given_away
+        found.end, found.first = self.received + self.ahead(), self.given_away
         # The list is the caller's too.
         found.was_changed = self.item_type is None and len(self) != self.received - self.given_away
         return 0
@@ -612,7 +658,7 @@ cdef class CollectSink(Sink):
 
     def __len__(self):
         with cython.critical_section(self):
-            return self.count + len(self.objects)  # one of them is 0
+            return self.count + self.ahead() + len(self.objects)  # items of one kind: the rest is 0
 
     def __repr__(self):
         return f"<CollectSink: {len(self)} items>"

@@ -1,4 +1,5 @@
 """The door for Cython: a client compiled against the installed package."""
+import gc
 import importlib.util
 import shutil
 import subprocess
@@ -127,6 +128,147 @@ def test_push_value_between_other_calls(client, memory):
     for _ in range(2):
         with pytest.raises(ValueError, match="closed"):
             client.push_doubles(ring, 1)
+
+
+class Pipeline:
+    """A full ring whose oldest `push_value` moves straight into the room of what is behind it, and a model of both."""
+
+    def __init__(self, client, capacity, behind):
+        self.client, self.pushed, self.seen, self.popped = client, 0, [], 0
+        self.behind = CollectSink() if behind is None else ArrayRing(behind)
+        self.ring = ArrayRing(capacity, sink=self.behind)
+        self.model, self.model_behind, self.kept = [], [], None if behind is None else behind
+
+    def took(self, count):
+        """The model of `count` more items pushed."""
+        self.model += range(self.pushed, self.pushed + count)
+        self.pushed += count
+        over = max(0, len(self.model) - self.ring.capacity)
+        self.model_behind += self.model[:over]
+        del self.model[:over]
+        if self.kept:
+            del self.model_behind[: -self.kept]
+
+    def push_values(self, count):
+        self.client.push_doubles(self.ring, count, self.pushed)
+        self.took(count)
+
+    def check(self):
+        spilled = self.pushed - len(self.model) - self.popped
+        assert len(self.ring) == len(self.model)
+        assert self.ring.stats == (self.pushed, self.popped, spilled, 0)
+        assert len(self.behind) == len(self.model_behind)
+        if self.kept:
+            assert self.behind.stats.pushed == spilled
+
+    def look(self, which):
+        if which:
+            assert self.ring.view().tolist() == self.model
+        elif self.kept:
+            assert self.behind.view().tolist() == self.model_behind
+        else:
+            assert self.behind.items.tolist() == self.model_behind
+
+
+@pytest.mark.parametrize("behind", [None, 1, 64, 512, 700])
+@pytest.mark.parametrize("capacity", [1, 8, 512, 700])
+def test_push_value_into_the_room_of_the_sink(client, memory, capacity, behind):
+    """Whoever looks finds every item in its place: in the ring, or behind it."""
+    rng = np.random.default_rng(capacity * 1000 + (behind or 0))
+    both = Pipeline(client, capacity, behind)
+    both.push_values(capacity)
+    for step in range(600):
+        both.push_values(int(rng.integers(0, 3 * capacity if rng.integers(5) == 0 else 20)))
+        both.check()
+        call = rng.integers(9)
+        if call < 2:
+            both.look(call)
+        elif call == 2:
+            both.ring.push(float(both.pushed))
+            both.took(1)
+        elif call == 3 and step > 300:
+            out = both.ring.pop_many(int(rng.integers(0, 10)))
+            assert out.tolist() == both.model[: len(out)]
+            del both.model[: len(out)]
+            both.popped += len(out)
+        elif call == 4:
+            both.ring.extend(np.arange(both.pushed, both.pushed + 50.0))
+            both.took(50)
+        elif call == 5:
+            taken = both.behind.take() if both.kept is None else both.behind.pop_many()
+            assert taken.tolist() == both.model_behind
+            both.model_behind = []
+        elif call == 6 and not both.popped:
+            there = both.model_behind + both.model
+            assert both.ring.history.last(min(3, len(there))).tolist() == there[-3:]
+    both.check()
+    both.look(0)
+    both.look(1)
+    both.ring.close()
+    assert both.behind.closed and both.ring.stats.spilled == both.pushed - both.popped
+
+
+def test_push_value_from_two_rings_into_the_room_of_one(client, memory):
+    sink = CollectSink()
+    first, second = (ArrayRing(n, sink=sink) for n in (3, 700))
+    model, resident = [], ([], [])
+    for step in range(400):
+        for ring, held in zip((first, second), resident, strict=True):
+            client.push_doubles(ring, step % 9 * 10, step * 1000)
+            held += range(step * 1000, step * 1000 + step % 9 * 10)
+            over = max(0, len(held) - ring.capacity)
+            model += held[:over]
+            del held[:over]
+    assert sink.items.tolist() == model
+    assert (first.view().tolist(), second.view().tolist()) == resident
+    warm = ArrayRing(2000)
+    ring = ArrayRing(5, sink=warm)
+    for start in range(0, 3000, 10):  # also into the one behind, directly
+        client.push_doubles(ring, 5, start)
+        client.push_doubles(warm, 5, start + 5)
+    pushed = [n for start in range(0, 3000, 10) for n in (*range(start - 10, start - 5), *range(start + 5, start + 10))]
+    assert warm.view().tolist() == pushed[-2000:]
+
+
+def test_push_value_goes_by_a_sink_that_has_a_way_of_its_own(client):
+    ring = ArrayRing(2, sink=(sink := client.OrderedSink()))
+    client.push_doubles(ring, 10)
+    assert (sink.seen, sink.items.tolist()) == (8, list(range(8)))
+
+    class Doubling(CollectSink):
+        def send(self, items):
+            super().send(items * 2)
+
+    ring = ArrayRing(2, sink=(sink := Doubling()))
+    client.push_doubles(ring, 10)
+    assert sink.items.tolist() == list(range(0, 16, 2))
+
+
+def test_push_value_beside_a_sink_that_closed(client):
+    ring = ArrayRing(2, sink=(sink := CollectSink()))
+    client.push_doubles(ring, 10)
+    sink.close()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="CollectSink is closed"):
+            client.push_doubles(ring, 1)
+    assert (sink.items.tolist(), ring.view().tolist()) == (list(range(8)), [8, 9])
+    ring.clear()
+    warm = ArrayRing(3)
+    ring = ArrayRing(2, sink=warm)
+    client.push_doubles(ring, 10)
+    with warm.reserve(1):
+        with pytest.raises(RuntimeError, match=r"ArrayRing has an open reserve\(\)"):
+            client.push_doubles(ring, 1)
+    assert (warm.view().tolist(), ring.view().tolist()) == ([6, 7, 0], [8, 9])
+
+
+def test_a_dropped_pipeline_keeps_what_push_value_moved(client):
+    sink = CollectSink()
+    ring = ArrayRing(2, sink=ArrayRing(3, sink=sink))
+    client.push_doubles(ring, 10)
+    del ring
+    gc.collect()
+    assert sink.items.tolist() == list(range(10))
 
 
 def test_history_asks_a_compiled_sink_that_speaks_for_itself(client):

@@ -40,7 +40,10 @@ cdef class ReversingSink(CollectSink):
 cdef class OrderedSink(ReversingSink):
     """The same in order, and it says so."""
 
+    cdef public Py_ssize_t seen
+
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        self.seen += count
         return CollectSink.send_block(self, items, count, taken)
 
     cdef type described_class(self):
