@@ -255,7 +255,7 @@ cdef class ArrayRing(Ring):
 
     cdef void open_ahead(self) noexcept nogil:
         """Leave with room for `push_value`, if there is any without a call."""
-        cdef Py_ssize_t room = self.lend()
+        cdef Py_ssize_t room = self.lend_room()
         cdef long long oldest = self.head & self.mask
         self.opened = self.next
         if room:
@@ -271,7 +271,7 @@ cdef class ArrayRing(Ring):
             return
         sr_leave(&self.state, SR_AHEAD)
 
-    cdef Py_ssize_t lend(self) noexcept nogil:
+    cdef Py_ssize_t lend_room(self) noexcept nogil:
         self.next = self.base + <Py_ssize_t>(self.tail & self.mask) * self.itemsize
         return <Py_ssize_t>min(self.limit - self.tail, self.mask + 1 - (self.tail & self.mask))
 

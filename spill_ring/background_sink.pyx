@@ -276,7 +276,17 @@ cdef class BackgroundSink(ForwardingSink):
         return ForwardingSink.meet(self, on_the_way, found) if len(self) == 0 else 0
 
     def flush(self):
-        """Wait until everything is through, and the sink behind is flushed."""
+        """Wait until everything is through, and the sink behind is flushed.
+
+        Raises
+        ------
+        ValueError
+            The sink is closed.
+        RuntimeError
+            Another thread is inside.
+        Exception
+            Whatever the sink behind raised; what it didn't take is still here.
+        """
         self.enter()
         try:
             if self.worker is not None and not self.is_running() and (len(self) or self.worker.has_ended):
@@ -289,7 +299,15 @@ cdef class BackgroundSink(ForwardingSink):
             self.leave()
 
     def close(self):
-        """Wait until everything is through, close the sink behind, and end the thread."""
+        """Wait until everything is through, close the sink behind, and end the thread. Closing again does nothing.
+
+        Raises
+        ------
+        RuntimeError
+            Another thread is inside.
+        Exception
+            Whatever the sink behind raised; then this one stays open, with what is not through.
+        """
         cdef int state = SR_OPEN
         if sr_state(&self.state) == SR_CLOSED:
             return

@@ -197,6 +197,13 @@ cdef class MpscRing:
         -------
         bool
             Whether they are there. False means that the time is over, or that all rings are closed and hold fewer.
+
+        Raises
+        ------
+        ValueError
+            `n` is negative or more than the rings hold; `timeout` is negative or no number.
+        RuntimeError
+            Another thread is on the consumer's side, or a `read` of one of the rings is open.
         """
         cdef Py_ssize_t count = self.check_wait(n)
         cdef long long deadline = deadline_of(timeout)
@@ -400,6 +407,11 @@ cdef class MpscRing:
         ------
         ndarray or list
             At least one item.
+
+        Raises
+        ------
+        ValueError
+            `n` is not at least 1.
         """
         count = PY_SSIZE_T_MAX if n is None else count_of(n)
         if count == 0:

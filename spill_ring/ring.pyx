@@ -157,6 +157,17 @@ cdef class Ring(Sink):
         -------
         int
             Items moved. If the sink raises, what it took has left the ring and the rest is still here.
+
+        Raises
+        ------
+        TypeError
+            `sink` is no sink, or one for other items.
+        ValueError
+            It is the ring itself; or one of the two is closed.
+        RuntimeError
+            The ring is in use: by another thread, by the sink it is sending to, or by a `reserve`.
+        Exception
+            Whatever the sink raises.
         """
         cdef Sink target = as_sink(sink)
         cdef Py_ssize_t count
@@ -187,6 +198,15 @@ cdef class Ring(Sink):
         -------
         int
             Items sent. Without a sink there is nowhere to send them: they stay, and it is 0.
+
+        Raises
+        ------
+        ValueError
+            The ring is closed.
+        RuntimeError
+            The ring is in use: by another thread, by the sink it is sending to, or by a `reserve`.
+        Exception
+            Whatever the sink raises; what it didn't take is still in the ring.
         """
         self.enter()
         try:
@@ -208,7 +228,15 @@ cdef class Ring(Sink):
         return count
 
     def clear(self):
-        """Drop the content; the sink sees nothing of it."""
+        """Drop the content; the sink sees nothing of it. O(1), of objects O(n).
+
+        Raises
+        ------
+        ValueError
+            The ring is closed.
+        RuntimeError
+            The ring is in use: by another thread, by the sink it is sending to, or by a `reserve`.
+        """
         cdef Py_ssize_t count
         self.enter()
         try:
@@ -228,6 +256,13 @@ cdef class Ring(Sink):
 
         If the sink raises, the ring stays open and holds what the sink didn't take. Afterwards every
         call that needs the ring open raises `ValueError`; the attributes, `len` and `stats` still answer.
+
+        Raises
+        ------
+        RuntimeError
+            The ring is in use: by another thread, by the sink it is sending to, or by a `reserve`.
+        Exception
+            Whatever the sink raises.
         """
         cdef Py_ssize_t count
         cdef int state = SR_OPEN
@@ -369,6 +404,15 @@ cdef class Ring(Sink):
         -------
         ndarray or list
             Oldest first.
+
+        Raises
+        ------
+        TypeError
+            `n` is no integer.
+        ValueError
+            It is negative, or the ring is closed.
+        RuntimeError
+            The ring is in use: by another thread, by the sink it is sending to, or by a `reserve`.
         """
         cdef Py_ssize_t count
         count = count_of(n)

@@ -43,7 +43,7 @@ cdef class Sink:
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1
 
     # Room of its own for items, in a row at `next`: how many; 0: none without a call. It is entered.
-    cdef Py_ssize_t lend(self) noexcept nogil
+    cdef Py_ssize_t lend_room(self) noexcept nogil
     # The class that lends, asked as `described_class` is. None: nothing is lent.
     cdef type lending_class(self)
     cdef void take_in(self, Py_ssize_t count) noexcept nogil  # count what was written there

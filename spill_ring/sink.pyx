@@ -129,7 +129,7 @@ cdef class Sink:
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
         return self.send_block(items, count, taken)
 
-    cdef Py_ssize_t lend(self) noexcept nogil:
+    cdef Py_ssize_t lend_room(self) noexcept nogil:
         return 0
 
     cdef type lending_class(self):
@@ -144,7 +144,7 @@ cdef class Sink:
             if sr_move(&self.state, SR_AHEAD, SR_BUSY) != SR_AHEAD:
                 return False
             self.catch_up()
-        room = self.lend()
+        room = self.lend_room()
         self.opened = self.next
         self.stop = self.next + room * self.itemsize
         sr_leave(&self.state, SR_AHEAD if room else SR_OPEN)
@@ -542,7 +542,7 @@ cdef class CollectSink(Sink):
         taken[0] += count
         return 0
 
-    cdef Py_ssize_t lend(self) noexcept nogil:
+    cdef Py_ssize_t lend_room(self) noexcept nogil:
         if not self.has_room(1):
             return 0
         self.next = self.data + self.count * self.itemsize

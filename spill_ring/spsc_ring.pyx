@@ -815,6 +815,13 @@ cdef class SpscRing(Sink):
         -------
         bool
             Whether they are there. False means that the time is over, or that the ring is closed and holds fewer.
+
+        Raises
+        ------
+        ValueError
+            `n` is negative or more than the capacity; `timeout` is negative or no number.
+        RuntimeError
+            Another thread is on the consumer's side, or a `read` is open.
         """
         cdef Py_ssize_t count = self.check_wait(n)
         cdef long long deadline = deadline_of(timeout)
@@ -849,6 +856,8 @@ cdef class SpscRing(Sink):
         ------
         IndexError
             There is none, and no default.
+        RuntimeError
+            Another thread is on the consumer's side, or a `read` is open.
         """
         cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
         self.enter_consumer()
@@ -910,6 +919,13 @@ cdef class SpscRing(Sink):
         -------
         ndarray or list
             Oldest first. They follow each other: nothing was evicted between them.
+
+        Raises
+        ------
+        ValueError
+            `n` is negative.
+        RuntimeError
+            Another thread is on the consumer's side, or a `read` is open.
         """
         cdef Py_ssize_t count = PY_SSIZE_T_MAX if n is None else count_of(n)
         cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
@@ -953,6 +969,15 @@ cdef class SpscRing(Sink):
         -------
         int
             Items removed: the first so many of `out` are new.
+
+        Raises
+        ------
+        TypeError
+            The ring holds objects; `out` is no buffer, or of another kind of dtype.
+        ValueError
+            `out` is read-only, has another shape, or no room for a single item.
+        RuntimeError
+            Another thread is on the consumer's side, or a `read` is open.
         """
         cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
         cdef Py_ssize_t count, room, part
@@ -1012,6 +1037,12 @@ cdef class SpscRing(Sink):
         -------
         context manager
             Of a read-only ndarray, or of a list of objects. Afterwards the array shows whatever comes to lie there.
+            Entering raises `RuntimeError` where another thread is on the consumer's side, or a `read` is open.
+
+        Raises
+        ------
+        ValueError
+            `n` is negative.
 
         Examples
         --------
@@ -1091,7 +1122,13 @@ cdef class SpscRing(Sink):
         return sr_drained(self.core) - before
 
     def clear(self):
-        """Drop the content; the sink sees nothing of it. The consumer's. O(1), of objects O(n)."""
+        """Drop the content; the sink sees nothing of it. The consumer's. O(1), of objects O(n).
+
+        Raises
+        ------
+        RuntimeError
+            Another thread is on the consumer's side, or a `read` is open.
+        """
         cdef list dropped = []  # and freed when this returns
         self.enter_consumer()
         try:
@@ -1133,6 +1170,11 @@ cdef class SpscRing(Sink):
         ------
         ndarray or list
             At least one item, oldest first.
+
+        Raises
+        ------
+        ValueError
+            `n` is not at least 1.
         """
         count = self.size if n is None else count_of(n)
         if count == 0:

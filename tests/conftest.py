@@ -1,6 +1,13 @@
+import signal
+
 import pytest
 
 from spill_ring.storage import use_mirror
+
+
+def pytest_configure():
+    # A suite that a shell started in the background ignores SIGINT, and so would the processes that tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=["mirrored", "heap"])

@@ -1017,8 +1017,8 @@ def test_a_fork(inner, moment):
         sink = BackgroundSink({inner}, 20)
         if {moment == "waiting"}:
             gate.append(1)
-            sink.send(np.arange(0))
             sink.send(np.arange(5))
+            sink.flush()  # its thread waits; one forked between Slow's taking and telling would do it twice
         else:
             sink.send(np.arange(5))
             while not inside:

@@ -16,6 +16,13 @@ class FileSink(Sink):
         Open for writing: a file, a pipe, a socket's ``makefile("wb")``, ``gzip.open(…, "wb")``. It
         stays the caller's: `flush` flushes it, `close` doesn't close it.
 
+    Raises
+    ------
+    TypeError
+        `file` has no ``write``, or is a text file; or, as it is attached, the ring holds objects.
+    ValueError
+        `file` is not open for writing.
+
     Notes
     -----
     For typed rings; ``np.fromfile(path, ring.dtype)`` reads them back. A write that fails part of the
@@ -56,7 +63,17 @@ class FileSink(Sink):
         pass
 
     def send(self, items):
-        """Write a block of items."""
+        """Write a block of items.
+
+        Raises
+        ------
+        ValueError
+            The sink is closed, or the file is.
+        RuntimeError
+            Another thread is inside.
+        OSError
+            What the file raises; the ring's `stats` tell how many whole items got through.
+        """
         (<Sink>self).enter()
         try:
             self._send(items)
@@ -80,7 +97,7 @@ class FileSink(Sink):
         self.took(len(items))  # should a subclass be interrupted before it returns
 
     def flush(self):
-        """Finish a broken item and flush the file."""
+        """Finish a broken item and flush the file; raises what the file raises."""
         if self.closed:
             return  # which did so
         (<Sink>self).enter()
