@@ -52,12 +52,12 @@ cdef extern from *:
 
 cdef extern from * nogil:
     """
-    /* Let go of the GIL if this thread has it, and so is to get it back. (PyGILState_Check says yes to everybody once
-     * there was a subinterpreter.) */
+    /* Let go of the GIL if this thread has it, and so is to get it back. Up to CPython 3.11 the first look finds
+     * whichever thread has it. (PyGILState_Check says yes to everybody once there was a subinterpreter.) */
     static inline PyThreadState *sr_let_go_of_gil(void)
     {
-        PyThreadState *thread = PyGILState_GetThisThreadState();
-        return thread != NULL && thread == __Pyx_PyThreadState_Current ? PyEval_SaveThread() : NULL;
+        PyThreadState *running = __Pyx_PyThreadState_Current;
+        return running != NULL && running == PyGILState_GetThisThreadState() ? PyEval_SaveThread() : NULL;
     }
 
     /* An exception lies in the state of its thread, which a thread that Python doesn't know has only as long as it has
