@@ -445,3 +445,43 @@ def test_numba_in_a_thread_of_its_own():
     assert consume(state) == n * (n - 1) / 2
     producer.join()
     assert codes == [0]
+
+
+def test_numba_in_the_window(memory):
+    """Single numbers without a call, as the header's inline functions push them."""
+    numba = pytest.importorskip("numba")
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    ring = ArrayRing(700, "f8", (sink := CollectSink()))
+    interface = ring.ctypes
+    push = interface.push
+
+    @intrinsic
+    def at(typing_context, address):
+        """An address as a pointer."""
+        def codegen(context, builder, signature, arguments):
+            return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+        return numba.types.voidptr(numba.types.intp), codegen
+
+    @numba.njit(nogil=True)
+    def push_numbers(state, next, stop, first, n):
+        """Also how many of them went without a call."""
+        item, inside = np.empty(1), 0
+        window, end = numba.carray(at(next), 1, np.intp), numba.carray(at(stop), 1, np.intp)
+        for i in range(first, first + n):
+            if window[0] < end[0]:
+                numba.carray(at(window[0]), 1, np.float64)[0] = i
+                window[0] += 8
+                inside += 1
+            else:
+                item[0] = i
+                push(state, item.ctypes, 1)
+        return inside
+
+    for first in range(0, 3000, 500):
+        inside = push_numbers(interface.state, interface.next, interface.stop, first, 500)
+        assert (inside >= 498) == (first == 0)  # once it is full each evicts
+        assert ring.peek_back() == first + 499
+    assert [*sink.items.tolist(), *ring.view().tolist()] == list(range(3000))
