@@ -27,9 +27,9 @@ DIRECTIVES = {
 }
 
 MODULES = [
-    "checksum", "storage", "block", "serialize", "records", "sink", "ring", "loan", "park", "object_ring",
-    "array_ring", "consumer", "spsc_ring", "mpsc_ring", "background_sink", "sinks.file", "sinks.disk",
-    "history",
+    "checksum", "storage", "block", "serialize", "records", "native", "sink", "ring", "loan", "park", "object_ring",
+    "array_ring", "consumer", "spsc_ring", "mpsc_ring", "interface", "background_sink",
+    "sinks.file", "sinks.disk", "history",
 ]
 
 HEADERS = glob("spill_ring/*.h") + glob("spill_ring/include/spill_ring/*.h")

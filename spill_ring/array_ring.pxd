@@ -38,12 +38,16 @@ cdef class ArrayRing(Ring):
     cdef void *reserve(self, Py_ssize_t count) except NULL nogil
     cdef int commit(self, Py_ssize_t count) except -1 nogil
 
-    cdef void *reserve_numbered(self, Py_ssize_t count, long long *number) except NULL nogil
+    # The same of a ring that is entered: they leave it.
+    cdef int push_over(self, const void *items, Py_ssize_t count) except -1 nogil
+    cdef Py_ssize_t pop_over(self, void *out, Py_ssize_t count) noexcept nogil
+    cdef void *reserve_over(self, Py_ssize_t count) except NULL nogil
     cdef int commit_reserved(self, Py_ssize_t count) except -1 nogil
+
+    cdef void *reserve_numbered(self, Py_ssize_t count, long long *number) except NULL nogil
     cdef int commit_numbered(self, Py_ssize_t count, long long number) except -1 nogil
     cdef int push_any(self, object item) except -1
     cdef int extend_block(self, object block) except -1
-    cdef int push_over(self, const void *items, Py_ssize_t count) except -1 nogil
     cdef int append_copy(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil
     cdef void open_ahead(self) noexcept nogil

@@ -7,6 +7,7 @@ from _typeshed import DataclassInstance
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from typing_extensions import Buffer, disjoint_base
 
+from spill_ring.interface import Interface
 from spill_ring.loan import Loan
 from spill_ring.sink import _SinkLike
 from spill_ring.spill import SpillRing
@@ -26,6 +27,12 @@ class ArrayRing(SpillRing):
     ) -> None: ...
     @property
     def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def capsule(self) -> Any: ...  # a PyCapsule
+    @property
+    def ctypes(self) -> Interface: ...
+    @property
+    def cffi(self) -> Any: ...  # a pointer of cffi's
     def push(self, item: _Item, /) -> None: ...
     def try_push(self, item: _Item, /) -> bool: ...
     def extend(self, items: Iterable[Any] | _SupportsArray, /) -> None: ...

@@ -7,12 +7,12 @@ from libc.string cimport memmove
 from spill_ring.block cimport (
     as_number, as_room, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
 )
-from spill_ring.guard cimport SR_AHEAD, SR_BUSY, SR_OPEN, SR_RESERVED, sr_hold, sr_leave, sr_let_go, sr_move
+from spill_ring.guard cimport SR_AHEAD, SR_BUSY, SR_OPEN, SR_RESERVED, sr_hold, sr_leave, sr_let_go, sr_move, sr_state
 from spill_ring.loan cimport Loan, lend
 from spill_ring.records cimport item_block, items_block, load_item, record_of
 from spill_ring.ring cimport Ring, capacity_of, count_of
 from spill_ring.scalar cimport scalar_index
-from spill_ring.sink cimport Sink, deliver, takes_as
+from spill_ring.sink cimport Sink, deliver, needs_python, takes_as
 from spill_ring.storage cimport Storage, allocate
 
 from itertools import islice
@@ -97,6 +97,27 @@ cdef class ArrayRing(Ring):
     def dtype(self):
         """The dtype of the items, as it was given."""
         return self.item_type
+
+    @property
+    def capsule(self):
+        """The ring for C: a PyCapsule of a ``spill_ring_interface``, which ``spill_ring/interface.h`` declares."""
+        from spill_ring.interface import capsule_of  # runs up, and only where it is asked for
+
+        return capsule_of(self)
+
+    @property
+    def ctypes(self):
+        """The same as a ctypes structure, `spill_ring.interface.Interface`; for numba too."""
+        from spill_ring.interface import ctypes_of
+
+        return ctypes_of(self)
+
+    @property
+    def cffi(self):
+        """The same as a pointer of cffi's, which is imported for it."""
+        from spill_ring.interface import cffi_of
+
+        return cffi_of(self)
 
     # -- pushing ---------------------------------------------------------------------------------
 
@@ -283,6 +304,10 @@ cdef class ArrayRing(Ring):
             self.spills_ahead = False
         self.stops[self.scalar] = self.evicting_stops[self.scalar] = NULL
 
+    cdef bint is_native(self) noexcept nogil:
+        cdef int state = sr_state(&self.state)
+        return (state == SR_OPEN or state == SR_AHEAD) and (self.target is None or not needs_python(self.target))
+
     cdef int refuse_scalar(self, int scalar) except -1 with gil:
         kind = ("unsigned int", "int", "float")[scalar // 4]
         raise TypeError(
@@ -317,12 +342,18 @@ cdef class ArrayRing(Ring):
         return self.reserve_numbered(count, &number)
 
     cdef void *reserve_numbered(self, Py_ssize_t count, long long *number) except NULL nogil:
-        cdef Py_ssize_t excess
         cdef void *room
-        cdef int next_state = SR_OPEN
         if not 0 <= count <= self.size:
             self.refuse_count(count, self.size)
         self.enter()
+        room = self.reserve_over(count)
+        number[0] = self.reservations
+        return room
+
+    cdef void *reserve_over(self, Py_ssize_t count) except NULL nogil:
+        cdef Py_ssize_t excess
+        cdef void *room
+        cdef int next_state = SR_OPEN
         try:
             excess = self.trim() + count - self.size
             if excess > 0:
@@ -332,7 +363,6 @@ cdef class ArrayRing(Ring):
                     self.spill(self.target, excess)
             self.reserved = count
             self.reservations += 1
-            number[0] = self.reservations
             room = self.base + (self.tail & self.mask) * self.itemsize
             next_state = SR_RESERVED
         finally:
@@ -495,6 +525,9 @@ cdef class ArrayRing(Ring):
         if count < 0:
             self.refuse_count(count, self.size)
         self.enter()
+        return self.pop_over(out, count)
+
+    cdef Py_ssize_t pop_over(self, void *out, Py_ssize_t count) noexcept nogil:
         count = min(count, self.trim())
         # memmove: `out` may be a block that reserve() gave out once
         memmove(out, self.run(self.head, count), count * self.itemsize)

@@ -3,6 +3,7 @@ cimport cython
 from cpython.object cimport PyObject
 
 from spill_ring.guard cimport SR_BUSY, SR_OPEN, sr_leave, sr_move
+from spill_ring.native cimport native_sink
 
 
 # What a sink has got: the first item ever is number 0.
@@ -41,6 +42,8 @@ cdef class Sink:
     # to `taken` as it takes them: all of them, unless it raises.
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1
+    # Does `send_block` need Python only to raise? And keeps what it raises in a thread that Python doesn't know.
+    cdef bint is_native(self) noexcept nogil
 
     # Room of its own for items, in a row at `next`: how many; 0: none without a call. It is entered.
     cdef Py_ssize_t lend_room(self) noexcept nogil
@@ -100,6 +103,9 @@ cdef int call_send_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssi
 # Is it this class that takes the items, and no subclass in a way of its own?
 cdef bint takes_as(Sink sink, type cls) except -1
 
+# Must a thread be known to Python that sends items of a dtype to it?
+cdef bint needs_python(Sink sink) noexcept nogil
+
 # An error that names items by number.
 cdef object refusal(object error, object first, object count, str why, str one=*, str many=*)
 
@@ -140,6 +146,11 @@ cdef class CollectSink(Sink):
 cdef class FnSink(Sink):
     cdef object fn
     cdef object on_flush, on_close
+    cdef native_sink native  # what is in `fn`; NULL: a callable
+    cdef void *user_data
+
+    cdef int call_fn(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil
+    cdef int refuse_error(self, int error, Py_ssize_t count) except -1 with gil
 
 
 cdef class ChannelSink(FnSink):

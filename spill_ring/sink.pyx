@@ -15,6 +15,7 @@ from spill_ring.block cimport as_block, copy_block, item_dtype, new_block, view_
 from spill_ring.guard cimport (
     SR_AHEAD, SR_BUSY, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, SR_RESERVED, sr_add, sr_leave, sr_state, sr_move
 )
+from spill_ring.native cimport native_function
 
 import operator
 import os
@@ -47,6 +48,33 @@ cdef extern from *:
         void *sink
         Py_ssize_t taken
     sr_sending sr_innermost
+
+
+cdef extern from * nogil:
+    """
+    /* Let go of the GIL if this thread has it, and so is to get it back. Up to CPython 3.11 the first look finds
+     * whichever thread has it. (PyGILState_Check says yes to everybody once there was a subinterpreter.) */
+    static inline PyThreadState *sr_let_go_of_gil(void)
+    {
+        PyThreadState *running = __Pyx_PyThreadState_Current;
+        return running != NULL && running == PyGILState_GetThisThreadState() ? PyEval_SaveThread() : NULL;
+    }
+
+    /* An exception lies in the state of its thread, which a thread that Python doesn't know has only as long as it has
+     * the GIL. Give it one to stay; who called in from such a thread takes it away (interface.pyx). */
+    static inline void sr_keep_thread(void)
+    {
+        if (PyGILState_GetThisThreadState() == NULL) {
+            PyGILState_Ensure();
+            PyEval_SaveThread();
+        }
+    }
+    """
+    ctypedef struct PyThreadState:
+        pass
+    PyThreadState *sr_let_go_of_gil()
+    void sr_keep_thread()
+    void PyEval_RestoreThread(PyThreadState *thread)
 
 
 cdef class Sink:
@@ -154,6 +182,9 @@ cdef class Sink:
         self.take_in(self.ahead())
         self.opened = self.next
         self.stop = NULL
+
+    cdef bint is_native(self) noexcept nogil:
+        return False
 
     cdef int admit(self, int state) except -1 nogil:
         if state != SR_AHEAD or sr_move(&self.state, SR_AHEAD, SR_BUSY) != SR_AHEAD:
@@ -343,6 +374,10 @@ cdef str describe(object dtype):
     return "objects" if dtype is None else f"items of {dtype!r}"
 
 
+cdef bint needs_python(Sink sink) noexcept nogil:
+    return sink.overrides_send or not sink.is_native()
+
+
 cdef int deliver(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
     if not sink.overrides_send:
         return guarded(sink, items, count, taken)
@@ -431,6 +466,7 @@ cdef int call_send_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssi
 
 cdef Sink as_sink(object given):
     cdef Sink sink
+    cdef void *user_data
     if isinstance(given, type) and (issubclass(given, Sink) or hasattr(given, "send")):
         raise TypeError(f"sink is the class {given.__name__}; pass an instance of it")
     if isinstance(given, Sink):
@@ -443,11 +479,11 @@ cdef Sink as_sink(object given):
     elif callable(getattr(given, "send", None)):
         sink = FnSink(given.send, getattr(given, "flush", None))
         (<FnSink>sink).on_close = getattr(given, "close", None)
-    elif callable(given):
+    elif callable(given) or native_function(given, &user_data) != NULL:
         sink = FnSink(given)
     else:
         raise TypeError(
-            f"{given!r} is no sink: expected a Sink, a ring, a callable or an object with send(); "
+            f"{given!r} is no sink: expected a Sink, a ring, a callable, a compiled function or an object with send(); "
             "a file goes into a FileSink, a queue into a ChannelSink"
         )
     return sink
@@ -670,15 +706,29 @@ cdef class FnSink(Sink):
 
     Parameters
     ----------
-    fn : callable
+    fn : callable or compiled function
         ``fn(block)`` behind a typed ring, with an ndarray it may keep; ``fn(item)`` behind an object
         ring. What it returns is ignored; what it raises reaches whoever pushed.
+
+        A `scipy.LowLevelCallable`, a ctypes function pointer, a numba ``@cfunc``, or a capsule with the signature
+        as its name and the user data as its context, is called in C, without the GIL:
+        ``int (const void *items, ptrdiff_t count, void *user_data)``. The items, oldest first, are its only until it
+        returns; without user data it gets NULL. What it returns other than 0 is an error: it has taken
+        nothing, the items stay in the ring, and whoever pushed gets a `RuntimeError` that names the number.
     flush : callable, optional
         Called with nothing when the ring, or this sink, is flushed.
 
+    Raises
+    ------
+    TypeError
+        `fn` is not callable, or a compiled function of another signature; or such a one is attached to an object ring.
+    ValueError
+        It is a NULL pointer.
+
     Notes
     -----
-    **Thread safety.** That of `fn`.
+    A compiled function costs some nanoseconds a call, a Python one its block too. `fn` is kept alive, and what it
+    points to is yours to keep. **Thread safety.** That of `fn`.
 
     >>> ring = ArrayRing(2, "i8", sink=FnSink(print))  # or just sink=print
     >>> ring.extend([1, 2, 3, 4, 5])
@@ -689,20 +739,50 @@ cdef class FnSink(Sink):
         self.state = SR_NEW
 
     def __init__(self, fn, flush=None):
-        for given in (fn, flush):
-            if given is not None and not callable(given):
-                raise TypeError(f"FnSink calls functions, and {given!r} is not callable")
+        cdef void *user_data
         if fn is None:
             raise TypeError("FnSink needs a function")
+        cdef native_sink native = native_function(fn, &user_data)
+        for given in (None if native != NULL else fn, flush):
+            if given is not None and not callable(given):
+                raise TypeError(f"FnSink calls functions, and {given!r} is not callable")
         self.claim(None)
         self.fn = fn
         self.on_flush = flush
+        self.native = native
+        self.user_data = user_data
         self.leave()
 
-    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
+    cdef int fit(self, object dtype) except -1:
+        if dtype is None and self.native != NULL:
+            raise TypeError(f"{self.fn!r} is a compiled function, which takes items of a dtype and no objects")
+        return 0
+
+    cdef bint is_native(self) noexcept nogil:
+        return self.native != NULL and sr_state(&self.state) == SR_OPEN
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        cdef PyThreadState *thread
+        cdef int error
+        if self.native == NULL:
+            return self.call_fn(items, count, taken)
+        thread = sr_let_go_of_gil()
+        error = self.native(items, count, self.user_data)
+        if thread != NULL:
+            PyEval_RestoreThread(thread)
+        if error:
+            sr_keep_thread()
+            return self.refuse_error(error, count)
+        taken[0] += count
+        return 0
+
+    cdef int call_fn(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
         self.fn(copy_block(self.item_type, items, count))
         taken[0] += count
         return 0
+
+    cdef int refuse_error(self, int error, Py_ssize_t count) except -1 with gil:
+        raise RuntimeError(f"{self.fn!r} returned {error}, and has taken none of {count} items")
 
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
         cdef Py_ssize_t i

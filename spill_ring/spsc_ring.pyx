@@ -22,7 +22,7 @@ from spill_ring.park cimport FOREVER, NO_WAIT, Parking, awaited, deadline_of, sr
 from spill_ring.records cimport item_block, items_block, load_item, record_of
 from spill_ring.ring cimport capacity_of, count_of, flush_at_exit
 from spill_ring.scalar cimport scalar_index
-from spill_ring.sink cimport DropSink, Sink, as_sink, deliver, deliver_objects, hang_up, warn_lost
+from spill_ring.sink cimport DropSink, Sink, as_sink, deliver, deliver_objects, hang_up, needs_python, warn_lost
 from spill_ring.spsc cimport (
     SR_FULL, SR_LINE, sr_await_no_more, sr_claim, sr_cleared, sr_deliver, sr_drained, sr_evicted, sr_finish,
     sr_finished, sr_index, sr_next, sr_publish, sr_pushed, sr_shared, sr_slot, sr_spsc, sr_spsc_available,
@@ -586,6 +586,12 @@ cdef class SpscRing(Sink):
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
         self.is_untidy = True
         return self.put_objects(items, count, FOREVER, taken)
+
+    cdef bint is_native(self) noexcept nogil:
+        return (
+            sr_state(&self.state) == SR_OPEN and self.core.evicts
+            and (self.target is None or not needs_python(self.target))
+        )
 
     cdef int tidy(self, int state) except -1:
         cdef outlet out = self.take_trash()
@@ -1249,6 +1255,27 @@ cdef class SpscRing(Sink):
         kind = "objects" if self.item_type is None else str(self.item_type)
         closed = ", closed" if sr_state(&self.state) == SR_CLOSED else ""
         return f"<SpscRing: {len(self)} of {self.size} {kind}, overflow={self.overflow!r}{closed}>"
+
+    @property
+    def capsule(self):
+        """The ring for C: a PyCapsule of a ``spill_ring_interface``, which ``spill_ring/interface.h`` declares."""
+        from spill_ring.interface import capsule_of  # runs up, and only where it is asked for
+
+        return capsule_of(self)
+
+    @property
+    def ctypes(self):
+        """The same as a ctypes structure, `spill_ring.interface.Interface`; for numba too."""
+        from spill_ring.interface import ctypes_of
+
+        return ctypes_of(self)
+
+    @property
+    def cffi(self):
+        """The same as a pointer of cffi's, which is imported for it."""
+        from spill_ring.interface import cffi_of
+
+        return cffi_of(self)
 
     # -- event loops -----------------------------------------------------------------------------
 

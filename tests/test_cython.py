@@ -450,8 +450,10 @@ def test_spsc_threads_without_the_gil(spsc_client, overflow, block, at_once):
 def test_every_declaration_ships():
     package = Path(importlib.util.find_spec("spill_ring").origin).parent
     names = {path.name for path in package.iterdir()}
-    modules = ["storage", "block", "serialize", "records", "sink", "ring", "loan", "park", "object_ring", "array_ring"]
-    for module in [*modules, "consumer", "spsc_ring", "mpsc_ring", "background_sink"]:
+    modules = ["storage", "block", "serialize", "records", "native", "sink", "ring", "loan", "park"]
+    rings = ["object_ring", "array_ring", "consumer", "spsc_ring", "mpsc_ring", "interface", "background_sink"]
+    for module in modules + rings:
         assert {f"{module}.pxd", f"{module}.pyi"} <= names
     others = {"__init__.pxd", "__init__.pyi", "guard.pxd", "scalar.pxd", "spsc.pxd", "py.typed", "storage.h", "park.h"}
     assert others <= names
+    assert {"spsc.h", "interface.h"} <= {path.name for path in Path(get_include(), "spill_ring").iterdir()}

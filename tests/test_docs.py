@@ -11,9 +11,9 @@ import pytest
 import spill_ring
 
 MODULES = [
-    "storage", "block", "serialize", "records", "sink", "ring", "loan", "park", "object_ring", "array_ring",
-    "spsc_ring", "mpsc_ring", "background_sink", "spill", "headers", "sinks.file", "sinks.npy", "sinks.disk",
-    "spill_log", "history",
+    "storage", "block", "serialize", "records", "native", "sink", "ring", "loan", "park", "object_ring", "array_ring",
+    "spsc_ring", "mpsc_ring", "interface", "background_sink", "spill", "headers", "sinks.file", "sinks.npy",
+    "sinks.disk", "spill_log", "history",
     "cli.columns",
 ]
 README = Path(__file__).parent.parent / "README.md"
