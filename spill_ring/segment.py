@@ -44,6 +44,7 @@ RECORD = np.dtype(
         ("own", "<u8"),  # of all the above
     ]
 )
+_AS_STORED = struct.Struct("<QQQQqQQ")  # the same
 MANIFEST, LOCK = "manifest", "lock"
 LENGTH = 8  # bytes in front of an encoded object
 
@@ -251,13 +252,24 @@ class Segment:
         self.dtype = dtype
         self.path, self.index_path = paths_of(folder, first, dtype)
         self.header = header_of(dtype)
+        self.damage: DamagedError | None = None  # of a file as a whole
+        self._forget()
+
+    def _forget(self) -> None:
+        """Know nothing of the blocks yet."""
         self.looked_at = 0  # bytes of the index
+        self.last_looked_at = b""  # the record at their end
         self.records = np.empty(0, RECORD)  # of the blocks that are there
         self.firsts = np.empty(0, np.uint64)  # the same, for a fast search
         self.is_checked = np.empty(0, bool)  # the blocks whose checksum was found right
-        self.has_holes = False  # sealed items are missing
+        self.reached = self.first  # where the last of them ends
+        self.has_gaps = False  # before that
         self.memory = memoryview(b"")
-        self.damage: DamagedError | None = None  # of a file as a whole
+
+    @property
+    def has_holes(self) -> bool:
+        """Sealed items are missing."""
+        return self.has_gaps or self.reached < self.end
 
     def refresh(self, end: int | None = None) -> None:
         """Look for new blocks.
@@ -268,34 +280,60 @@ class Segment:
             Where the segment ends, where another one follows: all of it is sealed then.
         """
         size, sealed = self.look_at_header()
-        sealed = sealed if end is None else end
-        reached = int(self.firsts[-1] + self.records["count"][-1]) if len(self.records) else self.first
-        kept = []
-        is_checked = []
-        for record, is_valid in self._new_records():
-            first, count, start, length, _, of_block, _ = record
-            fits = is_valid and count > 0 and first >= reached and len(self.header) <= start <= start + length <= size
-            if self.dtype is not None:
-                fits = fits and start == self._offset(first) and start + length == self._offset(first + count)
-            if end is not None:
-                fits = fits and first + count <= end
-            if reached >= sealed:  # what follows may be torn
-                fits = fits and first == reached
-                # Later on it isn't: who writes has finished a block before its record is there.
-                if not fits or checksum(self._bytes(start, start + length)) != of_block:
-                    break
+        if end is not None:
+            sealed = end
+        kept, is_checked = [], []
+        for data in self._new_records():
+            record = _AS_STORED.unpack(data)
+            is_sound = self._fits(record, size, end) and checksum(data[:-8]) == record[-1]
+            is_sealed = self.reached < sealed
+            if not is_sealed and not (is_sound and self._goes_on(record)):
+                break  # torn, or not all of it is there yet: it is looked at again
             self.looked_at += RECORD.itemsize
-            if fits:
-                self.has_holes = self.has_holes or first > reached
-                is_checked.append(reached >= sealed)
-                reached = first + count
+            self.last_looked_at = bytes(data)
+            if is_sound:
+                first, count, *_ = record
+                self.has_gaps = self.has_gaps or first > self.reached
+                self.reached = first + count
                 kept.append(record)
-        self.has_holes = self.has_holes or reached < sealed
-        self.end = max(reached, sealed)
+                is_checked.append(not is_sealed)
+        self.end = max(self.reached, sealed)
         if kept:
             self.records = np.concatenate([self.records, np.array(kept, RECORD)])
             self.firsts = self.records["first"].astype(np.uint64)
             self.is_checked = np.concatenate([self.is_checked, np.array(is_checked, bool)])
+
+    def _new_records(self) -> list[memoryview]:
+        """Records that were not looked at. All of them, if the last that was is another now.
+
+        Who writes cuts a block back whose sync failed, and only the last one: it goes on when a block is taken.
+        """
+        size = RECORD.itemsize
+        known = len(self.last_looked_at)
+        try:
+            with open(self.index_path, "rb") as file:
+                file.seek(self.looked_at - known)
+                data = memoryview(file.read())
+        except FileNotFoundError:
+            return []
+        if data[:known] != self.last_looked_at:
+            self._forget()
+            return self._new_records()
+        return [data[at : at + size] for at in range(known, len(data) - size + 1, size)]
+
+    def _fits(self, record: tuple[int, ...], size: int, end: int | None) -> bool:
+        """Can the block be where its record says, in a file of this size?"""
+        first, count, start, length, *_ = record
+        if count == 0 or first < self.reached or not len(self.header) <= start <= start + length <= size:
+            return False
+        if end is not None and first + count > end:
+            return False
+        return self.dtype is None or (start, start + length) == (self._offset(first), self._offset(first + count))
+
+    def _goes_on(self, record: tuple[int, ...]) -> bool:
+        """Does the block follow those before it, and is all of it there?"""
+        first, _, start, length, _, of_block, _ = record
+        return first == self.reached and checksum(self._bytes(start, start + length)) == of_block
 
     def next(self) -> "Segment | None":
         """The segment that goes on where this one ends, if it was begun."""
@@ -307,6 +345,7 @@ class Segment:
 
     def look_at_header(self) -> tuple[int, int]:
         """The size of the file, and the end of the items that its header counts."""
+        self.damage = None
         try:
             with open(self.path, "rb") as file:
                 count = count_in(file.read(len(self.header)), self.header)
@@ -317,20 +356,6 @@ class Segment:
         if count is None:
             self.damage = DamagedError(self.path, "its header is wrong")
         return size, self.first + (count or 0)
-
-    def _new_records(self) -> list[tuple[tuple[int, ...], bool]]:
-        """Records that were not looked at, and whether their own checksums are right."""
-        try:
-            with open(self.index_path, "rb") as file:
-                file.seek(self.looked_at)
-                data = memoryview(file.read())
-        except FileNotFoundError:
-            data = memoryview(b"")
-        size = RECORD.itemsize
-        records = np.frombuffer(data, RECORD, len(data) // size).tolist()
-        return [
-            (record, checksum(data[i * size : (i + 1) * size - 8]) == record[-1]) for i, record in enumerate(records)
-        ]
 
     def _offset(self, item: int) -> int:
         return len(self.header) + (item - self.first) * self.dtype.itemsize

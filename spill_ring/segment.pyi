@@ -47,13 +47,17 @@ class Segment:
     index_path: str
     header: bytes
     looked_at: int
+    last_looked_at: bytes
     records: NDArray[np.void]
     firsts: NDArray[np.uint64]
     is_checked: NDArray[np.bool_]
-    has_holes: bool
+    reached: int
+    has_gaps: bool
     memory: memoryview
     damage: DamagedError | None
     def __init__(self, folder: str, first: int, dtype: np.dtype[Any] | None) -> None: ...
+    @property
+    def has_holes(self) -> bool: ...
     def refresh(self, end: int | None = None) -> None: ...
     def next(self) -> Segment | None: ...
     def look_at_header(self) -> tuple[int, int]: ...

@@ -363,6 +363,42 @@ def test_a_signal_between_a_header_and_its_accounting(tmp_path, monkeypatch):
     assert read(tmp_path).tolist() == list(range(5))
 
 
+@pytest.mark.parametrize("kind", ["typed", "objects"])
+@pytest.mark.parametrize("looks_at_once", [True, False])
+@pytest.mark.parametrize("counts", [[3, 9], [7], [12], [1, 1]])
+def test_a_reader_that_saw_a_block_which_was_cut_back(tmp_path, monkeypatch, kind, looks_at_once, counts):
+    """Its sync failed. The reader goes on with what came in its place."""
+
+    def send(count):
+        begin = sink.count
+        if kind == "typed":
+            sink.send(numbers(begin, begin + count))
+        else:
+            ring.extend([str(n) for n in range(begin, begin + count)])
+            try:
+                ring.flush()
+            finally:
+                ring.clear()
+
+    def fail(fd):
+        assert log.refresh() == 12 and [int(n) for n in log[:]] == list(range(12))
+        raise OSError(errno.EIO, "as the disk is")
+
+    with DiskSink(tmp_path, sync="always") as sink, ObjectRing(20, sink if kind == "objects" else None) as ring:
+        send(5)
+        log = SpillLog(tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fdatasync", fail)
+            with pytest.raises(OSError, match="as the disk is"):
+                send(7)
+        if looks_at_once:
+            assert log.refresh() == 5 and log.verify() == []
+        for count in counts:
+            send(count)
+            assert log.refresh() == sink.count and log.verify() == []
+            assert [int(n) for n in log[:]] == list(range(sink.count))
+
+
 def test_signals_at_any_moment(tmp_path):
     """A timer's handler raises, again and again, wherever it comes: what was taken is there, and nothing else."""
     script = """
