@@ -27,6 +27,7 @@ import re
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,6 +118,11 @@ def read_manifest(folder: str) -> Manifest | None:
             data = file.read(1 << 20)
     except FileNotFoundError:
         return None
+    return _manifest_in(path, data)
+
+
+@lru_cache(16)  # who follows a recording reads the same one again and again
+def _manifest_in(path: str, data: bytes) -> Manifest:
     body, _, found = data.rpartition(b"\n")
     if found != b"%016x" % checksum(body):
         raise DamagedError(path, "its checksum is wrong")
@@ -252,6 +258,7 @@ class Segment:
         self.dtype = dtype
         self.path, self.index_path = paths_of(folder, first, dtype)
         self.header = header_of(dtype)
+        self.next_first: int | None = first  # where the next segment begins; `first`: it was not looked at yet
         self.damage: DamagedError | None = None  # of a file as a whole
         self._forget()
 
@@ -280,6 +287,7 @@ class Segment:
             Where the segment ends, where another one follows: all of it is sealed then.
         """
         size, sealed = self.look_at_header()
+        self.next_first = end
         if end is not None:
             sealed = end
         kept, is_checked = [], []
@@ -333,7 +341,7 @@ class Segment:
     def _goes_on(self, record: tuple[int, ...]) -> bool:
         """Does the block follow those before it, and is all of it there?"""
         first, _, start, length, _, of_block, _ = record
-        return first == self.reached and checksum(self._bytes(start, start + length)) == of_block
+        return first == self.reached and self._is_right(start, length, of_block)
 
     def next(self) -> "Segment | None":
         """The segment that goes on where this one ends, if it was begun."""
@@ -361,11 +369,16 @@ class Segment:
         return len(self.header) + (item - self.first) * self.dtype.itemsize
 
     def _bytes(self, start: int, end: int) -> memoryview:
-        """A part of the file that is there, mapped: it stays readable when the file is removed."""
+        """A part of the file, as far as it is there, mapped: it stays readable when the file is removed."""
         if len(self.memory) < end:
-            with open(self.path, "rb") as file:
-                self.memory = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            with suppress(FileNotFoundError), open(self.path, "rb") as file:
+                if os.fstat(file.fileno()).st_size > len(self.memory):
+                    self.memory = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         return self.memory[start:end]
+
+    def _is_right(self, start: int, size: int, of_block: int) -> bool:
+        block = self._bytes(start, start + size)
+        return len(block) == size and checksum(block) == of_block
 
     def blocks(self, first: int, last: int) -> tuple[int, int]:
         """The range of the blocks that hold these items. They are checked, if that was not done yet.
@@ -382,7 +395,7 @@ class Segment:
         if not self.is_checked[low:high].all():
             for i in low + np.flatnonzero(~self.is_checked[low:high]):
                 begin, count, start, size, _, of_block, _ = self.records[i].item()
-                if checksum(self._bytes(start, start + size)) != of_block:
+                if not self._is_right(start, size, of_block):
                     why = f"the checksum of bytes {start} to {start + size} is wrong"
                     raise DamagedError(self.path, why, begin, begin + count)
                 self.is_checked[i] = True

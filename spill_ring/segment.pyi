@@ -46,6 +46,7 @@ class Segment:
     path: str
     index_path: str
     header: bytes
+    next_first: int | None
     looked_at: int
     last_looked_at: bytes
     records: NDArray[np.void]

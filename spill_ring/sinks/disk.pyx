@@ -576,18 +576,24 @@ cdef class DiskSink(Sink):
         return 0
 
     cdef object copy_kept(self, long long start, Py_ssize_t count, object number):
-        cdef long long removed = self.removed
-        if start < removed:
-            raise refusal(IndexError, number, min(count, removed - start), f"removed by {self!r}", "was", "were")
+        self.refuse_removed(start, count, number)
         with self.log_lock:
             log = self.log
             if log is None:
                 log = self.log = SpillLog(self.path, encoder=self.encoder)
-            if log.end < start + count:
-                log.refresh()
-            if log.end < start + count:
-                raise DamagedError(self.path, "it ends too early", start, start + count)
-            return log[start:start + count]
+            try:
+                if log.end < start + count and log.refresh() < start + count:
+                    raise DamagedError(self.path, "it ends too early", start, start + count)
+                return log[start:start + count]
+            except (DamagedError, IndexError):
+                self.refuse_removed(start, count, number)  # in the thread, since the last look
+                raise
+
+    cdef int refuse_removed(self, long long start, Py_ssize_t count, object number) except -1:
+        cdef long long removed = self.removed
+        if start < removed:
+            raise refusal(IndexError, number, min(count, removed - start), f"removed by {self!r}", "was", "were")
+        return 0
 
     def flush(self):
         """Make what was sent survive a power loss (unless ``sync="never"``), and have `numpy.load` see it.
