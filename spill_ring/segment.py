@@ -57,6 +57,8 @@ class DamagedError(ValueError):
     ----------
     filename : str
         The damaged file.
+    why : str
+        What is wrong with it.
     first, last : int or None
         Sequence numbers of the items that can't be read for it: ``first <= n < last``.
 
@@ -68,7 +70,7 @@ class DamagedError(ValueError):
     def __init__(self, path: str, why: str, first: int | None = None, last: int | None = None) -> None:
         where = "" if first is None else f" (items {first} to {last})"
         super().__init__(f"{path} is damaged: {why}{where}")
-        self.filename, self.first, self.last = path, first, last
+        self.filename, self.why, self.first, self.last = path, why, first, last
 
 
 # -- the header ------------------------------------------------------------------------------------
@@ -236,8 +238,11 @@ def unframed(block: memoryview) -> list[memoryview]:
 def last_known(folder: str, manifest: Manifest, found: list[int]) -> int:
     """The last of the segments found before which all are sealed."""
     for first in reversed(found):
-        if first > manifest.last and Segment(folder, first, manifest.dtype).look_at_header()[1] > first:
-            return first
+        if first > manifest.last:
+            segment = Segment(folder, first, manifest.dtype)
+            segment.look_at_header()
+            if segment.counted_to > first:
+                return first
     return manifest.last
 
 
@@ -259,7 +264,9 @@ class Segment:
         self.path, self.index_path = paths_of(folder, first, dtype)
         self.header = header_of(dtype)
         self.next_first: int | None = first  # where the next segment begins; `first`: it was not looked at yet
-        self.damage: DamagedError | None = None  # of a file as a whole
+        self.size = 0  # of the file, in bytes
+        self.counted_to = first  # the end of the items that its header counts
+        self.damage: DamagedError | None = None  # of the file as a whole
         self._forget()
 
     def _forget(self) -> None:
@@ -271,6 +278,7 @@ class Segment:
         self.is_checked = np.empty(0, bool)  # the blocks whose checksum was found right
         self.reached = self.first  # where the last of them ends
         self.has_gaps = False  # before that
+        self.cut_from: int | None = None  # the first item of a block that the index has and the file hasn't
         self.memory = memoryview(b"")
 
     @property
@@ -286,14 +294,13 @@ class Segment:
         end : int, optional
             Where the segment ends, where another one follows: all of it is sealed then.
         """
-        size, sealed = self.look_at_header()
+        self.look_at_header()
         self.next_first = end
-        if end is not None:
-            sealed = end
+        sealed = self.counted_to if end is None else end
         kept, is_checked = [], []
         for data in self._new_records():
             record = _AS_STORED.unpack(data)
-            is_sound = self._fits(record, size, end) and checksum(data[:-8]) == record[-1]
+            is_sound = checksum(data[:-8]) == record[-1] and self._fits(record)
             is_sealed = self.reached < sealed
             if not is_sealed and not (is_sound and self._goes_on(record)):
                 break  # torn, or not all of it is there yet: it is looked at again
@@ -329,14 +336,19 @@ class Segment:
             return self._new_records()
         return [data[at : at + size] for at in range(known, len(data) - size + 1, size)]
 
-    def _fits(self, record: tuple[int, ...], size: int, end: int | None) -> bool:
-        """Can the block be where its record says, in a file of this size?"""
-        first, count, start, length, *_ = record
-        if count == 0 or first < self.reached or not len(self.header) <= start <= start + length <= size:
+    def _fits(self, record: tuple[int, ...]) -> bool:
+        """Is the block where it can be?"""
+        first, count, start, size, *_ = record
+        if count == 0 or first < self.reached or start < len(self.header):
             return False
-        if end is not None and first + count > end:
+        if self.next_first is not None and first + count > self.next_first:
             return False
-        return self.dtype is None or (start, start + length) == (self._offset(first), self._offset(first + count))
+        if self.dtype is not None and (start, size) != (self._offset(first), count * self.dtype.itemsize):
+            return False
+        if start + size > self.size:
+            self.cut_from = first if self.cut_from is None else self.cut_from
+            return False
+        return True
 
     def _goes_on(self, record: tuple[int, ...]) -> bool:
         """Does the block follow those before it, and is all of it there?"""
@@ -351,19 +363,20 @@ class Segment:
         segment.refresh()
         return segment if segment.damage is None else None
 
-    def look_at_header(self) -> tuple[int, int]:
-        """The size of the file, and the end of the items that its header counts."""
-        self.damage = None
+    def look_at_header(self) -> None:
+        """See how large the file is, and how many items its header counts."""
+        self.size, self.counted_to, self.damage = 0, self.first, None
         try:
             with open(self.path, "rb") as file:
                 count = count_in(file.read(len(self.header)), self.header)
-                size = os.fstat(file.fileno()).st_size
+                self.size = os.fstat(file.fileno()).st_size
         except FileNotFoundError:
             self.damage = DamagedError(self.path, "it is missing")
-            return 0, self.first
+            return
         if count is None:
             self.damage = DamagedError(self.path, "its header is wrong")
-        return size, self.first + (count or 0)
+        else:
+            self.counted_to += count
 
     def _offset(self, item: int) -> int:
         return len(self.header) + (item - self.first) * self.dtype.itemsize
@@ -391,7 +404,9 @@ class Segment:
         low = max(int(self.firsts.searchsorted(np.uint64(first), "right")) - 1, 0)
         high = int(self.firsts.searchsorted(np.uint64(last), "left"))
         if self.has_holes:
-            self._refuse_hole(first, last)
+            for hole in self.holes():
+                if hole.first < last and first < hole.last:
+                    raise hole
         if not self.is_checked[low:high].all():
             for i in low + np.flatnonzero(~self.is_checked[low:high]):
                 begin, count, start, size, _, of_block, _ = self.records[i].item()
@@ -401,25 +416,36 @@ class Segment:
                 self.is_checked[i] = True
         return low, high
 
-    def holes(self) -> list[tuple[int, int]]:
-        """What is sealed and has no record, as ranges of items."""
+    def holes(self) -> Iterator[DamagedError]:
+        """What is sealed and has no block, each with the file that is to blame."""
+        starts = np.append(self.records["first"], np.uint64(self.end)).tolist()
         ends = [self.first, *(self.records["first"] + self.records["count"]).tolist()]
-        return [(end, first) for end, first in zip(ends, [*self.firsts.tolist(), self.end], strict=True) if first > end]
+        for begin, end in zip(ends, starts, strict=True):
+            middle = min(max(begin, self.counted_to), end)  # behind it a segment is missing
+            for first, last in ((begin, middle), (middle, end)):
+                if first < last:
+                    yield self._hole(first, last)
 
-    def _refuse_hole(self, first: int, last: int) -> None:
-        for begin, end in self.holes():
-            if begin < last and first < end:
-                if self.damage is not None and self.damage.filename == self.path:
-                    raise DamagedError(self.path, "it is missing, or its header is wrong", begin, end)
-                raise DamagedError(self.index_path, "there is no record, or no such block,", begin, end)
+    def _hole(self, begin: int, end: int) -> DamagedError:
+        next_path = paths_of(self.folder, begin, self.dtype)[0]
+        if self.damage is not None:
+            path, why = self.path, self.damage.why
+        elif begin == self.counted_to and not os.path.exists(next_path):
+            path, why = next_path, "it is missing"
+        elif self.cut_from is not None and self.cut_from < end:
+            path, why = self.path, f"it ends after {self.size} bytes"
+        elif not os.path.exists(self.index_path):
+            path, why = self.index_path, "it is missing"
+        else:
+            path, why = self.index_path, "there is no record, or no such block,"
+        return DamagedError(path, why, begin, end)
 
     def damages(self) -> Iterator[DamagedError]:
         """Check all of it."""
-        if self.damage is not None:
-            yield self.damage
         if self.has_holes:
-            for begin, end in self.holes():
-                yield DamagedError(self.index_path, "there is no record, or no such block,", begin, end)
+            yield from self.holes()
+        elif self.damage is not None:
+            yield self.damage
         for begin, count in self.records[["first", "count"]].tolist():
             try:
                 self.blocks(begin, begin + count)

@@ -5,6 +5,7 @@ import gc
 import itertools
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -1204,6 +1205,56 @@ def test_damage_says_where_and_the_rest_is_readable(tmp_path):
             sink.send(numbers(1000, 1010))
     log.refresh()
     assert (log[990:] == numbers(990, 1010)).all()
+
+
+@pytest.mark.parametrize("kind", ["typed", "objects"])
+@pytest.mark.parametrize("which", ["first", "middle", "last"])
+@pytest.mark.parametrize("what", ["items gone", "index gone", "both gone", "items cut", "index cut", "header", "empty"])
+def test_damage_names_the_file_that_is_to_blame(tmp_path, kind, which, what):
+    with DiskSink(tmp_path, segment_bytes=700) as sink:
+        ring = ArrayRing(1, "i8", sink) if kind == "typed" else ObjectRing(1, sink)
+        for n in range(0, 300, 10):
+            ring.extend(numbers(n, n + 10) if kind == "typed" else map(str, range(n, n + 10)))
+        ring.flush()
+    paths = sorted(tmp_path.glob("*.npy" if kind == "typed" else "*.log"))
+    path = paths[{"first": 0, "middle": len(paths) // 2, "last": -1}[which]]
+    begin = int(path.stem)
+    end = next((int(other.stem) for other in paths if other > path), 300)
+    index = path.with_suffix(".index")
+    blamed, why, first = path, "it is missing", begin
+    if what in ("items gone", "both gone"):
+        path.unlink()
+    if what in ("index gone", "both gone"):
+        index.unlink()
+        blamed = path if what == "both gone" else index
+    if what == "items cut":
+        size = len(header_of(np.dtype("i8") if kind == "typed" else None)) + 30
+        os.truncate(path, size)
+        why, first = f"it ends after {size} bytes", None
+    elif what == "index cut":
+        os.truncate(index, 60)
+        blamed, why, first = index, "no record", None
+    elif what == "header":
+        with open(path, "r+b") as file:
+            file.write(b"?")
+        why, first = "its header is wrong", None
+    elif what == "empty":
+        os.truncate(path, 0)
+        why = "its header is wrong"
+    log = SpillLog(tmp_path)
+    damage, = log.verify()
+    assert damage.filename == str(blamed) and why in damage.why
+    assert str(damage).startswith(f"{blamed} is damaged: {damage.why}")
+    if damage.first is not None:
+        assert begin <= damage.first < damage.last == end and first in (None, damage.first)
+        assert f"(items {damage.first} to {damage.last})" in str(damage)
+        with pytest.raises(DamagedError, match=re.escape(str(damage))):
+            log[:]
+    else:
+        assert what == "header" or which == "last"  # the items are there; how many there were, nobody knows
+    lost = range(damage.first or 0, damage.last or 0)
+    assert [int(n) for n in log[: lost.start]] == list(range(lost.start))
+    assert [int(n) for n in log[lost.stop :]] == list(range(lost.stop, log.end))
 
 
 def test_a_full_disk(tmp_path):

@@ -283,6 +283,30 @@ def test_show_finds_damage(recording, capsys):
     assert re.search("[\u2801-\u28ff]", said)  # the rest is drawn
 
 
+def test_show_of_what_can_not_be_read(recording, capsys):
+    segment = recording / f"{0:020d}.npy"
+    os.truncate(segment, 130)
+    assert show(recording, None) == 1
+    said = capsys.readouterr().out
+    assert f"{segment.name}isdamaged:itendsafter130bytes(items0to1000)" in "".join(said.split())
+    assert re.search(r"^written +\? to \? UTC", said, re.M)
+    assert "no numbers to draw" in said and not re.search("[\u2801-\u28ff]", said)
+
+
+def test_show_draws_what_is_left(tmp_path, folder, capsys):
+    with ArrayRing(1, "i8", DiskSink(folder, segment_bytes=2000)) as ring:
+        for n in range(0, 1000, 10):
+            ring.extend(numbers(n, n + 10))
+    first, second, *_ = sorted(folder.glob("*.npy"))
+    first.unlink()
+    os.truncate(second, 1000)
+    assert show(folder, None) == 1
+    said = capsys.readouterr().out
+    for path in (first, second):
+        assert path.name in "".join(said.split())
+    assert re.search(r"^written +\? to \d{4}-.* UTC", said, re.M) and re.search("[\u2801-\u28ff]", said)
+
+
 class Malicious:
     def __reduce__(self):
         return exec, ("raise SystemExit('unpickled')",)

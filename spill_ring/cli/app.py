@@ -5,7 +5,7 @@ import select
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -47,7 +47,7 @@ def show(folder: Path, png: Path | None) -> int:
         The exit status: 1 where something is damaged.
     """
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     manifest = read_manifest(os.fsdecode(folder))
@@ -56,7 +56,7 @@ def show(folder: Path, png: Path | None) -> int:
     itemsize = log.dtype.itemsize if log.dtype is not None else 1
     with progress_bar(f"verifying {folder}", len(log) * itemsize, itemsize) as advance:
         damages = log.verify(lambda count: advance(count * itemsize))
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table = Table("", Column(overflow="fold"), show_header=False, box=None, padding=(0, 2, 0, 0))  # paths in full
     for name, value in described(log, damages):
         table.add_row(name, Text(value))
     console = Console()
@@ -65,7 +65,7 @@ def show(folder: Path, png: Path | None) -> int:
     if log.dtype is not None and len(log):
         with progress_bar(f"reading {folder}", len(log) * itemsize, itemsize) as advance:
             found = envelope(log, RUNS if png else 2 * console.width, advance)
-        if not found.panels:
+        if found.is_empty:
             console.print("no numbers to draw")
         elif png:
             to_png(found, f"{folder.resolve().name}: items {log.first:,} to {log.end:,}", png)
@@ -77,8 +77,11 @@ def show(folder: Path, png: Path | None) -> int:
 def described(log: SpillLog, damages: list[DamagedError]) -> Iterator[tuple[str, str]]:
     """What `show` says of a recording, line by line."""
     segments = segments_in(log.path, log.dtype)
+    nbytes = 0
     with os.scandir(log.path) as entries:
-        nbytes = sum(entry.stat().st_size for entry in entries)
+        for entry in entries:
+            with suppress(FileNotFoundError):  # keep_bytes has removed it
+                nbytes += entry.stat().st_size
     yield "recording", log.path
     yield "items", f"{len(log):,}" + (f", {log.first:,} to {log.end:,}" if log.first else "")
     if log.dtype is None:
@@ -88,14 +91,23 @@ def described(log: SpillLog, damages: list[DamagedError]) -> Iterator[tuple[str,
     else:
         yield "of", str(log.dtype)
     yield "files", f"{len(segments):,} segment{'s' * (len(segments) != 1)}, {nbytes:,} bytes"
-    if len(log):
-        ends = [log.times(n, n + 1)[0] for n in (log.first, log.end - 1)]
-        begin, end = (np.datetime_as_string(time, "ms").replace("T", " ") for time in ends)
+    if times := ends_of(log):
+        begin, end = ("?" if np.isnat(t) else np.datetime_as_string(t, "ms").replace("T", " ") for t in times)
         yield "written", f"{begin} to {end} UTC"
     if damages:
         yield "DAMAGED", "\n".join(map(str, damages))
     else:
         yield "verified", "every item is what was written"
+
+
+def ends_of(log: SpillLog) -> list[np.datetime64]:
+    """When the first and the last item were written; NaT where that is damaged."""
+    while len(log):
+        try:
+            return [log.times(n, n + 1)[0] for n in (log.first, log.end - 1)]
+        except IndexError:  # keep_bytes has removed it
+            log.refresh()
+    return []
 
 
 def open_log(folder: Path) -> SpillLog:

@@ -23,6 +23,12 @@ class Envelope(NamedTuple):
     at: np.ndarray  # of the first item of each: datetime64, or the sequence number
     panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]  # field, column, low and high
 
+    @property
+    def is_empty(self) -> bool:
+        """There is nothing to draw."""
+        lines = [line for lines in self.panels.values() for line in lines.values()]
+        return not any(len(path_through(self.at, *line)[0]) for line in lines)
+
 
 def panels_of(dtype: np.dtype) -> dict[str, list[str]]:
     """The columns of numbers by the field that they belong to, as many as have room."""
