@@ -274,8 +274,8 @@ class Segment:
         self.looked_at = 0  # bytes of the index
         self.last_looked_at = b""  # the record at their end
         self.records = np.empty(0, RECORD)  # of the blocks that are there
-        self.firsts = np.empty(0, np.uint64)  # the same, for a fast search
-        self.is_checked = np.empty(0, bool)  # the blocks whose checksum was found right
+        self._room = self.records  # for them and for more
+        self.is_checked = bytearray()  # for each block 1, if its checksum was found right
         self.reached = self.first  # where the last of them ends
         self.has_gaps = False  # before that
         self.cut_from: int | None = None  # the first item of a block that the index has and the file hasn't
@@ -297,7 +297,6 @@ class Segment:
         self.look_at_header()
         self.next_first = end
         sealed = self.counted_to if end is None else end
-        kept, is_checked = [], []
         for data in self._new_records():
             record = _AS_STORED.unpack(data)
             is_sound = checksum(data[:-8]) == record[-1] and self._fits(record)
@@ -307,16 +306,8 @@ class Segment:
             self.looked_at += RECORD.itemsize
             self.last_looked_at = bytes(data)
             if is_sound:
-                first, count, *_ = record
-                self.has_gaps = self.has_gaps or first > self.reached
-                self.reached = first + count
-                kept.append(record)
-                is_checked.append(not is_sealed)
+                self._keep(record, is_checked=not is_sealed)
         self.end = max(self.reached, sealed)
-        if kept:
-            self.records = np.concatenate([self.records, np.array(kept, RECORD)])
-            self.firsts = self.records["first"].astype(np.uint64)
-            self.is_checked = np.concatenate([self.is_checked, np.array(is_checked, bool)])
 
     def _new_records(self) -> list[memoryview]:
         """Records that were not looked at. All of them, if the last that was is another now.
@@ -354,6 +345,19 @@ class Segment:
         """Does the block follow those before it, and is all of it there?"""
         first, _, start, length, _, of_block, _ = record
         return first == self.reached and self._is_right(start, length, of_block)
+
+    def _keep(self, record: tuple[int, ...], is_checked: bool) -> None:
+        """Add a block. O(1), amortised."""
+        first, count, *_ = record
+        self.has_gaps = self.has_gaps or first > self.reached
+        self.reached = first + count
+        self.is_checked.append(is_checked)
+        known = len(self.records)
+        if known == len(self._room):
+            self._room = np.empty(2 * known + 16, RECORD)
+            self._room[:known] = self.records
+        self._room[known] = record
+        self.records = self._room[: known + 1]
 
     def next(self) -> "Segment | None":
         """The segment that goes on where this one ends, if it was begun."""
@@ -401,19 +405,21 @@ class Segment:
         DamagedError
             Items between the two are damaged.
         """
-        low = max(int(self.firsts.searchsorted(np.uint64(first), "right")) - 1, 0)
-        high = int(self.firsts.searchsorted(np.uint64(last), "left"))
+        firsts = self.records["first"]
+        low = max(int(firsts.searchsorted(np.uint64(first), "right")) - 1, 0)
+        high = int(firsts.searchsorted(np.uint64(last), "left"))
         if self.has_holes:
             for hole in self.holes():
                 if hole.first < last and first < hole.last:
                     raise hole
-        if not self.is_checked[low:high].all():
-            for i in low + np.flatnonzero(~self.is_checked[low:high]):
-                begin, count, start, size, _, of_block, _ = self.records[i].item()
-                if not self._is_right(start, size, of_block):
-                    why = f"the checksum of bytes {start} to {start + size} is wrong"
-                    raise DamagedError(self.path, why, begin, begin + count)
-                self.is_checked[i] = True
+        i = self.is_checked.find(0, low, high)
+        while i >= 0:
+            begin, count, start, size, _, of_block, _ = self.records[i].item()
+            if not self._is_right(start, size, of_block):
+                why = f"the checksum of bytes {start} to {start + size} is wrong"
+                raise DamagedError(self.path, why, begin, begin + count)
+            self.is_checked[i] = 1
+            i = self.is_checked.find(0, i, high)
         return low, high
 
     def holes(self) -> Iterator[DamagedError]:
@@ -464,8 +470,8 @@ class Segment:
         objects = []
         for _, _, start, size, *_ in self.records[low:high].tolist():
             objects += unframed(self._bytes(start, start + size))
-        first_there = int(self.firsts[low])
-        if len(objects) != int(self.firsts[high - 1] + self.records["count"][high - 1]) - first_there:
+        first_there = int(self.records["first"][low])
+        if len(objects) != int(self.records["first"][high - 1] + self.records["count"][high - 1]) - first_there:
             raise DamagedError(self.path, "its objects are not as many as its records say,", first, last)
         skipped = first - first_there
         return objects[skipped : skipped + last - first]

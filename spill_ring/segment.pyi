@@ -53,8 +53,7 @@ class Segment:
     looked_at: int
     last_looked_at: bytes
     records: NDArray[np.void]
-    firsts: NDArray[np.uint64]
-    is_checked: NDArray[np.bool_]
+    is_checked: bytearray
     reached: int
     has_gaps: bool
     cut_from: int | None

@@ -453,6 +453,37 @@ def test_a_folder_that_is_removed_under_the_recording(tmp_path, replaced):
         assert len(read(tmp_path / "log")) == 3
 
 
+@pytest.mark.parametrize("segments", [1, 20])
+def test_opening_a_recording_reads_each_file_once(tmp_path, monkeypatch, segments):
+    record(tmp_path, 34 * segments, 34, segment_bytes=400)
+    assert len(list(tmp_path.glob("*.npy"))) == segments
+    opened = []
+    monkeypatch.setattr(segment, "open", lambda path, mode: (opened.append(path), open(path, mode))[1], raising=False)
+    log = SpillLog(tmp_path)
+    assert log.end == 34 * segments
+    last = str(max(tmp_path.glob("*.index")))
+    assert sorted(path for path in opened if not path.endswith(".npy")) == [last, str(tmp_path / "manifest")]
+    opened.clear()
+    log.refresh()
+    assert sorted(opened) == sorted([last, str(tmp_path / "manifest"), last.replace(".index", ".npy")])
+
+
+def test_a_follower_copies_no_records(tmp_path):
+    """But in steps that double: what it costs to look is what is new."""
+    with DiskSink(tmp_path, sync="never") as sink:
+        sink.send(numbers(1))
+        found = segment.Segment(str(tmp_path), 0, np.dtype("i8"))
+        copies = 0
+        for n in range(1, 3000):
+            before = found.records
+            found.refresh()
+            copies += not np.shares_memory(before, found.records)
+            assert len(found.records) == len(found.is_checked) == n and found.end == n
+            sink.send(numbers(n, n + 1))
+        assert copies <= 12
+        assert found.records["first"].tolist() == list(range(2999))
+
+
 def test_reading_changes_nothing(tmp_path):
     record(tmp_path, 1000, segment_bytes=2000)
     (tmp_path / "00000000000000000999.npy").write_bytes(b"")  # a segment that was just being begun
@@ -693,6 +724,8 @@ def test_readers_beside_a_writer_at_full_speed(tmp_path):
         while not (tmp_path / "manifest").exists():
             assert time.monotonic() < end
         log = SpillLog(tmp_path)
+        while log.refresh() < 100:
+            assert time.monotonic() < end
         rng = random.Random(4)
         while writer.poll() is None:
             is_read_right(rng.choice(list(READINGS)), log, log.first)
