@@ -16,6 +16,7 @@ from spill_ring.segment import DamagedError, Manifest, Segment, last_known, read
 
 OPEN_SEGMENTS = 256  # whose records and memory are kept at hand
 POLL = 0.02  # seconds between two looks of `follow`
+_EVER = 2.0**62  # nanoseconds, before or after which nothing is recorded
 
 
 class SpillLog:
@@ -277,8 +278,8 @@ class SpillLog:
         Parameters
         ----------
         t0, t1 : float, datetime or numpy.datetime64
-            A number is seconds since 1970; a datetime without a time zone is local time, as everywhere in Python;
-            a datetime64 is UTC, as everywhere in numpy.
+            A number is seconds since 1970, infinite ones too; a datetime without a time zone is local time, as
+            everywhere in Python; a datetime64 is UTC, as everywhere in numpy.
 
         Returns
         -------
@@ -289,6 +290,8 @@ class SpillLog:
         ------
         TypeError
             Another kind of time.
+        ValueError
+            NaN or NaT.
         DamagedError
             Items that may be among them are damaged.
         """
@@ -396,10 +399,12 @@ class SpillLog:
 
 
 def _nanoseconds(t: Any) -> int:
+    if t != t:
+        raise ValueError(f"a time can't be {t!r}")
     if isinstance(t, np.datetime64):
         return int(t.astype("M8[ns]").astype("i8"))
     if isinstance(t, datetime):
         t = t.timestamp()
     if isinstance(t, int | float | np.number):
-        return round(t * 1e9)
+        return round(min(max(float(t) * 1e9, -_EVER), _EVER))
     raise TypeError(f"a time is a number of seconds since 1970, a datetime or a datetime64, not {t!r}")

@@ -303,6 +303,10 @@ def test_by_time(tmp_path):
     assert log.by_time(times[5], times[15]).tolist() == list(range(30, 40))
     with pytest.raises(TypeError, match="a time is"):
         log.by_time("yesterday", 1.0)
+    for never in (float("nan"), np.float32("nan"), np.datetime64("NaT")):
+        with pytest.raises(ValueError, match=r"a time can't be .*(nan|NaT)"):
+            log.by_time(0, never)
+    assert log.by_time(float("-inf"), float("inf")).tolist() == log.by_time(-1e30, 10**30).tolist() == list(range(100))
 
 
 def test_damage_elsewhere_leaves_times_and_numbers_right(tmp_path):
@@ -504,11 +508,16 @@ def test_reading_changes_nothing(tmp_path):
 
 def test_what_it_refuses(tmp_path):
     for options, match in (
-        ({"segment_bytes": 0}, "segment_bytes must be at least 1"), ({"sync": "often"}, "sync must be"),
+        ({"segment_bytes": 0}, "segment_bytes must be from 1 to .*, not 0"), ({"sync": "often"}, "sync must be"),
         ({"interval": 0}, "interval must be"), ({"interval": float("nan")}, "interval must be"),
         ({"segment_bytes": 100, "keep_bytes": 150}, "keep_bytes must be at least twice"),
+        ({"segment_bytes": 10**30}, f"segment_bytes must be from 1 to {2**63 - 1}, not {10**30}"),
+        ({"encoder": "zip"}, "encoder must be one of"),
     ):
         with pytest.raises(ValueError, match=match):
+            DiskSink(tmp_path / "log", **options)
+    for options in ({"segment_bytes": 1.5}, {"keep_bytes": "1"}, {"interval": "1"}, {"encoder": 5}):
+        with pytest.raises(TypeError):
             DiskSink(tmp_path / "log", **options)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(FileNotFoundError):

@@ -1,5 +1,6 @@
 """The command line: ``spill-ring``, also as ``python -m spill_ring``."""
 import csv
+import io
 import os
 import select
 import sys
@@ -11,6 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
+from spill_ring import __version__
 from spill_ring.cli.columns import rows
 from spill_ring.cli.export import export
 from spill_ring.cli.plot import envelope, to_png, to_terminal
@@ -50,6 +52,10 @@ def show(folder: Path, png: Path | None) -> int:
     from rich.table import Column, Table
     from rich.text import Text
 
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # the BrokenPipeError; rich would end with an error
+
     manifest = read_manifest(os.fsdecode(folder))
     encoder = manifest and manifest.encoder and Uninterpreted(manifest.encoder)
     log = SpillLog(folder, encoder=encoder)
@@ -59,7 +65,7 @@ def show(folder: Path, png: Path | None) -> int:
     table = Table("", Column(overflow="fold"), show_header=False, box=None, padding=(0, 2, 0, 0))  # paths in full
     for name, value in described(log, damages):
         table.add_row(name, Text(value))
-    console = Console()
+    console = Output()
     console.print(table)
 
     if log.dtype is not None and len(log):
@@ -68,7 +74,8 @@ def show(folder: Path, png: Path | None) -> int:
         if found.is_empty:
             console.print("no numbers to draw")
         elif png:
-            to_png(found, f"{folder.resolve().name}: items {log.first:,} to {log.end:,}", png)
+            name = os.fsencode(folder.resolve().name).decode(errors="replace")
+            to_png(found, f"{name}: items {log.first:,} to {log.end:,}", png)
         else:
             console.print(Text.from_ansi(to_terminal(found, console.width)))
     return 1 if damages else 0
@@ -176,6 +183,8 @@ def export_to(folder: Path, to: Path, force: bool) -> None:
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """What a user can do something about is a line on standard error; so are warnings."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files go out as the bytes that they are
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: print(f"spill-ring: {message}", file=sys.stderr)
         try:
@@ -206,8 +215,17 @@ def main() -> None:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
     Recording = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a recording.")]
 
+    def print_version(is_wanted: bool) -> None:
+        if is_wanted:
+            print(f"spill-ring {__version__}")
+            raise typer.Exit()
+
     @app.callback()
-    def spill_ring() -> None:
+    def spill_ring(
+        version: Annotated[
+            bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
+        ] = False,
+    ) -> None:
         """Record streams of numbers so that a crash loses nothing, and look at what was recorded."""
 
     @app.command("record")
@@ -231,7 +249,7 @@ def main() -> None:
         ] = None,
         seconds: Annotated[float | None, typer.Option(min=0, help="Time after which it ends by itself.")] = None,
         keep_bytes: Annotated[
-            int | None, typer.Option(min=2, help="Size of the folder beyond which the oldest items are removed.")
+            int | None, typer.Option(min=1, help="Size of the folder beyond which the oldest items are removed.")
         ] = None,
         force: Annotated[bool, typer.Option("--force", help="Write over a .npy file that exists.")] = False,
     ) -> None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spill_ring.cli.columns import columns
+from spill_ring.cli.export import replaced
 from spill_ring.cli.scan import scan_sound
 from spill_ring.spill_log import SpillLog
 
@@ -179,4 +180,5 @@ def to_png(found: Envelope, title: str, path: Path) -> None:
     else:
         panels[-1].set_xlabel("item", fontsize=10)
     figure.suptitle(title, fontsize=11)
-    figure.savefig(path, format="png")
+    with replaced(path) as beside:
+        figure.savefig(beside, format="png")

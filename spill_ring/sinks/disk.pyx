@@ -31,6 +31,7 @@ from spill_ring.spill_log import SpillLog
 
 cdef extern from "Python.h":
     enum: PyBUF_READ
+    Py_ssize_t PY_SSIZE_T_MAX
 
 
 cdef Py_ssize_t OBJECTS_AT_ONCE = 1 << 20  # bytes of them, encoded, that are written as a block
@@ -226,8 +227,8 @@ cdef class DiskSink(Sink):
     ):
         folder = os.fsdecode(path)
         size = operator.index(segment_bytes)
-        if size < 1:
-            raise ValueError(f"segment_bytes must be at least 1, not {segment_bytes}")
+        if not 1 <= size <= PY_SSIZE_T_MAX:
+            raise ValueError(f"segment_bytes must be from 1 to {PY_SSIZE_T_MAX}, not {segment_bytes}")
         if keep_bytes is not None and operator.index(keep_bytes) < 2 * size:
             raise ValueError(f"keep_bytes must be at least twice segment_bytes, {2 * size}, not {keep_bytes}")
         if sync not in ("interval", "always", "never"):
