@@ -36,6 +36,7 @@ cdef extern from "Python.h":
 
 cdef Py_ssize_t OBJECTS_AT_ONCE = 1 << 20  # bytes of them, encoded, that are written as a block
 cdef Py_ssize_t BEHIND = 2  # full segments that the thread may not have sealed yet
+cdef tuple FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 cdef int write_at(int fd, object data, Py_ssize_t offset) except -1:
@@ -81,9 +82,14 @@ cdef class _Writing:
         cdef Py_ssize_t size = len(block)
         cdef long long now = max(self.time, time.time_ns())
         record = record_of(self.end, count, self.data_end, size, now, checksum(block))
-        write_at(self.data, block, self.data_end)
         try:
+            write_at(self.data, block, self.data_end)
             write_at(self.index, record, self.index_end)
+        except BaseException:
+            self.cut_off(self.index, self.index_end)
+            self.cut_off(self.data, self.data_end)  # its room is the index's too
+            raise
+        try:
             if is_synced:
                 self.sync(self.end + count)  # in this thread: with "always" there is no other
             with self.lock:  # to wait for it a signal handler may run
@@ -97,10 +103,17 @@ cdef class _Writing:
             try:
                 if is_synced:
                     self.count(self.end)
-                os.ftruncate(self.index, self.index_end)  # who reads must not see what is going to be sent again
             except OSError:
-                pass  # the next block will lie over it
+                pass
+            self.cut_off(self.index, self.index_end)  # who reads must not see what is going to be sent again
             raise
+        return 0
+
+    cdef int cut_off(self, int fd, Py_ssize_t end) except -1:
+        try:
+            os.ftruncate(fd, end)
+        except OSError:
+            pass  # the next block will lie over it
         return 0
 
     cdef int sync(self, Py_ssize_t end) except -1:
@@ -163,7 +176,7 @@ cdef class DiskSink(Sink):
     Raises
     ------
     OSError
-        The disk is full, say. What was being sent is where it was, and writing goes on once there is room.
+        The disk is full, say: what has no room stays where it was, and writing goes on once there is some.
     BlockingIOError
         Somebody else writes to the folder.
     TypeError
@@ -468,15 +481,16 @@ cdef class DiskSink(Sink):
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
         cdef Py_ssize_t part, room
+        cdef Py_ssize_t most = count  # that may fit
         cdef const char *data = <const char *>items
         self.check()
         while count:
             room = self.room() // self.itemsize
-            part = min(count, max(room, 1))
-            self.refuse_fork()  # of a signal handler, since the check
-            self.writing.write(
-                PyMemoryView_FromMemory(<char *>data, part * self.itemsize, PyBUF_READ), part, self.sync == "always"
-            )
+            part = min(count, max(room, 1), most)
+            block = PyMemoryView_FromMemory(<char *>data, part * self.itemsize, PyBUF_READ)
+            if not self.write(block, part):
+                most = part // 2
+                continue
             taken[0] += part
             data += part * self.itemsize
             count -= part
@@ -484,7 +498,7 @@ cdef class DiskSink(Sink):
 
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
         cdef Py_ssize_t i = 0
-        cdef Py_ssize_t size, room
+        cdef Py_ssize_t size, room, most
         self.check()
         while i < count:
             room = min(self.room(), OBJECTS_AT_ONCE)
@@ -500,13 +514,28 @@ cdef class DiskSink(Sink):
                 encoded.append(data)
                 size += len(data)
                 i += 1
-            if encoded:
-                self.refuse_fork()  # in `encode`, since the check
-                self.writing.write(framed(encoded), len(encoded), self.sync == "always")
-                taken[0] += len(encoded)
+            most = len(encoded)
+            while encoded:
+                part = encoded[:most]
+                if not self.write(framed(part), len(part)):
+                    most = len(part) // 2
+                    continue
+                taken[0] += len(part)
+                del encoded[:most]
             if failure is not None:
                 raise failure
         return 0
+
+    cdef bint write(self, object block, Py_ssize_t count) except -1:
+        """Add a block. False: the disk is too full for it; a part may fit."""
+        self.refuse_fork()  # of a signal handler, or in `encode`, since the check
+        try:
+            self.writing.write(block, count, self.sync == "always")
+        except OSError as error:
+            if count == 1 or error.errno not in FULL:
+                raise
+            return False
+        return True
 
     cdef Py_ssize_t room(self) except -1:
         """Bytes that the segment still takes; one that is full is changed for the next."""
