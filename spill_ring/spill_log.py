@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spill_ring.encoder import encoder_of
+from spill_ring.encoder import Serialized, encoder_of
 from spill_ring.segment import DamagedError, Manifest, Segment, last_known, read_manifest, segments_in
 
 OPEN_SEGMENTS = 256  # whose records and memory are kept at hand
@@ -26,9 +26,9 @@ class SpillLog:
     ----------
     path : path
         The folder that a `DiskSink` writes or wrote.
-    encoder : str or encoder, optional
-        Of a recording of objects: needed for "pickle", which runs what the writer chose, and for an encoder of
-        your own.
+    encoder : str, type or encoder, optional
+        Of a recording of objects: needed for "pickle", which runs what the writer chose, for a type, which the
+        recording doesn't know, and for an encoder of your own.
 
     Attributes
     ----------
@@ -83,6 +83,8 @@ class SpillLog:
     def _decoder(name: str, encoder: Any) -> Any:
         if encoder is None and name in ("plain", "msgpack"):
             encoder = name
+        if encoder is None and name == Serialized.name:
+            raise ValueError("the objects were recorded by ByteSerializer; say their type to read them, as encoder=")
         if encoder is None:
             raise ValueError(
                 f"the objects were recorded by encoder={name!r}; say so again to read them"

@@ -14,11 +14,14 @@ import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import pytest
 
 from spill_ring import ArrayRing, BackgroundSink, DamagedError, DiskSink, ObjectRing, SpillLog, TeeSink, segment
+from spill_ring import record as recorded
 from spill_ring.checksum import checksum
 from spill_ring.segment import header_of, with_count
 
@@ -136,6 +139,48 @@ def test_an_encoder_of_your_own(tmp_path):
     for wrong in ("gzip", object(), Reversed, 3):
         with pytest.raises((TypeError, ValueError), match="encoder"):
             DiskSink(tmp_path / "other", encoder=wrong)
+
+
+@recorded
+@dataclass(frozen=True)
+class Reading:
+    time: int
+    value: np.float32
+    sensor: Annotated[str, "U4"] = ""
+
+
+@pytest.mark.parametrize("type_, values", [
+    (Reading, [Reading(n, np.float32(n / 4), f"s{n}") for n in range(100)]),
+    (list[int] | None, [None, [], [1, 2, 3], None] * 20),
+    (tuple[str, Reading], [("né", Reading(1, np.float32(2)))] * 50),
+    (str, ["", "é" * 300, "\0"] * 20),
+], ids=str)
+def test_an_encoder_by_type(tmp_path, type_, values):
+    """By `ByteSerializer`, which has to be told the type again."""
+    with ObjectRing(2, DiskSink(tmp_path, segment_bytes=1000, encoder=type_)) as ring:
+        ring.extend(values)
+        assert ring.history[:] == values
+        ring.push(object())
+        with pytest.raises(TypeError):
+            ring.flush()
+        assert len(ring) == 1 and ring.pop() is not None
+    with pytest.raises(ValueError, match="recorded by ByteSerializer; say their type"):
+        SpillLog(tmp_path)
+    with pytest.raises(ValueError, match="recorded by encoder 'ByteSerializer', not 'plain'"):
+        SpillLog(tmp_path, encoder="plain")
+    assert SpillLog(tmp_path, encoder=type_)[:] == values
+    with ObjectRing(2, DiskSink(tmp_path, encoder=type_)) as ring:
+        ring.push(values[1])
+    assert SpillLog(tmp_path, encoder=type_)[-2:] == [values[-1], values[1]]
+    with pytest.raises((ValueError, TypeError)):
+        SpillLog(tmp_path, encoder=tuple[bytes, Reading, Reading])[:]
+
+
+def test_a_type_that_has_no_form(tmp_path):
+    for wrong in (object, dict[str, int], np.ndarray, list, Reversed):
+        with pytest.raises(TypeError, match=r"no form in bytes|is no encoder"):
+            DiskSink(tmp_path / "log", encoder=wrong)
+    assert not (tmp_path / "log").exists()
 
 
 def test_an_object_that_can_not_be_encoded_stays_in_the_ring(tmp_path):

@@ -168,10 +168,11 @@ cdef class DiskSink(Sink):
         push returns; when the operating system likes.
     interval : float
         Seconds between two syncs.
-    encoder : str or encoder, optional
+    encoder : str, type or encoder, optional
         For a ring of objects. "plain", the default, takes bytes and str; "msgpack" what `msgspec` encodes;
-        "pickle" whatever can be pickled (never read such a recording from a stranger); or any object with a `name`,
-        ``encode(object) -> bytes`` and ``decode(bytes) -> object``.
+        "pickle" whatever can be pickled (never read such a recording from a stranger); a type what `ByteSerializer`
+        writes of it, a `record` say; or any object with a `name`, ``encode(object) -> bytes`` and
+        ``decode(bytes) -> object``.
 
     Raises
     ------
