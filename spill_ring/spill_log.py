@@ -52,8 +52,8 @@ class SpillLog:
     -----
     Reading changes nothing. What is there is what was at the last `refresh`, which `follow` does by itself.
     ``log[a:b]`` is a read-only array on the file, without a copy, where both lie in one segment: O(1) once its
-    blocks have been checked, which happens when they are read for the first time. **Thread safety.** One thread
-    at a time.
+    blocks have been checked, which happens when they are read for the first time. With ``sync="always"`` a block
+    can be seen before it is synced, and is gone again if that fails. **Thread safety.** One thread at a time.
 
     >>> import tempfile
     >>> folder = tempfile.mkdtemp()

@@ -1406,6 +1406,39 @@ assert [int(n) for n in log[:]] == list(range(200_000)) and log.verify() == []
     assert done.returncode == 0, done.stderr
 
 
+def test_what_a_reader_has_mapped_is_not_cut_off(tmp_path):
+    """It saw a block whose sync failed, and the next write found the disk full: the reader is not killed by SIGBUS."""
+    script = """
+import errno, os, sys, numpy as np
+from spill_ring import *
+fdatasync, pwrite = os.fdatasync, os.pwrite
+sink = DiskSink(sys.argv[1], sync="always")
+sink.send(np.arange(5))
+log = SpillLog(sys.argv[1])
+def fail(fd):
+    log.refresh(), log[-1]
+    raise OSError(errno.EIO, "as the disk is")
+def full(fd, data, offset):
+    if len(data) < 1000:
+        return pwrite(fd, data, offset)
+    raise OSError(errno.ENOSPC, "no room")
+for name, wrong, count in ("fdatasync", fail, 100_000), ("pwrite", full, 200):
+    setattr(os, name, wrong)
+    try:
+        sink.send(np.arange(5, 5 + count))
+    except OSError:
+        pass
+    os.fdatasync, os.pwrite = fdatasync, pwrite
+assert log[5:100_005].tolist() == list(range(5, 100_005))
+assert log.refresh() == sink.count == 205
+sink.close()
+assert SpillLog(sys.argv[1]).verify() == []
+"""
+    command = [sys.executable, "-P", "-c", script, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+
+
 # -- a folder that is read-only ------------------------------------------------------------------------------
 
 # Root may write anywhere, so it becomes somebody else, who can't get into pytest's folders.

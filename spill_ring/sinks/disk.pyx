@@ -56,6 +56,7 @@ cdef class _Writing:
     cdef int data, index  # file descriptors
     cdef Py_ssize_t first, end  # sequence numbers
     cdef Py_ssize_t data_end, index_end  # bytes
+    cdef Py_ssize_t data_seen  # that a reader may have mapped: what it maps must not be cut off
     cdef long long time  # of the last block
     cdef bytes header
     cdef Py_ssize_t data_synced, index_synced  # bytes that last
@@ -87,8 +88,9 @@ cdef class _Writing:
             write_at(self.index, record, self.index_end)
         except BaseException:
             self.cut_off(self.index, self.index_end)
-            self.cut_off(self.data, self.data_end)  # its room is the index's too
+            self.cut_off(self.data, max(self.data_end, self.data_seen))  # its room is the index's too
             raise
+        self.data_seen = self.data_end + size
         try:
             if is_synced:
                 self.sync(self.end + count)  # in this thread: with "always" there is no other
