@@ -1,6 +1,9 @@
 """Encoders: how an object becomes bytes in a recording, and an object again."""
 import pickle
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Any, Protocol, get_origin
+
+from spill_ring.serialize import ByteSerializer, SerializationError
 
 
 class Encoder(Protocol):
@@ -60,18 +63,40 @@ class MessagePack:
         self.decode = msgpack.Decoder().decode
 
 
+class Serialized:
+    """Objects of one type by `ByteSerializer`: their bytes alone. Who reads them has to say the same type."""
+
+    name = "ByteSerializer"
+
+    def __init__(self, type: Any) -> None:
+        self.type = type
+        self._serializer = ByteSerializer()
+        with suppress(SerializationError):  # but a TypeError, where it has no form for such a type
+            self._serializer.deserialize(b"", type)
+
+    def encode(self, value: Any) -> bytes:
+        return self._serializer.serialize(value, self.type)
+
+    def decode(self, data: bytes) -> Any:
+        return self._serializer.deserialize(data, self.type)
+
+
 ENCODERS = {encoder.name: encoder for encoder in (Plain, Pickle, MessagePack)}
 
 
-def encoder_of(given: "str | Encoder | None") -> Encoder:
-    """An encoder by its name, or as it was given; None: the plain one."""
+def encoder_of(given: Any) -> Encoder:
+    """An encoder by its name, by the type of its objects, or as it was given; None: the plain one."""
     if given is None:
         return Plain()
     if isinstance(given, str):
         if given not in ENCODERS:
-            raise ValueError(f"encoder must be one of {', '.join(map(repr, ENCODERS))} or an encoder, not {given!r}")
+            names = ", ".join(map(repr, ENCODERS))
+            raise ValueError(f"encoder must be one of {names}, a type for ByteSerializer or an encoder, not {given!r}")
         return ENCODERS[given]()
-    if isinstance(given, type) or not (hasattr(given, "encode") and hasattr(given, "decode")):
+    encodes = hasattr(given, "encode") and hasattr(given, "decode")
+    if get_origin(given) is not None or (isinstance(given, type) and not encodes):
+        return Serialized(given)
+    if isinstance(given, type) or not encodes:
         raise TypeError(f"{given!r} is no encoder: it needs a name, encode(object) and decode(bytes)")
     if not isinstance(getattr(given, "name", None), str):
         raise TypeError(f"{given!r} needs a name, a str that is kept in the recording")

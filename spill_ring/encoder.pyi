@@ -1,4 +1,5 @@
-from typing import Any, Protocol
+from types import GenericAlias, UnionType
+from typing import Any, Protocol, TypeAlias
 
 class Encoder(Protocol):
     name: str
@@ -21,6 +22,16 @@ class MessagePack:
     decode: Any
     def __init__(self) -> None: ...
 
+class Serialized:
+    name: str
+    type: Any
+    def __init__(self, type: Any) -> None: ...
+    def encode(self, value: Any) -> bytes: ...
+    def decode(self, data: bytes) -> Any: ...
+
 ENCODERS: dict[str, Any]
 
-def encoder_of(given: str | Encoder | None) -> Encoder: ...
+# by name; what encodes; or a type, for ByteSerializer
+_AnyEncoder: TypeAlias = str | Encoder | type[Any] | GenericAlias | UnionType
+
+def encoder_of(given: _AnyEncoder | None) -> Encoder: ...

@@ -27,6 +27,7 @@ import re
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +45,7 @@ RECORD = np.dtype(
         ("own", "<u8"),  # of all the above
     ]
 )
+_AS_STORED = struct.Struct("<QQQQqQQ")  # the same
 MANIFEST, LOCK = "manifest", "lock"
 LENGTH = 8  # bytes in front of an encoded object
 
@@ -55,6 +57,8 @@ class DamagedError(ValueError):
     ----------
     filename : str
         The damaged file.
+    why : str
+        What is wrong with it.
     first, last : int or None
         Sequence numbers of the items that can't be read for it: ``first <= n < last``.
 
@@ -66,7 +70,7 @@ class DamagedError(ValueError):
     def __init__(self, path: str, why: str, first: int | None = None, last: int | None = None) -> None:
         where = "" if first is None else f" (items {first} to {last})"
         super().__init__(f"{path} is damaged: {why}{where}")
-        self.filename, self.first, self.last = path, first, last
+        self.filename, self.why, self.first, self.last = path, why, first, last
 
 
 # -- the header ------------------------------------------------------------------------------------
@@ -116,6 +120,11 @@ def read_manifest(folder: str) -> Manifest | None:
             data = file.read(1 << 20)
     except FileNotFoundError:
         return None
+    return _manifest_in(path, data)
+
+
+@lru_cache(16)  # who follows a recording reads the same one again and again
+def _manifest_in(path: str, data: bytes) -> Manifest:
     body, _, found = data.rpartition(b"\n")
     if found != b"%016x" % checksum(body):
         raise DamagedError(path, "its checksum is wrong")
@@ -229,8 +238,11 @@ def unframed(block: memoryview) -> list[memoryview]:
 def last_known(folder: str, manifest: Manifest, found: list[int]) -> int:
     """The last of the segments found before which all are sealed."""
     for first in reversed(found):
-        if first > manifest.last and Segment(folder, first, manifest.dtype).look_at_header()[1] > first:
-            return first
+        if first > manifest.last:
+            segment = Segment(folder, first, manifest.dtype)
+            segment.look_at_header()
+            if segment.counted_to > first:
+                return first
     return manifest.last
 
 
@@ -251,13 +263,28 @@ class Segment:
         self.dtype = dtype
         self.path, self.index_path = paths_of(folder, first, dtype)
         self.header = header_of(dtype)
+        self.next_first: int | None = first  # where the next segment begins; `first`: it was not looked at yet
+        self.size = 0  # of the file, in bytes
+        self.counted_to = first  # the end of the items that its header counts
+        self.damage: DamagedError | None = None  # of the file as a whole
+        self._forget()
+
+    def _forget(self) -> None:
+        """Know nothing of the blocks yet."""
         self.looked_at = 0  # bytes of the index
+        self.last_looked_at = b""  # the record at their end
         self.records = np.empty(0, RECORD)  # of the blocks that are there
-        self.firsts = np.empty(0, np.uint64)  # the same, for a fast search
-        self.is_checked = np.empty(0, bool)  # the blocks whose checksum was found right
-        self.has_holes = False  # sealed items are missing
+        self._room = self.records  # for them and for more
+        self.is_checked = bytearray()  # for each block 1, if its checksum was found right
+        self.reached = self.first  # where the last of them ends
+        self.has_gaps = False  # before that
+        self.cut_from: int | None = None  # the first item of a block that the index has and the file hasn't
         self.memory = memoryview(b"")
-        self.damage: DamagedError | None = None  # of a file as a whole
+
+    @property
+    def has_holes(self) -> bool:
+        """Sealed items are missing."""
+        return self.has_gaps or self.reached < self.end
 
     def refresh(self, end: int | None = None) -> None:
         """Look for new blocks.
@@ -267,35 +294,70 @@ class Segment:
         end : int, optional
             Where the segment ends, where another one follows: all of it is sealed then.
         """
-        size, sealed = self.look_at_header()
-        sealed = sealed if end is None else end
-        reached = int(self.firsts[-1] + self.records["count"][-1]) if len(self.records) else self.first
-        kept = []
-        is_checked = []
-        for record, is_valid in self._new_records():
-            first, count, start, length, _, of_block, _ = record
-            fits = is_valid and count > 0 and first >= reached and len(self.header) <= start <= start + length <= size
-            if self.dtype is not None:
-                fits = fits and start == self._offset(first) and start + length == self._offset(first + count)
-            if end is not None:
-                fits = fits and first + count <= end
-            if reached >= sealed:  # what follows may be torn
-                fits = fits and first == reached
-                # Later on it isn't: who writes has finished a block before its record is there.
-                if not fits or checksum(self._bytes(start, start + length)) != of_block:
-                    break
+        self.look_at_header()
+        self.next_first = end
+        sealed = self.counted_to if end is None else end
+        for data in self._new_records():
+            record = _AS_STORED.unpack(data)
+            is_sound = checksum(data[:-8]) == record[-1] and self._fits(record)
+            is_sealed = self.reached < sealed
+            if not is_sealed and not (is_sound and self._goes_on(record)):
+                break  # torn, or not all of it is there yet: it is looked at again
             self.looked_at += RECORD.itemsize
-            if fits:
-                self.has_holes = self.has_holes or first > reached
-                is_checked.append(reached >= sealed)
-                reached = first + count
-                kept.append(record)
-        self.has_holes = self.has_holes or reached < sealed
-        self.end = max(reached, sealed)
-        if kept:
-            self.records = np.concatenate([self.records, np.array(kept, RECORD)])
-            self.firsts = self.records["first"].astype(np.uint64)
-            self.is_checked = np.concatenate([self.is_checked, np.array(is_checked, bool)])
+            self.last_looked_at = bytes(data)
+            if is_sound:
+                self._keep(record, is_checked=not is_sealed)
+        self.end = max(self.reached, sealed)
+
+    def _new_records(self) -> list[memoryview]:
+        """Records that were not looked at. All of them, if the last that was is another now.
+
+        Who writes cuts a block back whose sync failed, and only the last one: it goes on when a block is taken.
+        """
+        size = RECORD.itemsize
+        known = len(self.last_looked_at)
+        try:
+            with open(self.index_path, "rb") as file:
+                file.seek(self.looked_at - known)
+                data = memoryview(file.read())
+        except FileNotFoundError:
+            return []
+        if data[:known] != self.last_looked_at:
+            self._forget()
+            return self._new_records()
+        return [data[at : at + size] for at in range(known, len(data) - size + 1, size)]
+
+    def _fits(self, record: tuple[int, ...]) -> bool:
+        """Is the block where it can be?"""
+        first, count, start, size, *_ = record
+        if count == 0 or first < self.reached or start < len(self.header):
+            return False
+        if self.next_first is not None and first + count > self.next_first:
+            return False
+        if self.dtype is not None and (start, size) != (self._offset(first), count * self.dtype.itemsize):
+            return False
+        if start + size > self.size:
+            self.cut_from = first if self.cut_from is None else self.cut_from
+            return False
+        return True
+
+    def _goes_on(self, record: tuple[int, ...]) -> bool:
+        """Does the block follow those before it, and is all of it there?"""
+        first, _, start, length, _, of_block, _ = record
+        return first == self.reached and self._is_right(start, length, of_block)
+
+    def _keep(self, record: tuple[int, ...], is_checked: bool) -> None:
+        """Add a block. O(1), amortised."""
+        first, count, *_ = record
+        self.has_gaps = self.has_gaps or first > self.reached
+        self.reached = first + count
+        self.is_checked.append(is_checked)
+        known = len(self.records)
+        if known == len(self._room):
+            self._room = np.empty(2 * known + 16, RECORD)
+            self._room[:known] = self.records
+        self._room[known] = record
+        self.records = self._room[: known + 1]
 
     def next(self) -> "Segment | None":
         """The segment that goes on where this one ends, if it was begun."""
@@ -305,42 +367,35 @@ class Segment:
         segment.refresh()
         return segment if segment.damage is None else None
 
-    def look_at_header(self) -> tuple[int, int]:
-        """The size of the file, and the end of the items that its header counts."""
+    def look_at_header(self) -> None:
+        """See how large the file is, and how many items its header counts."""
+        self.size, self.counted_to, self.damage = 0, self.first, None
         try:
             with open(self.path, "rb") as file:
                 count = count_in(file.read(len(self.header)), self.header)
-                size = os.fstat(file.fileno()).st_size
+                self.size = os.fstat(file.fileno()).st_size
         except FileNotFoundError:
             self.damage = DamagedError(self.path, "it is missing")
-            return 0, self.first
+            return
         if count is None:
             self.damage = DamagedError(self.path, "its header is wrong")
-        return size, self.first + (count or 0)
-
-    def _new_records(self) -> list[tuple[tuple[int, ...], bool]]:
-        """Records that were not looked at, and whether their own checksums are right."""
-        try:
-            with open(self.index_path, "rb") as file:
-                file.seek(self.looked_at)
-                data = memoryview(file.read())
-        except FileNotFoundError:
-            data = memoryview(b"")
-        size = RECORD.itemsize
-        records = np.frombuffer(data, RECORD, len(data) // size).tolist()
-        return [
-            (record, checksum(data[i * size : (i + 1) * size - 8]) == record[-1]) for i, record in enumerate(records)
-        ]
+        else:
+            self.counted_to += count
 
     def _offset(self, item: int) -> int:
         return len(self.header) + (item - self.first) * self.dtype.itemsize
 
     def _bytes(self, start: int, end: int) -> memoryview:
-        """A part of the file that is there, mapped: it stays readable when the file is removed."""
+        """A part of the file, as far as it is there, mapped: it stays readable when the file is removed."""
         if len(self.memory) < end:
-            with open(self.path, "rb") as file:
-                self.memory = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            with suppress(FileNotFoundError), open(self.path, "rb") as file:
+                if os.fstat(file.fileno()).st_size > len(self.memory):
+                    self.memory = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         return self.memory[start:end]
+
+    def _is_right(self, start: int, size: int, of_block: int) -> bool:
+        block = self._bytes(start, start + size)
+        return len(block) == size and checksum(block) == of_block
 
     def blocks(self, first: int, last: int) -> tuple[int, int]:
         """The range of the blocks that hold these items. They are checked, if that was not done yet.
@@ -350,38 +405,53 @@ class Segment:
         DamagedError
             Items between the two are damaged.
         """
-        low = max(int(self.firsts.searchsorted(np.uint64(first), "right")) - 1, 0)
-        high = int(self.firsts.searchsorted(np.uint64(last), "left"))
+        firsts = self.records["first"]
+        low = max(int(firsts.searchsorted(np.uint64(first), "right")) - 1, 0)
+        high = int(firsts.searchsorted(np.uint64(last), "left"))
         if self.has_holes:
-            self._refuse_hole(first, last)
-        if not self.is_checked[low:high].all():
-            for i in low + np.flatnonzero(~self.is_checked[low:high]):
-                begin, count, start, size, _, of_block, _ = self.records[i].item()
-                if checksum(self._bytes(start, start + size)) != of_block:
-                    why = f"the checksum of bytes {start} to {start + size} is wrong"
-                    raise DamagedError(self.path, why, begin, begin + count)
-                self.is_checked[i] = True
+            for hole in self.holes():
+                if hole.first < last and first < hole.last:
+                    raise hole
+        i = self.is_checked.find(0, low, high)
+        while i >= 0:
+            begin, count, start, size, _, of_block, _ = self.records[i].item()
+            if not self._is_right(start, size, of_block):
+                why = f"the checksum of bytes {start} to {start + size} is wrong"
+                raise DamagedError(self.path, why, begin, begin + count)
+            self.is_checked[i] = 1
+            i = self.is_checked.find(0, i, high)
         return low, high
 
-    def holes(self) -> list[tuple[int, int]]:
-        """What is sealed and has no record, as ranges of items."""
+    def holes(self) -> Iterator[DamagedError]:
+        """What is sealed and has no block, each with the file that is to blame."""
+        starts = np.append(self.records["first"], np.uint64(self.end)).tolist()
         ends = [self.first, *(self.records["first"] + self.records["count"]).tolist()]
-        return [(end, first) for end, first in zip(ends, [*self.firsts.tolist(), self.end], strict=True) if first > end]
+        for begin, end in zip(ends, starts, strict=True):
+            middle = min(max(begin, self.counted_to), end)  # behind it a segment is missing
+            for first, last in ((begin, middle), (middle, end)):
+                if first < last:
+                    yield self._hole(first, last)
 
-    def _refuse_hole(self, first: int, last: int) -> None:
-        for begin, end in self.holes():
-            if begin < last and first < end:
-                if self.damage is not None and self.damage.filename == self.path:
-                    raise DamagedError(self.path, "it is missing, or its header is wrong", begin, end)
-                raise DamagedError(self.index_path, "there is no record, or no such block,", begin, end)
+    def _hole(self, begin: int, end: int) -> DamagedError:
+        next_path = paths_of(self.folder, begin, self.dtype)[0]
+        if self.damage is not None:
+            path, why = self.path, self.damage.why
+        elif begin == self.counted_to and not os.path.exists(next_path):
+            path, why = next_path, "it is missing"
+        elif self.cut_from is not None and self.cut_from < end:
+            path, why = self.path, f"it ends after {self.size} bytes"
+        elif not os.path.exists(self.index_path):
+            path, why = self.index_path, "it is missing"
+        else:
+            path, why = self.index_path, "there is no record, or no such block,"
+        return DamagedError(path, why, begin, end)
 
     def damages(self) -> Iterator[DamagedError]:
         """Check all of it."""
-        if self.damage is not None:
-            yield self.damage
         if self.has_holes:
-            for begin, end in self.holes():
-                yield DamagedError(self.index_path, "there is no record, or no such block,", begin, end)
+            yield from self.holes()
+        elif self.damage is not None:
+            yield self.damage
         for begin, count in self.records[["first", "count"]].tolist():
             try:
                 self.blocks(begin, begin + count)
@@ -400,8 +470,8 @@ class Segment:
         objects = []
         for _, _, start, size, *_ in self.records[low:high].tolist():
             objects += unframed(self._bytes(start, start + size))
-        first_there = int(self.firsts[low])
-        if len(objects) != int(self.firsts[high - 1] + self.records["count"][high - 1]) - first_there:
+        first_there = int(self.records["first"][low])
+        if len(objects) != int(self.records["first"][high - 1] + self.records["count"][high - 1]) - first_there:
             raise DamagedError(self.path, "its objects are not as many as its records say,", first, last)
         skipped = first - first_there
         return objects[skipped : skipped + last - first]

@@ -1,4 +1,5 @@
 """`SpillLog`: reads what a `DiskSink` recorded, also while it is being recorded."""
+import errno
 import operator
 import os
 import time
@@ -10,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from spill_ring.encoder import encoder_of
-from spill_ring.segment import MANIFEST, DamagedError, Manifest, Segment, last_known, read_manifest, segments_in
+from spill_ring.encoder import Serialized, encoder_of
+from spill_ring.segment import DamagedError, Manifest, Segment, last_known, read_manifest, segments_in
 
 OPEN_SEGMENTS = 256  # whose records and memory are kept at hand
 POLL = 0.02  # seconds between two looks of `follow`
+_EVER = 2.0**62  # nanoseconds, before or after which nothing is recorded
 
 
 class SpillLog:
@@ -24,9 +26,9 @@ class SpillLog:
     ----------
     path : path
         The folder that a `DiskSink` writes or wrote.
-    encoder : str or encoder, optional
-        Of a recording of objects: needed for "pickle", which runs what the writer chose, and for an encoder of
-        your own.
+    encoder : str, type or encoder, optional
+        Of a recording of objects: needed for "pickle", which runs what the writer chose, for a type, which the
+        recording doesn't know, and for an encoder of your own.
 
     Attributes
     ----------
@@ -50,8 +52,8 @@ class SpillLog:
     -----
     Reading changes nothing. What is there is what was at the last `refresh`, which `follow` does by itself.
     ``log[a:b]`` is a read-only array on the file, without a copy, where both lie in one segment: O(1) once its
-    blocks have been checked, which happens when they are read for the first time. **Thread safety.** One thread
-    at a time.
+    blocks have been checked, which happens when they are read for the first time. With ``sync="always"`` a block
+    can be seen before it is synced, and is gone again if that fails. **Thread safety.** One thread at a time.
 
     >>> import tempfile
     >>> folder = tempfile.mkdtemp()
@@ -72,15 +74,17 @@ class SpillLog:
         self.dtype = found.dtype
         if found.encoder is not None:
             self._decode = self._decoder(found.encoder, encoder)
+        self._manifest: Manifest | None = None  # that the next two are of
         self._firsts: list[int] = []  # of the segments
         self._segments: OrderedDict[int, Segment] = OrderedDict()  # by their first item; the last used ones
-        self._manifest_is = (0, 0)
-        self.refresh()
+        self._look(found)
 
     @staticmethod
     def _decoder(name: str, encoder: Any) -> Any:
         if encoder is None and name in ("plain", "msgpack"):
             encoder = name
+        if encoder is None and name == Serialized.name:
+            raise ValueError("the objects were recorded by ByteSerializer; say their type to read them, as encoder=")
         if encoder is None:
             raise ValueError(
                 f"the objects were recorded by encoder={name!r}; say so again to read them"
@@ -101,70 +105,54 @@ class SpillLog:
         int
             The end: the sequence number of the item to come next.
         """
-        while True:
-            stat = os.stat(os.path.join(self.path, MANIFEST))
-            now = (stat.st_ino, stat.st_mtime_ns)
-            try:
-                last = self._look_for_segments(now)
-            except FileNotFoundError:  # it was removed just then, by keep_bytes: the manifest tells of others
-                self._manifest_is = (0, 0)
-                continue
-            if now == self._manifest_is:
-                self.end = last.end
-                return self.end
-            self._manifest_is = now  # and once more: what was listed may have been removed meanwhile
+        return self._look(self._read_manifest())
 
-    def _look_for_segments(self, now: tuple[int, int]) -> Segment:
-        """The last of them; all of them, if the manifest is another one."""
-        if now != self._manifest_is:
-            self._list_segments()
-        last = self._segment(len(self._firsts) - 1)
-        last.refresh()
-        while (segment := last.next()) is not None:
-            self._firsts.append(segment.first)
-            self._keep(segment)
-            last = segment
-        return last
-
-    def _list_segments(self) -> None:
+    def _look(self, manifest: Manifest) -> int:
         while True:
-            manifest = self._manifest()
-            found = segments_in(self.path, self.dtype)
-            if self._manifest() == manifest:  # else segments came and went meanwhile
+            firsts = self._firsts if manifest == self._manifest else self._list_segments(manifest)
+            last = self._segments.get(firsts[-1]) or Segment(self.path, firsts[-1], self.dtype)
+            last.refresh()
+            self._keep(last)
+            while (segment := last.next()) is not None:
+                firsts = [*firsts, segment.first]
+                self._keep(segment)
+                last = segment
+            if os.path.exists(last.index_path):  # the oldest are removed first: so none was, before it was seen
                 break
-        last = last_known(self.path, manifest, found)
-        between = {first for first in found if manifest.first < first < last}
-        self._firsts = sorted(between | {manifest.first, last})
-        self.first = manifest.first
-        for first, segment in list(self._segments.items()):
-            if first < self.first:
-                del self._segments[first]
-            elif first < last:
-                segment.refresh(self._end_of(self._firsts.index(first)))
+            before, manifest = manifest, self._read_manifest()
+            if manifest == before:
+                break
+        for first in self._segments.keys() - set(firsts) if firsts is not self._firsts else ():
+            del self._segments[first]
+        self._manifest, self._firsts, self.first, self.end = manifest, firsts, manifest.first, last.end
+        return self.end
 
-    def _manifest(self) -> Manifest:
+    def _read_manifest(self) -> Manifest:
         found = read_manifest(self.path)
         if found is None:
-            raise FileNotFoundError(f"{self.path} holds no recording any more")
+            raise FileNotFoundError(errno.ENOENT, "it holds no recording any more", self.path)
         return found
+
+    def _list_segments(self, manifest: Manifest) -> list[int]:
+        found = segments_in(self.path, self.dtype)
+        last = last_known(self.path, manifest, found)
+        return sorted({manifest.first, last}.union(first for first in found if manifest.first < first < last))
 
     def _end_of(self, i: int) -> int | None:
         """Where segment i ends; None: it is the last."""
         return self._firsts[i + 1] if i + 1 < len(self._firsts) else None
 
     def _segment(self, i: int) -> Segment:
-        first = self._firsts[i]
-        segment = self._segments.get(first)
-        if segment is None:
-            segment = Segment(self.path, first, self.dtype)
-            segment.refresh(self._end_of(i))
-            self._keep(segment)
-        else:
-            self._segments.move_to_end(first)
+        first, end = self._firsts[i], self._end_of(i)
+        segment = self._segments.get(first) or Segment(self.path, first, self.dtype)
+        if segment.next_first != end:
+            segment.refresh(end)
+        self._keep(segment)
         return segment
 
     def _keep(self, segment: Segment) -> None:
         self._segments[segment.first] = segment
+        self._segments.move_to_end(segment.first)
         if len(self._segments) > OPEN_SEGMENTS:
             self._segments.popitem(last=False)
 
@@ -209,11 +197,21 @@ class SpillLog:
             return [] if self.dtype is None else np.empty(0, self.dtype)
         try:
             return self._read_over(start, stop)
-        except (DamagedError, FileNotFoundError):
-            self.refresh()
-            if start < self.first:  # they were removed under the reader
-                self._refuse_removed(start, stop)
+        except DamagedError:
+            self._refuse_gone(start, stop)
+        try:
+            return self._read_over(start, stop)
+        except DamagedError:
+            self._refuse_gone(start, stop)
             raise
+
+    def _refuse_gone(self, start: int, stop: int) -> None:
+        """Look again, and refuse what isn't there any more: removed, or a last block that was cut back."""
+        self.refresh()
+        if start < self.first:
+            self._refuse_removed(start, stop)
+        if stop > self.end:
+            self._refuse(stop - 1)
 
     def _refuse_removed(self, start: int, stop: int) -> None:
         raise IndexError(f"items {start} to {min(stop, self.first)} were removed; the first is {self.first}") from None
@@ -267,8 +265,10 @@ class SpillLog:
             until = min(at + n, stop, self._end_of(i) or stop)
             yield self[at:until]
             at = until
-        if to_the_end and (damage := self._segment(len(self._firsts) - 1).damage) is not None:
-            raise damage
+        if to_the_end and self._segment(len(self._firsts) - 1).damage is not None:
+            self.refresh()  # it may have been removed
+            if (damage := self._segment(len(self._firsts) - 1).damage) is not None:
+                raise damage
 
     def __iter__(self) -> Iterator[Any]:
         for block in self.blocks():
@@ -280,8 +280,8 @@ class SpillLog:
         Parameters
         ----------
         t0, t1 : float, datetime or numpy.datetime64
-            A number is seconds since 1970; a datetime without a time zone is local time, as everywhere in Python;
-            a datetime64 is UTC, as everywhere in numpy.
+            A number is seconds since 1970, infinite ones too; a datetime without a time zone is local time, as
+            everywhere in Python; a datetime64 is UTC, as everywhere in numpy.
 
         Returns
         -------
@@ -292,6 +292,8 @@ class SpillLog:
         ------
         TypeError
             Another kind of time.
+        ValueError
+            NaN or NaT.
         DamagedError
             Items that may be among them are damaged.
         """
@@ -317,6 +319,8 @@ class SpillLog:
     def times(self, start: int | None = None, stop: int | None = None) -> np.ndarray:
         """When each item was sent: ndarray of ``datetime64[ns]``, UTC. O(blocks in the segments between).
 
+        NaT where the index is damaged.
+
         Parameters
         ----------
         start, stop : int, optional
@@ -332,6 +336,8 @@ class SpillLog:
         for i in range(bisect_right(self._firsts, start) - 1, bisect_left(self._firsts, stop)):
             for first, count, _, _, time_, *_ in self._segment(i).records.tolist():
                 times[max(first - start, 0) : max(first + count - start, 0)] = np.datetime64(time_, "ns")
+        if np.isnat(times).any():
+            self._refuse_gone(start, stop)
         return times
 
     def follow(self, start: int | None = None, *, timeout: float | None = None) -> Iterator[Any]:
@@ -377,12 +383,14 @@ class SpillLog:
         """
         found = []
         for first, end in [(first, self._end_of(i)) for i, first in enumerate(self._firsts)]:
-            segment = Segment(self.path, first, self.dtype)  # afresh: from the disk
-            segment.refresh(end)
-            damages = list(segment.damages())
-            if damages:
+            for _ in range(2):  # what seems to be damaged may have been removed, or cut back, since it was looked at
+                segment = Segment(self.path, first, self.dtype)  # afresh: from the disk
+                segment.refresh(end)
+                damages = list(segment.damages())
+                if not damages:
+                    break
                 self.refresh()
-            if first >= self.first:  # else it was removed meanwhile
+            if first >= self.first:
                 found += damages
             if progress is not None:
                 progress(segment.end - first)
@@ -393,10 +401,12 @@ class SpillLog:
 
 
 def _nanoseconds(t: Any) -> int:
+    if t != t:
+        raise ValueError(f"a time can't be {t!r}")
     if isinstance(t, np.datetime64):
         return int(t.astype("M8[ns]").astype("i8"))
     if isinstance(t, datetime):
         t = t.timestamp()
     if isinstance(t, int | float | np.number):
-        return round(t * 1e9)
+        return round(min(max(float(t) * 1e9, -_EVER), _EVER))
     raise TypeError(f"a time is a number of seconds since 1970, a datetime or a datetime64, not {t!r}")

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from spill_ring.encoder import Encoder
+from spill_ring.encoder import _AnyEncoder
 from spill_ring.segment import DamagedError
 
 OPEN_SEGMENTS: int
@@ -19,7 +19,7 @@ class SpillLog:
     dtype: np.dtype[Any] | None
     first: int
     end: int
-    def __init__(self, path: str | os.PathLike[str], *, encoder: str | Encoder | None = None) -> None: ...
+    def __init__(self, path: str | os.PathLike[str], *, encoder: _AnyEncoder | None = None) -> None: ...
     def refresh(self) -> int: ...
     def __len__(self) -> int: ...
     def __getitem__(self, key: Any) -> Any: ...

@@ -5,18 +5,23 @@ import gc
 import itertools
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import pytest
 
-from spill_ring import ArrayRing, BackgroundSink, DamagedError, DiskSink, ObjectRing, SpillLog, TeeSink
+from spill_ring import ArrayRing, BackgroundSink, DamagedError, DiskSink, ObjectRing, SpillLog, TeeSink, segment
+from spill_ring import record as recorded
 from spill_ring.checksum import checksum
 from spill_ring.segment import header_of, with_count
 
@@ -134,6 +139,48 @@ def test_an_encoder_of_your_own(tmp_path):
     for wrong in ("gzip", object(), Reversed, 3):
         with pytest.raises((TypeError, ValueError), match="encoder"):
             DiskSink(tmp_path / "other", encoder=wrong)
+
+
+@recorded
+@dataclass(frozen=True)
+class Reading:
+    time: int
+    value: np.float32
+    sensor: Annotated[str, "U4"] = ""
+
+
+@pytest.mark.parametrize("type_, values", [
+    (Reading, [Reading(n, np.float32(n / 4), f"s{n}") for n in range(100)]),
+    (list[int] | None, [None, [], [1, 2, 3], None] * 20),
+    (tuple[str, Reading], [("né", Reading(1, np.float32(2)))] * 50),
+    (str, ["", "é" * 300, "\0"] * 20),
+], ids=str)
+def test_an_encoder_by_type(tmp_path, type_, values):
+    """By `ByteSerializer`, which has to be told the type again."""
+    with ObjectRing(2, DiskSink(tmp_path, segment_bytes=1000, encoder=type_)) as ring:
+        ring.extend(values)
+        assert ring.history[:] == values
+        ring.push(object())
+        with pytest.raises(TypeError):
+            ring.flush()
+        assert len(ring) == 1 and ring.pop() is not None
+    with pytest.raises(ValueError, match="recorded by ByteSerializer; say their type"):
+        SpillLog(tmp_path)
+    with pytest.raises(ValueError, match="recorded by encoder 'ByteSerializer', not 'plain'"):
+        SpillLog(tmp_path, encoder="plain")
+    assert SpillLog(tmp_path, encoder=type_)[:] == values
+    with ObjectRing(2, DiskSink(tmp_path, encoder=type_)) as ring:
+        ring.push(values[1])
+    assert SpillLog(tmp_path, encoder=type_)[-2:] == [values[-1], values[1]]
+    with pytest.raises((ValueError, TypeError)):
+        SpillLog(tmp_path, encoder=tuple[bytes, Reading, Reading])[:]
+
+
+def test_a_type_that_has_no_form(tmp_path):
+    for wrong in (object, dict[str, int], np.ndarray, list, Reversed):
+        with pytest.raises(TypeError, match=r"no form in bytes|is no encoder"):
+            DiskSink(tmp_path / "log", encoder=wrong)
+    assert not (tmp_path / "log").exists()
 
 
 def test_an_object_that_can_not_be_encoded_stays_in_the_ring(tmp_path):
@@ -302,6 +349,10 @@ def test_by_time(tmp_path):
     assert log.by_time(times[5], times[15]).tolist() == list(range(30, 40))
     with pytest.raises(TypeError, match="a time is"):
         log.by_time("yesterday", 1.0)
+    for never in (float("nan"), np.float32("nan"), np.datetime64("NaT")):
+        with pytest.raises(ValueError, match=r"a time can't be .*(nan|NaT)"):
+            log.by_time(0, never)
+    assert log.by_time(float("-inf"), float("inf")).tolist() == log.by_time(-1e30, 10**30).tolist() == list(range(100))
 
 
 def test_damage_elsewhere_leaves_times_and_numbers_right(tmp_path):
@@ -363,6 +414,42 @@ def test_a_signal_between_a_header_and_its_accounting(tmp_path, monkeypatch):
     assert read(tmp_path).tolist() == list(range(5))
 
 
+@pytest.mark.parametrize("kind", ["typed", "objects"])
+@pytest.mark.parametrize("looks_at_once", [True, False])
+@pytest.mark.parametrize("counts", [[3, 9], [7], [12], [1, 1]])
+def test_a_reader_that_saw_a_block_which_was_cut_back(tmp_path, monkeypatch, kind, looks_at_once, counts):
+    """Its sync failed. The reader goes on with what came in its place."""
+
+    def send(count):
+        begin = sink.count
+        if kind == "typed":
+            sink.send(numbers(begin, begin + count))
+        else:
+            ring.extend([str(n) for n in range(begin, begin + count)])
+            try:
+                ring.flush()
+            finally:
+                ring.clear()
+
+    def fail(fd):
+        assert log.refresh() == 12 and [int(n) for n in log[:]] == list(range(12))
+        raise OSError(errno.EIO, "as the disk is")
+
+    with DiskSink(tmp_path, sync="always") as sink, ObjectRing(20, sink if kind == "objects" else None) as ring:
+        send(5)
+        log = SpillLog(tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fdatasync", fail)
+            with pytest.raises(OSError, match="as the disk is"):
+                send(7)
+        if looks_at_once:
+            assert log.refresh() == 5 and log.verify() == []
+        for count in counts:
+            send(count)
+            assert log.refresh() == sink.count and log.verify() == []
+            assert [int(n) for n in log[:]] == list(range(sink.count))
+
+
 def test_signals_at_any_moment(tmp_path):
     """A timer's handler raises, again and again, wherever it comes: what was taken is there, and nothing else."""
     script = """
@@ -416,6 +503,37 @@ def test_a_folder_that_is_removed_under_the_recording(tmp_path, replaced):
         assert len(read(tmp_path / "log")) == 3
 
 
+@pytest.mark.parametrize("segments", [1, 20])
+def test_opening_a_recording_reads_each_file_once(tmp_path, monkeypatch, segments):
+    record(tmp_path, 34 * segments, 34, segment_bytes=400)
+    assert len(list(tmp_path.glob("*.npy"))) == segments
+    opened = []
+    monkeypatch.setattr(segment, "open", lambda path, mode: (opened.append(path), open(path, mode))[1], raising=False)
+    log = SpillLog(tmp_path)
+    assert log.end == 34 * segments
+    last = str(max(tmp_path.glob("*.index")))
+    assert sorted(path for path in opened if not path.endswith(".npy")) == [last, str(tmp_path / "manifest")]
+    opened.clear()
+    log.refresh()
+    assert sorted(opened) == sorted([last, str(tmp_path / "manifest"), last.replace(".index", ".npy")])
+
+
+def test_a_follower_copies_no_records(tmp_path):
+    """But in steps that double: what it costs to look is what is new."""
+    with DiskSink(tmp_path, sync="never") as sink:
+        sink.send(numbers(1))
+        found = segment.Segment(str(tmp_path), 0, np.dtype("i8"))
+        copies = 0
+        for n in range(1, 3000):
+            before = found.records
+            found.refresh()
+            copies += not np.shares_memory(before, found.records)
+            assert len(found.records) == len(found.is_checked) == n and found.end == n
+            sink.send(numbers(n, n + 1))
+        assert copies <= 12
+        assert found.records["first"].tolist() == list(range(2999))
+
+
 def test_reading_changes_nothing(tmp_path):
     record(tmp_path, 1000, segment_bytes=2000)
     (tmp_path / "00000000000000000999.npy").write_bytes(b"")  # a segment that was just being begun
@@ -436,11 +554,16 @@ def test_reading_changes_nothing(tmp_path):
 
 def test_what_it_refuses(tmp_path):
     for options, match in (
-        ({"segment_bytes": 0}, "segment_bytes must be at least 1"), ({"sync": "often"}, "sync must be"),
+        ({"segment_bytes": 0}, "segment_bytes must be from 1 to .*, not 0"), ({"sync": "often"}, "sync must be"),
         ({"interval": 0}, "interval must be"), ({"interval": float("nan")}, "interval must be"),
         ({"segment_bytes": 100, "keep_bytes": 150}, "keep_bytes must be at least twice"),
+        ({"segment_bytes": 10**30}, f"segment_bytes must be from 1 to {2**63 - 1}, not {10**30}"),
+        ({"encoder": "zip"}, "encoder must be one of"),
     ):
         with pytest.raises(ValueError, match=match):
+            DiskSink(tmp_path / "log", **options)
+    for options in ({"segment_bytes": 1.5}, {"keep_bytes": "1"}, {"interval": "1"}, {"encoder": 5}):
+        with pytest.raises(TypeError):
             DiskSink(tmp_path / "log", **options)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(FileNotFoundError):
@@ -569,6 +692,105 @@ def test_following_another_process(tmp_path, keep):
     assert log.verify() == [] and (log[:] == numbers(log.first, log.end)).all()
 
 
+READINGS = {
+    "an old slice": lambda log, first: (first, log[first : first + 40]),
+    "all": lambda log, first: (log.refresh() and log.first, log[:]),
+    "the last": lambda log, first: (log.refresh() - 5, log[-5:]),
+    "blocks": lambda log, first: (log.first, [n for block in log.blocks(7) for n in block]),
+    "by time": lambda log, first: (log.first, log.by_time(0, time.time())),
+    "times": lambda log, first: (None, log.times()),
+    "verify": lambda log, first: (None, log.verify()),
+    "to follow": lambda log, first: (first, [n for block in log.follow(first, timeout=0) for n in block]),
+    "afresh": lambda log, first: (None, SpillLog(log.path)[:]),
+}
+
+
+def is_read_right(what, log, first):
+    """False: it was removed."""
+    try:
+        start, items = READINGS[what](log, first)
+    except IndexError as error:
+        assert "removed" in str(error)
+        return False
+    finally:
+        assert log.first <= log.end
+    if what == "times":
+        assert not np.isnat(items).any()
+    elif what == "verify":
+        assert items == []
+    elif len(items):
+        start = int(items[0]) if start is None else start
+        assert [int(n) for n in items] == list(range(start, start + len(items)))
+    return True
+
+
+@pytest.mark.parametrize("what", READINGS)
+@pytest.mark.parametrize("kind", ["typed", "objects"])
+def test_removed_between_any_two_calls_of_a_reader(tmp_path, monkeypatch, kind, what):
+    """What is gone is an IndexError that says so: never damage, a missing file, or wrong items."""
+    with DiskSink(tmp_path, segment_bytes=300, keep_bytes=1500, sync="never") as sink:
+        ring = ArrayRing(1, "i8", sink) if kind == "typed" else ObjectRing(1, sink)
+
+        def write_on():
+            for _ in range(16):
+                begin = ring.stats.pushed
+                ring.extend(numbers(begin, begin + 11) if kind == "typed" else map(str, range(begin, begin + 11)))
+            sink.flush()
+
+        for moment in range(1000):
+            write_on()
+            log = SpillLog(tmp_path)
+            first = log.first
+            calls = itertools.count()
+
+            def hooked(call, calls=calls, moment=moment):
+                def hooked(*args, **kwargs):
+                    if next(calls) == moment:
+                        write_on()
+                    return call(*args, **kwargs)
+
+                return hooked
+
+            with monkeypatch.context() as patch:
+                patch.setattr(segment, "open", hooked(open), raising=False)
+                patch.setattr(os.path, "exists", hooked(os.path.exists))
+                patch.setattr(os, "scandir", hooked(os.scandir))
+                if not is_read_right(what, log, first):
+                    assert first < sink.removed
+            assert log.first <= log.end <= log.refresh() == sink.count and len(log[:]) == log.end - log.first > 0
+            if next(calls) <= moment:
+                break
+        ring.clear()
+
+
+AT_FULL_SPEED = """
+import sys, numpy as np
+from spill_ring import *
+with DiskSink(sys.argv[1], segment_bytes=1000, keep_bytes=4000, sync="never", interval=0.001) as sink:
+    for n in range(0, 1_000_000, 50):
+        sink.send(np.arange(n, n + 50))
+"""
+
+
+def test_readers_beside_a_writer_at_full_speed(tmp_path):
+    writer = subprocess.Popen([sys.executable, "-P", "-c", AT_FULL_SPEED, str(tmp_path)])
+    try:
+        end = time.monotonic() + 60
+        while not (tmp_path / "manifest").exists():
+            assert time.monotonic() < end
+        log = SpillLog(tmp_path)
+        while log.refresh() < 100:
+            assert time.monotonic() < end
+        rng = random.Random(4)
+        while writer.poll() is None:
+            is_read_right(rng.choice(list(READINGS)), log, log.first)
+        assert writer.returncode == 0 and log.refresh() == 1_000_000
+    finally:
+        writer.kill()
+        writer.wait()
+    assert log.verify() == [] and (log[:] == numbers(log.first, log.end)).all()
+
+
 # -- kill -9 -------------------------------------------------------------------------------------------------
 
 RECORDER = """
@@ -690,9 +912,9 @@ def test_errors_at_every_call(tmp_path, kind, error):
             numbers_said = [int(word) for word in words if word != message]
             assert numbers_said[-1] == 30
             assert list(read(folder)) == [n if kind == "typed" else str(n) for n in range(30)]
-            if message not in words and error != "EINTR":
+            if message not in words and error == "EIO":
                 break
-            if when > (20 if error == "EINTR" else 60):  # of EINTR nothing is said: it is called again
+            if when > (20 if error == "EINTR" else 60):  # of these nothing may be said: it is tried again
                 break
 
 
@@ -1073,6 +1295,56 @@ def test_damage_says_where_and_the_rest_is_readable(tmp_path):
     assert (log[990:] == numbers(990, 1010)).all()
 
 
+@pytest.mark.parametrize("kind", ["typed", "objects"])
+@pytest.mark.parametrize("which", ["first", "middle", "last"])
+@pytest.mark.parametrize("what", ["items gone", "index gone", "both gone", "items cut", "index cut", "header", "empty"])
+def test_damage_names_the_file_that_is_to_blame(tmp_path, kind, which, what):
+    with DiskSink(tmp_path, segment_bytes=700) as sink:
+        ring = ArrayRing(1, "i8", sink) if kind == "typed" else ObjectRing(1, sink)
+        for n in range(0, 300, 10):
+            ring.extend(numbers(n, n + 10) if kind == "typed" else map(str, range(n, n + 10)))
+        ring.flush()
+    paths = sorted(tmp_path.glob("*.npy" if kind == "typed" else "*.log"))
+    path = paths[{"first": 0, "middle": len(paths) // 2, "last": -1}[which]]
+    begin = int(path.stem)
+    end = next((int(other.stem) for other in paths if other > path), 300)
+    index = path.with_suffix(".index")
+    blamed, why, first = path, "it is missing", begin
+    if what in ("items gone", "both gone"):
+        path.unlink()
+    if what in ("index gone", "both gone"):
+        index.unlink()
+        blamed = path if what == "both gone" else index
+    if what == "items cut":
+        size = len(header_of(np.dtype("i8") if kind == "typed" else None)) + 30
+        os.truncate(path, size)
+        why, first = f"it ends after {size} bytes", None
+    elif what == "index cut":
+        os.truncate(index, 60)
+        blamed, why, first = index, "no record", None
+    elif what == "header":
+        with open(path, "r+b") as file:
+            file.write(b"?")
+        why, first = "its header is wrong", None
+    elif what == "empty":
+        os.truncate(path, 0)
+        why = "its header is wrong"
+    log = SpillLog(tmp_path)
+    damage, = log.verify()
+    assert damage.filename == str(blamed) and why in damage.why
+    assert str(damage).startswith(f"{blamed} is damaged: {damage.why}")
+    if damage.first is not None:
+        assert begin <= damage.first < damage.last == end and first in (None, damage.first)
+        assert f"(items {damage.first} to {damage.last})" in str(damage)
+        with pytest.raises(DamagedError, match=re.escape(str(damage))):
+            log[:]
+    else:
+        assert what == "header" or which == "last"  # the items are there; how many there were, nobody knows
+    lost = range(damage.first or 0, damage.last or 0)
+    assert [int(n) for n in log[: lost.start]] == list(range(lost.start))
+    assert [int(n) for n in log[lost.stop :]] == list(range(lost.stop, log.end))
+
+
 def test_a_full_disk(tmp_path):
     """RLIMIT_FSIZE stands for it: the system cuts a write short, then refuses."""
     script = """
@@ -1098,6 +1370,182 @@ print(ring.stats.pushed)
     assert done.returncode == 0, done.stderr
     count = int(done.stdout)
     assert count > 50 and (read(tmp_path) == numbers(count)).all()
+
+
+@pytest.mark.parametrize("sync", ["interval", "always"])
+@pytest.mark.parametrize("kind", ["typed", "objects"])
+def test_of_a_block_that_is_too_large_a_part_is_taken(tmp_path, kind, sync):
+    """As much as has room; the rest stays in the ring."""
+    script = """
+import errno, resource, sys, numpy as np
+from spill_ring import *
+kind, sync = sys.argv[2:]
+typed = kind == "typed"
+sink = DiskSink(sys.argv[1], sync=sync, interval=3600)
+ring = ArrayRing(200_000, "i8", sink) if typed else ObjectRing(200_000, sink)
+ring.extend(np.arange(200_000) if typed else map(str, range(200_000)))
+resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, resource.RLIM_INFINITY))
+for _ in range(2):
+    try:
+        ring.flush()
+    except OSError as error:
+        assert error.errno == errno.EFBIG
+    count = sink.count
+    assert ring.stats == (200_000, 0, count, 0) and int(ring[0]) == count
+    assert count == (500_000 - 128) // 8 if typed else 30_000 < count < 500_000 / 13, count
+    log = SpillLog(sys.argv[1])
+    assert log.end == count and log.verify() == []
+    assert len(log) == count and int(log[-1]) == count - 1
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+ring.close()
+log = SpillLog(sys.argv[1])
+assert [int(n) for n in log[:]] == list(range(200_000)) and log.verify() == []
+"""
+    command = [sys.executable, "-P", "-W", "error", "-c", script, str(tmp_path), kind, sync]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_a_reader_has_mapped_is_not_cut_off(tmp_path):
+    """It saw a block whose sync failed, and the next write found the disk full: the reader is not killed by SIGBUS."""
+    script = """
+import errno, os, sys, numpy as np
+from spill_ring import *
+fdatasync, pwrite = os.fdatasync, os.pwrite
+sink = DiskSink(sys.argv[1], sync="always")
+sink.send(np.arange(5))
+log = SpillLog(sys.argv[1])
+def fail(fd):
+    log.refresh(), log[-1]
+    raise OSError(errno.EIO, "as the disk is")
+def full(fd, data, offset):
+    if len(data) < 1000:
+        return pwrite(fd, data, offset)
+    raise OSError(errno.ENOSPC, "no room")
+for name, wrong, count in ("fdatasync", fail, 100_000), ("pwrite", full, 200):
+    setattr(os, name, wrong)
+    try:
+        sink.send(np.arange(5, 5 + count))
+    except OSError:
+        pass
+    os.fdatasync, os.pwrite = fdatasync, pwrite
+assert log[5:100_005].tolist() == list(range(5, 100_005))
+assert log.refresh() == sink.count == 205
+sink.close()
+assert SpillLog(sys.argv[1]).verify() == []
+"""
+    command = [sys.executable, "-P", "-c", script, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+
+
+# -- a folder that is read-only ------------------------------------------------------------------------------
+
+# Root may write anywhere, so it becomes somebody else, who can't get into pytest's folders.
+SOMEBODY = """
+import contextlib, io, os, sys, tempfile
+from pathlib import Path
+import numpy as np
+from spill_ring import *
+
+home = Path(sys.argv[1])
+folder = home / "log"
+is_root = os.geteuid() == 0
+
+def let(path, mode):
+    if is_root:
+        os.seteuid(0)
+    path.chmod(mode)
+    if is_root:
+        os.seteuid(65534)
+
+def is_refused(call):
+    try:
+        call()
+    except PermissionError as error:
+        assert error.filename.startswith(str(home)), error
+        return True
+    return False
+"""
+
+
+def somebody(script, *args):
+    with tempfile.TemporaryDirectory() as home:
+        command = [sys.executable, "-P", "-c", SOMEBODY + script, home, *args]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_recording_is_refused_where_nobody_may_write():
+    somebody("""
+let(home, 0o555)
+assert is_refused(lambda: DiskSink(folder)) and not folder.exists()
+let(home, 0o777)
+folder.mkdir()
+let(folder, 0o555)
+assert is_refused(lambda: DiskSink(folder)) and not list(folder.iterdir())
+let(folder, 0o777)
+with ArrayRing(3, "i8", DiskSink(folder)) as ring:
+    ring.extend(range(10))
+assert len(SpillLog(folder)) == 10
+""")
+
+
+@pytest.mark.parametrize("sync", ["interval", "always", "never"])
+def test_a_folder_that_becomes_read_only(sync):
+    """What was pushed stays in the ring, and goes on once the folder is writable."""
+    somebody("""
+let(home, 0o777)
+ring = ArrayRing(3, "i8", sink := DiskSink(folder, segment_bytes=500, sync=sys.argv[2], interval=3600))
+ring.extend(range(10))
+let(folder, 0o555)
+n, refused = 10, 0
+while n < 200:
+    before = ring[:].tolist(), ring.stats, sink.count
+    if is_refused(lambda: ring.push(n)):
+        refused += 1
+        assert (ring[:].tolist(), ring.stats, sink.count) == before
+        assert SpillLog(folder)[:].tolist() == list(range(sink.count))
+        if refused == 5:
+            let(folder, 0o777)
+    else:
+        n += 1
+assert 5 <= refused <= 6, refused  # one by the thread may come after
+ring.close()
+log = SpillLog(folder)
+assert log[:].tolist() == list(range(200)) and log.verify() == []
+""", sync)
+
+
+def test_reading_where_nobody_may_write():
+    pytest.importorskip("plotext", reason="no wheel of it here")
+    somebody("""
+from spill_ring.cli.app import export_to, show, tail
+def everything():
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+with contextlib.redirect_stdout(io.StringIO()), ArrayRing(3, sink=DiskSink(home / "other")) as ring:
+    ring.extend(range(10))
+    ring.flush()
+    show(home / "other", None)  # and what it imports is there: somebody may not even read that
+let(home, 0o777)
+with ArrayRing(3, "i8", DiskSink(folder, segment_bytes=2000)) as ring:
+    for n in range(0, 1000, 10):
+        ring.extend(range(n, n + 10))
+for path in folder.iterdir():
+    let(path, 0o444)
+let(folder, 0o555)
+before = everything()
+assert is_refused(lambda: DiskSink(folder))
+log = SpillLog(folder)
+assert log[:].tolist() == list(range(1000)) and log.verify() == [] and log.refresh() == 1000
+with contextlib.redirect_stdout(io.StringIO()) as said:
+    assert show(folder, None) == 0
+    tail(folder, 3, False)
+assert "1,000" in said.getvalue() and said.getvalue().endswith("997\\n998\\n999\\n")
+export_to(folder, home / "out.npy", False)
+assert np.load(home / "out.npy").tolist() == list(range(1000))
+assert everything() == before
+""")
 
 
 # -- the end of an interpreter, and forks --------------------------------------------------------------------

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from commands import PATIENCE, run, start, wait_for
 
+import spill_ring
 from spill_ring import ArrayRing, DiskSink, ObjectRing, SpillLog
 from spill_ring.cli.app import main, show
 from spill_ring.cli.sources import SYSTEM
@@ -176,7 +177,7 @@ def test_a_full_disk_ends_it_and_what_was_written_is_there(folder):
     log = SpillLog(folder)
     line, = full.stderr.decode().splitlines()
     assert line == f"spill-ring: {folder}: File too large; {folder} holds items 0 to {log.end:,}"
-    assert log.end > 0
+    assert log.end == (200_000 - 128) // 8  # all that had room
     assert log.verify() == []
     np.testing.assert_array_equal(log[:], numbers(0, log.end))
     assert run(*args, input=data[8 * log.end :]).returncode == 0  # there is room again
@@ -216,6 +217,9 @@ def test_a_folder_that_is_written_to_already(recording):
         (["record", "in.npy", "--to", "flight"], "holds items of dtype('int64'), so it can't go on with"),
         (["record", "in.npy", "--to", "flight", "--force"], "--force is for a .npy file; a folder is gone on with"),
         (["record", "in.npy", "--to", "in.npy", "--keep-bytes", "9"], "--keep-bytes is for a folder"),
+        (["record", "in.npy", "--to", "new", "--keep-bytes", "2"], "at least 32768 for items of 8 bytes, not 2"),
+        (["record", "wide.npy", "--to", "new", "--keep-bytes", "60000"], "at least 64000 for items of 8000 bytes"),
+        (["record", "z.npz", "--to", "new"], "z.npz: several arrays in one file can't be recorded; save the one"),
         (["record", "in.npy", "--to", "out.csv"], "a .npy file, or a folder; export makes"),
         (["record", "in.npy", "--to", "."], "is no recording, and not empty"),
         (["record", "in.npy", "--to", "file"], "file: Not a directory"),
@@ -231,6 +235,8 @@ def test_a_folder_that_is_written_to_already(recording):
 )
 def test_bad_input_is_one_clear_line(tmp_path, monkeypatch, recording, args, message):
     np.save(tmp_path / "in.npy", np.ones(3))
+    np.save(tmp_path / "wide.npy", np.ones((3, 1000)))
+    np.savez(tmp_path / "z.npz", a=np.ones(3))
     (tmp_path / "file").write_bytes(b"dear to me")
     with ObjectRing(1, DiskSink(tmp_path / "pickled", encoder="pickle")) as ring:
         ring.push(1)
@@ -239,6 +245,7 @@ def test_bad_input_is_one_clear_line(tmp_path, monkeypatch, recording, args, mes
     with pytest.raises(SystemExit, match=f"^spill-ring: .*{re.escape(message)}.*$"):
         main()
     assert (tmp_path / "file").read_bytes() == b"dear to me"
+    assert not (tmp_path / "new").exists()
     np.testing.assert_array_equal(np.load(tmp_path / "in.npy"), np.ones(3))
 
 
@@ -270,6 +277,31 @@ def test_show_in_a_process_of_its_own(recording):
     assert b"1,000" in result.stdout
 
 
+def test_show_ends_quietly_when_nobody_reads(recording):
+    with start("show", recording) as process:
+        process.stdout.close()
+        assert process.wait(PATIENCE) == 0
+        assert process.stderr.read() == b""
+
+
+def test_a_folder_whose_name_is_not_utf_8(tmp_path, recording):
+    folder = os.fsencode(tmp_path) + b"/fl\xefght"
+    os.rename(recording, folder)
+    png, parquet, csv = (os.fsencode(tmp_path) + b"/\xff." + end for end in (b"png", b"parquet", b"csv"))
+    commands = [("show",), ("show", "--png", png), ("export", parquet), ("export", csv), ("tail",)]
+    for module in ("matplotlib", "pyarrow"):
+        pytest.importorskip(module, reason="no wheel of it here")
+    for command, *rest in commands:
+        result = run(command, os.fsdecode(folder), *map(os.fsdecode, rest))
+        assert (result.returncode, result.stderr) == (0, b""), command
+        if command == "show":
+            assert folder in b"".join(result.stdout.split())
+    for path in (png, parquet, csv):
+        assert os.path.getsize(path) > 1000
+    result = run("record", "-", "--dtype", "i8", "--to", os.fsdecode(folder), input=numbers(1000, 1005).tobytes())
+    assert (result.returncode, result.stderr) == (0, b"") and folder + b" holds items 0 to 1,005" in result.stdout
+
+
 def test_show_finds_damage(recording, capsys):
     segment = recording / f"{0:020d}.npy"
     data = bytearray(segment.read_bytes())
@@ -281,6 +313,30 @@ def test_show_finds_damage(recording, capsys):
     said = "".join(capsys.readouterr().out.split())
     assert "DAMAGED" in said and f"(items{damage.first}to{damage.last})" in said
     assert re.search("[\u2801-\u28ff]", said)  # the rest is drawn
+
+
+def test_show_of_what_can_not_be_read(recording, capsys):
+    segment = recording / f"{0:020d}.npy"
+    os.truncate(segment, 130)
+    assert show(recording, None) == 1
+    said = capsys.readouterr().out
+    assert f"{segment.name}isdamaged:itendsafter130bytes(items0to1000)" in "".join(said.split())
+    assert re.search(r"^written +\? to \? UTC", said, re.M)
+    assert "no numbers to draw" in said and not re.search("[\u2801-\u28ff]", said)
+
+
+def test_show_draws_what_is_left(tmp_path, folder, capsys):
+    with ArrayRing(1, "i8", DiskSink(folder, segment_bytes=2000)) as ring:
+        for n in range(0, 1000, 10):
+            ring.extend(numbers(n, n + 10))
+    first, second, *_ = sorted(folder.glob("*.npy"))
+    first.unlink()
+    os.truncate(second, 1000)
+    assert show(folder, None) == 1
+    said = capsys.readouterr().out
+    for path in (first, second):
+        assert path.name in "".join(said.split())
+    assert re.search(r"^written +\? to \d{4}-.* UTC", said, re.M) and re.search("[\u2801-\u28ff]", said)
 
 
 class Malicious:
@@ -405,6 +461,18 @@ def test_export(recording, tmp_path):
     assert (tmp_path / "out.csv").read_text() == "value\n" + "".join(f"{n}\n" for n in range(1000))
 
 
+@pytest.mark.parametrize("name", ["out.npy", "out.csv", "out.parquet", "out.png"])
+def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path, recording, name):
+    for module in ("matplotlib", "pyarrow"):
+        pytest.importorskip(module, reason="no wheel of it here")
+    out = tmp_path / name
+    out.write_bytes(b"dear to me")
+    args = ("show", recording, "--png", out) if name == "out.png" else ("export", recording, out, "--force")
+    result = run(*args, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300)))
+    assert (result.returncode, result.stderr.decode()) == (1, f"spill-ring: {out}: File too large\n")
+    assert [path.name for path in tmp_path.glob("out*")] == [name] and out.read_bytes() == b"dear to me"
+
+
 @pytest.mark.parametrize("module, extra, args", [
     ("plotext", "cli", ["show", "flight"]),
     ("matplotlib", "plot", ["show", "flight", "--png", "a.png"]),
@@ -419,6 +487,11 @@ def test_what_is_not_installed_is_named(tmp_path, monkeypatch, recording, module
         main()
     assert ended.value.code == f"spill-ring: this needs {module}: pip install 'spill_ring[{extra}]'"
     assert not {"other", "a.png", "a.parquet", "a.parquet.part"} & set(os.listdir())
+
+
+def test_version():
+    result = run("--version")
+    assert (result.returncode, result.stdout.decode()) == (0, f"spill-ring {spill_ring.__version__}\n")
 
 
 @pytest.mark.parametrize("command", ["record", "show", "tail", "export"])

@@ -1,9 +1,11 @@
 """`ring.history`: whatever is called on a chain, each number is the right item or an error of the right kind."""
+import itertools
 import os
 import re
 import shutil
 import tempfile
 import threading
+import time
 from dataclasses import dataclass
 
 import hypothesis.strategies as st
@@ -30,6 +32,7 @@ from spill_ring import (
     SpillLog,
     TeeSink,
     record,
+    segment,
 )
 
 STEPS = settings(
@@ -598,6 +601,47 @@ def test_instances_of_a_record(tmp_path):
     assert [ring.history[n] for n in range(12)] == list(ring.history) == points
     assert ring.history[2:11]["x"].tolist() == list(range(2, 11))
     ring.close()
+
+
+def test_removed_while_it_is_read(tmp_path, monkeypatch):
+    """By the thread of the sink, between any two calls of a reader: an IndexError that says so, or the items."""
+    may_sync = threading.Event()
+    fdatasync = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (may_sync.wait(), fdatasync(fd)))
+    for moment in itertools.count():
+        may_sync.set()
+        folder = tmp_path / str(moment)
+        with ArrayRing(1, "i8", DiskSink(folder, segment_bytes=300, keep_bytes=1200, interval=3600)) as ring:
+            for n in range(0, 400, 10):
+                ring.extend(range(n, n + 10))
+            ring.sink.flush()
+            assert ring.history[-5:].tolist() == list(range(395, 400))
+            may_sync.clear()
+            first = ring.history.first
+            segments = len(list(folder.glob("*.npy")))
+            while len(list(folder.glob("*.npy"))) < segments + 2:  # begun, and what they push out is still there
+                n = ring.stats.pushed
+                ring.extend(range(n, n + 10))
+            calls = itertools.count()
+
+            def hooked(*args, calls=calls, moment=moment, sink=ring.sink, first=first):
+                if next(calls) == moment:
+                    may_sync.set()
+                    while sink.removed == first:
+                        time.sleep(0.001)
+                return open(*args)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(segment, "open", hooked, raising=False)
+                try:
+                    assert ring.history[first : ring.history.end].tolist() == list(range(first, ring.history.end))
+                except IndexError as error:
+                    assert f"items {first} to {ring.sink.removed} were removed by DiskSink" in str(error)
+                assert ring.history[-5:].tolist() == list(range(ring.history.end - 5, ring.history.end))
+            may_sync.set()
+        if next(calls) <= moment:
+            break
+    assert moment > 2
 
 
 def test_damage_is_told(tmp_path):

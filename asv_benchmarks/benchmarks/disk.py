@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from spill_ring import ArrayRing, DiskSink, SpillLog
+from spill_ring import ArrayRing, BackgroundSink, DiskSink, DropSink, SpillLog
 
 BLOCK = np.arange(8192.0)  # 64 KiB
 SUSTAINED = 32_768  # blocks: 2 GiB, for which the disk is the limit
@@ -40,6 +40,19 @@ def recorded(folder, total):
     return seconds
 
 
+def pushed(sink, total):
+    """Seconds in which a producer gets rid of so many blocks, through a hot and a warm ring."""
+    hot = ArrayRing(len(BLOCK), sink=ArrayRing(8 * len(BLOCK), sink=sink))
+    for _ in range(2):  # the first time for pages that nobody has touched yet
+        begin = time.perf_counter()
+        for _ in range(total):
+            hot.extend(BLOCK)
+        seconds = time.perf_counter() - begin
+        hot.flush()
+    hot.close()
+    return seconds
+
+
 class Recording:
     timeout = 300
 
@@ -68,7 +81,18 @@ class Recording:
         """The same for as much as there is memory for: checksums and a header in front cost what the disk hides."""
         return self.compared(BURST, 9)
 
+    def track_rate_over_dropping(self):
+        """A producer into a DiskSink behind a BackgroundSink that has room for all, over one into a DropSink."""
+        ratios = []
+        for i in range(9):
+            disk = DiskSink(os.path.join(self.folder, str(i)), interval=INTERVAL)
+            seconds = pushed(BackgroundSink(disk, BURST * len(BLOCK)), BURST)
+            ratios.append(pushed(DropSink(), BURST) / seconds)
+            shutil.rmtree(disk.path)
+        return float(np.median(ratios))
+
     track_rate_over_plain_writes.unit = track_rate_over_plain_writes_of_a_burst.unit = "ratio"
+    track_rate_over_dropping.unit = "ratio"
 
 
 class Reading:

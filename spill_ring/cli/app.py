@@ -1,16 +1,18 @@
 """The command line: ``spill-ring``, also as ``python -m spill_ring``."""
 import csv
+import io
 import os
 import select
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
+from spill_ring import __version__
 from spill_ring.cli.columns import rows
 from spill_ring.cli.export import export
 from spill_ring.cli.plot import envelope, to_png, to_terminal
@@ -47,8 +49,12 @@ def show(folder: Path, png: Path | None) -> int:
         The exit status: 1 where something is damaged.
     """
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
+
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # the BrokenPipeError; rich would end with an error
 
     manifest = read_manifest(os.fsdecode(folder))
     encoder = manifest and manifest.encoder and Uninterpreted(manifest.encoder)
@@ -56,19 +62,20 @@ def show(folder: Path, png: Path | None) -> int:
     itemsize = log.dtype.itemsize if log.dtype is not None else 1
     with progress_bar(f"verifying {folder}", len(log) * itemsize, itemsize) as advance:
         damages = log.verify(lambda count: advance(count * itemsize))
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table = Table("", Column(overflow="fold"), show_header=False, box=None, padding=(0, 2, 0, 0))  # paths in full
     for name, value in described(log, damages):
         table.add_row(name, Text(value))
-    console = Console()
+    console = Output()
     console.print(table)
 
     if log.dtype is not None and len(log):
         with progress_bar(f"reading {folder}", len(log) * itemsize, itemsize) as advance:
             found = envelope(log, RUNS if png else 2 * console.width, advance)
-        if not found.panels:
+        if found.is_empty:
             console.print("no numbers to draw")
         elif png:
-            to_png(found, f"{folder.resolve().name}: items {log.first:,} to {log.end:,}", png)
+            name = os.fsencode(folder.resolve().name).decode(errors="replace")
+            to_png(found, f"{name}: items {log.first:,} to {log.end:,}", png)
         else:
             console.print(Text.from_ansi(to_terminal(found, console.width)))
     return 1 if damages else 0
@@ -77,8 +84,11 @@ def show(folder: Path, png: Path | None) -> int:
 def described(log: SpillLog, damages: list[DamagedError]) -> Iterator[tuple[str, str]]:
     """What `show` says of a recording, line by line."""
     segments = segments_in(log.path, log.dtype)
+    nbytes = 0
     with os.scandir(log.path) as entries:
-        nbytes = sum(entry.stat().st_size for entry in entries)
+        for entry in entries:
+            with suppress(FileNotFoundError):  # keep_bytes has removed it
+                nbytes += entry.stat().st_size
     yield "recording", log.path
     yield "items", f"{len(log):,}" + (f", {log.first:,} to {log.end:,}" if log.first else "")
     if log.dtype is None:
@@ -88,14 +98,23 @@ def described(log: SpillLog, damages: list[DamagedError]) -> Iterator[tuple[str,
     else:
         yield "of", str(log.dtype)
     yield "files", f"{len(segments):,} segment{'s' * (len(segments) != 1)}, {nbytes:,} bytes"
-    if len(log):
-        ends = [log.times(n, n + 1)[0] for n in (log.first, log.end - 1)]
-        begin, end = (np.datetime_as_string(time, "ms").replace("T", " ") for time in ends)
+    if times := ends_of(log):
+        begin, end = ("?" if np.isnat(t) else np.datetime_as_string(t, "ms").replace("T", " ") for t in times)
         yield "written", f"{begin} to {end} UTC"
     if damages:
         yield "DAMAGED", "\n".join(map(str, damages))
     else:
         yield "verified", "every item is what was written"
+
+
+def ends_of(log: SpillLog) -> list[np.datetime64]:
+    """When the first and the last item were written; NaT where that is damaged."""
+    while len(log):
+        try:
+            return [log.times(n, n + 1)[0] for n in (log.first, log.end - 1)]
+        except IndexError:  # keep_bytes has removed it
+            log.refresh()
+    return []
 
 
 def open_log(folder: Path) -> SpillLog:
@@ -164,6 +183,8 @@ def export_to(folder: Path, to: Path, force: bool) -> None:
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """What a user can do something about is a line on standard error; so are warnings."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files go out as the bytes that they are
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: print(f"spill-ring: {message}", file=sys.stderr)
         try:
@@ -194,8 +215,17 @@ def main() -> None:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
     Recording = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a recording.")]
 
+    def print_version(is_wanted: bool) -> None:
+        if is_wanted:
+            print(f"spill-ring {__version__}")
+            raise typer.Exit()
+
     @app.callback()
-    def spill_ring() -> None:
+    def spill_ring(
+        version: Annotated[
+            bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
+        ] = False,
+    ) -> None:
         """Record streams of numbers so that a crash loses nothing, and look at what was recorded."""
 
     @app.command("record")
@@ -219,7 +249,7 @@ def main() -> None:
         ] = None,
         seconds: Annotated[float | None, typer.Option(min=0, help="Time after which it ends by itself.")] = None,
         keep_bytes: Annotated[
-            int | None, typer.Option(min=2, help="Size of the folder beyond which the oldest items are removed.")
+            int | None, typer.Option(min=1, help="Size of the folder beyond which the oldest items are removed.")
         ] = None,
         force: Annotated[bool, typer.Option("--force", help="Write over a .npy file that exists.")] = False,
     ) -> None:

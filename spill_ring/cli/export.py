@@ -20,7 +20,9 @@ def replaced(path: Path) -> Iterator[Path]:
     try:
         yield beside
         os.replace(beside, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:  # of a write, which knows no name
+            error.filename = str(path)
         with suppress(FileNotFoundError):
             beside.unlink()
         raise
@@ -86,7 +88,10 @@ def write_parquet(path: Path, log: SpillLog, blocks: Iterator[np.ndarray]) -> No
         return pyarrow.table({name: column.astype(arrow(column.dtype)) for name, column in columns(block).items()})
 
     try:
-        with pyarrow.parquet.ParquetWriter(path, table(np.empty(0, log.dtype)).schema) as writer:
+        with (
+            open(path, "wb") as file,  # Arrow takes no name that isn't UTF-8
+            pyarrow.parquet.ParquetWriter(file, table(np.empty(0, log.dtype)).schema) as writer,
+        ):
             for block in blocks:
                 writer.write_table(table(block))
     except pyarrow.ArrowNotImplementedError as error:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spill_ring.cli.columns import columns
+from spill_ring.cli.export import replaced
 from spill_ring.cli.scan import scan_sound
 from spill_ring.spill_log import SpillLog
 
@@ -22,6 +23,12 @@ class Envelope(NamedTuple):
 
     at: np.ndarray  # of the first item of each: datetime64, or the sequence number
     panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]  # field, column, low and high
+
+    @property
+    def is_empty(self) -> bool:
+        """There is nothing to draw."""
+        lines = [line for lines in self.panels.values() for line in lines.values()]
+        return not any(len(path_through(self.at, *line)[0]) for line in lines)
 
 
 def panels_of(dtype: np.dtype) -> dict[str, list[str]]:
@@ -173,4 +180,5 @@ def to_png(found: Envelope, title: str, path: Path) -> None:
     else:
         panels[-1].set_xlabel("item", fontsize=10)
     figure.suptitle(title, fontsize=11)
-    figure.savefig(path, format="png")
+    with replaced(path) as beside:
+        figure.savefig(beside, format="png")

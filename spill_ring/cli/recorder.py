@@ -22,6 +22,7 @@ BLOCK = 1 << 20  # bytes read at once
 INTERVAL = 1.0  # seconds after which what was read is handed over
 SEGMENT_BYTES = 1 << 28  # and less where not much is kept
 SEGMENTS_KEPT = 8  # so that what is removed at once is a small part
+SMALLEST_SEGMENT = 4096  # bytes: each costs files and syncs
 ELSE = (".npz", ".csv", ".parquet", ".wav")  # what a folder is hardly meant to be called
 
 
@@ -122,7 +123,7 @@ def open_npy(to: Path, force: bool, source: Source) -> BinaryIO:
     return open(to, "wb" if force else "xb", buffering=0)
 
 
-def open_folder(to: Path, force: bool, keep_bytes: int | None) -> DiskSink:
+def open_folder(to: Path, force: bool, keep_bytes: int | None, itemsize: int) -> DiskSink:
     """The folder to write, or to go on with."""
     if to.suffix in ELSE:
         raise ValueError(f"{to}: what is written is a .npy file, or a folder; export makes other files of a folder")
@@ -130,7 +131,10 @@ def open_folder(to: Path, force: bool, keep_bytes: int | None) -> DiskSink:
         raise ValueError(f"{to}: --force is for a .npy file; a folder is gone on with")
     if keep_bytes is None:
         return DiskSink(to)
-    return DiskSink(to, segment_bytes=min(SEGMENT_BYTES, max(keep_bytes // SEGMENTS_KEPT, 1)), keep_bytes=keep_bytes)
+    least = SEGMENTS_KEPT * max(SMALLEST_SEGMENT, itemsize)
+    if keep_bytes < least:
+        raise ValueError(f"{to}: --keep-bytes must be at least {least} for items of {itemsize} bytes, not {keep_bytes}")
+    return DiskSink(to, segment_bytes=min(SEGMENT_BYTES, keep_bytes // SEGMENTS_KEPT), keep_bytes=keep_bytes)
 
 
 def held(to: Path, sink: NpySink | DiskSink) -> str:
@@ -194,7 +198,7 @@ def record(
             if is_npy:
                 sink: NpySink | DiskSink = NpySink(files.enter_context(open_npy(to, force, source)))
             else:
-                sink = open_folder(to, force, keep_bytes)
+                sink = open_folder(to, force, keep_bytes, source.dtype.itemsize)
             begin = time.perf_counter()
             try:
                 # Each closes what is behind it, and on a full disk the sink still writes its header.

@@ -78,6 +78,8 @@ def open_source(name: str, dtype: str | None = None, rate: float | None = None) 
         if sys.stdin is None:  # and another file will get its descriptor
             raise ValueError("standard input is closed")
         yield Source("standard input", 0, raw, None)
+    elif name.lower().endswith(".npz"):
+        raise ValueError(f"{name}: several arrays in one file can't be recorded; save the one that is meant as .npy")
     else:
         with open(name, "rb", buffering=0) as file:
             if name.lower().endswith(".npy"):

@@ -3,7 +3,7 @@ from typing import Literal
 
 from typing_extensions import disjoint_base
 
-from spill_ring.encoder import Encoder
+from spill_ring.encoder import _AnyEncoder, Encoder
 from spill_ring.sink import Sink
 
 @disjoint_base
@@ -16,7 +16,7 @@ class DiskSink(Sink):
         keep_bytes: int | None = None,
         sync: Literal["interval", "always", "never"] = "interval",
         interval: float = 1.0,
-        encoder: str | Encoder | None = None,
+        encoder: _AnyEncoder | None = None,
     ) -> None: ...
     @property
     def path(self) -> str: ...

@@ -31,10 +31,12 @@ from spill_ring.spill_log import SpillLog
 
 cdef extern from "Python.h":
     enum: PyBUF_READ
+    Py_ssize_t PY_SSIZE_T_MAX
 
 
 cdef Py_ssize_t OBJECTS_AT_ONCE = 1 << 20  # bytes of them, encoded, that are written as a block
 cdef Py_ssize_t BEHIND = 2  # full segments that the thread may not have sealed yet
+cdef tuple FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 cdef int write_at(int fd, object data, Py_ssize_t offset) except -1:
@@ -54,6 +56,7 @@ cdef class _Writing:
     cdef int data, index  # file descriptors
     cdef Py_ssize_t first, end  # sequence numbers
     cdef Py_ssize_t data_end, index_end  # bytes
+    cdef Py_ssize_t data_seen  # that a reader may have mapped: what it maps must not be cut off
     cdef long long time  # of the last block
     cdef bytes header
     cdef Py_ssize_t data_synced, index_synced  # bytes that last
@@ -80,9 +83,15 @@ cdef class _Writing:
         cdef Py_ssize_t size = len(block)
         cdef long long now = max(self.time, time.time_ns())
         record = record_of(self.end, count, self.data_end, size, now, checksum(block))
-        write_at(self.data, block, self.data_end)
         try:
+            write_at(self.data, block, self.data_end)
             write_at(self.index, record, self.index_end)
+        except BaseException:
+            self.cut_off(self.index, self.index_end)
+            self.cut_off(self.data, max(self.data_end, self.data_seen))  # its room is the index's too
+            raise
+        self.data_seen = self.data_end + size
+        try:
             if is_synced:
                 self.sync(self.end + count)  # in this thread: with "always" there is no other
             with self.lock:  # to wait for it a signal handler may run
@@ -96,10 +105,17 @@ cdef class _Writing:
             try:
                 if is_synced:
                     self.count(self.end)
-                os.ftruncate(self.index, self.index_end)  # who reads must not see what is going to be sent again
             except OSError:
-                pass  # the next block will lie over it
+                pass
+            self.cut_off(self.index, self.index_end)  # who reads must not see what is going to be sent again
             raise
+        return 0
+
+    cdef int cut_off(self, int fd, Py_ssize_t end) except -1:
+        try:
+            os.ftruncate(fd, end)
+        except OSError:
+            pass  # the next block will lie over it
         return 0
 
     cdef int sync(self, Py_ssize_t end) except -1:
@@ -154,15 +170,16 @@ cdef class DiskSink(Sink):
         push returns; when the operating system likes.
     interval : float
         Seconds between two syncs.
-    encoder : str or encoder, optional
+    encoder : str, type or encoder, optional
         For a ring of objects. "plain", the default, takes bytes and str; "msgpack" what `msgspec` encodes;
-        "pickle" whatever can be pickled (never read such a recording from a stranger); or any object with a `name`,
-        ``encode(object) -> bytes`` and ``decode(bytes) -> object``.
+        "pickle" whatever can be pickled (never read such a recording from a stranger); a type what `ByteSerializer`
+        writes of it, a `record` say; or any object with a `name`, ``encode(object) -> bytes`` and
+        ``decode(bytes) -> object``.
 
     Raises
     ------
     OSError
-        The disk is full, say. What was being sent is where it was, and writing goes on once there is room.
+        The disk is full, say: what has no room stays where it was, and writing goes on once there is some.
     BlockingIOError
         Somebody else writes to the folder.
     TypeError
@@ -226,8 +243,8 @@ cdef class DiskSink(Sink):
     ):
         folder = os.fsdecode(path)
         size = operator.index(segment_bytes)
-        if size < 1:
-            raise ValueError(f"segment_bytes must be at least 1, not {segment_bytes}")
+        if not 1 <= size <= PY_SSIZE_T_MAX:
+            raise ValueError(f"segment_bytes must be from 1 to {PY_SSIZE_T_MAX}, not {segment_bytes}")
         if keep_bytes is not None and operator.index(keep_bytes) < 2 * size:
             raise ValueError(f"keep_bytes must be at least twice segment_bytes, {2 * size}, not {keep_bytes}")
         if sync not in ("interval", "always", "never"):
@@ -467,15 +484,16 @@ cdef class DiskSink(Sink):
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
         cdef Py_ssize_t part, room
+        cdef Py_ssize_t most = count  # that may fit
         cdef const char *data = <const char *>items
         self.check()
         while count:
             room = self.room() // self.itemsize
-            part = min(count, max(room, 1))
-            self.refuse_fork()  # of a signal handler, since the check
-            self.writing.write(
-                PyMemoryView_FromMemory(<char *>data, part * self.itemsize, PyBUF_READ), part, self.sync == "always"
-            )
+            part = min(count, max(room, 1), most)
+            block = PyMemoryView_FromMemory(<char *>data, part * self.itemsize, PyBUF_READ)
+            if not self.write(block, part):
+                most = part // 2
+                continue
             taken[0] += part
             data += part * self.itemsize
             count -= part
@@ -483,7 +501,7 @@ cdef class DiskSink(Sink):
 
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
         cdef Py_ssize_t i = 0
-        cdef Py_ssize_t size, room
+        cdef Py_ssize_t size, room, most
         self.check()
         while i < count:
             room = min(self.room(), OBJECTS_AT_ONCE)
@@ -499,13 +517,28 @@ cdef class DiskSink(Sink):
                 encoded.append(data)
                 size += len(data)
                 i += 1
-            if encoded:
-                self.refuse_fork()  # in `encode`, since the check
-                self.writing.write(framed(encoded), len(encoded), self.sync == "always")
-                taken[0] += len(encoded)
+            most = len(encoded)
+            while encoded:
+                part = encoded[:most]
+                if not self.write(framed(part), len(part)):
+                    most = len(part) // 2
+                    continue
+                taken[0] += len(part)
+                del encoded[:most]
             if failure is not None:
                 raise failure
         return 0
+
+    cdef bint write(self, object block, Py_ssize_t count) except -1:
+        """Add a block. False: the disk is too full for it; a part may fit."""
+        self.refuse_fork()  # of a signal handler, or in `encode`, since the check
+        try:
+            self.writing.write(block, count, self.sync == "always")
+        except OSError as error:
+            if count == 1 or error.errno not in FULL:
+                raise
+            return False
+        return True
 
     cdef Py_ssize_t room(self) except -1:
         """Bytes that the segment still takes; one that is full is changed for the next."""
@@ -576,18 +609,24 @@ cdef class DiskSink(Sink):
         return 0
 
     cdef object copy_kept(self, long long start, Py_ssize_t count, object number):
-        cdef long long removed = self.removed
-        if start < removed:
-            raise refusal(IndexError, number, min(count, removed - start), f"removed by {self!r}", "was", "were")
+        self.refuse_removed(start, count, number)
         with self.log_lock:
             log = self.log
             if log is None:
                 log = self.log = SpillLog(self.path, encoder=self.encoder)
-            if log.end < start + count:
-                log.refresh()
-            if log.end < start + count:
-                raise DamagedError(self.path, "it ends too early", start, start + count)
-            return log[start:start + count]
+            try:
+                if log.end < start + count and log.refresh() < start + count:
+                    raise DamagedError(self.path, "it ends too early", start, start + count)
+                return log[start:start + count]
+            except (DamagedError, IndexError):
+                self.refuse_removed(start, count, number)  # in the thread, since the last look
+                raise
+
+    cdef int refuse_removed(self, long long start, Py_ssize_t count, object number) except -1:
+        cdef long long removed = self.removed
+        if start < removed:
+            raise refusal(IndexError, number, min(count, removed - start), f"removed by {self!r}", "was", "were")
+        return 0
 
     def flush(self):
         """Make what was sent survive a power loss (unless ``sync="never"``), and have `numpy.load` see it.
