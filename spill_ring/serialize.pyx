@@ -162,7 +162,7 @@ cdef char *room_for(Out *out, Py_ssize_t count) except NULL:
 
 cdef int write_length(Py_ssize_t length, Out *out) except -1:
     """As LEB128: seven bits a byte, the lowest first; all but the last have the eighth bit set."""
-    if length >> 7 * LENGTH_BYTES:
+    if <long long>length >> 7 * LENGTH_BYTES:  # 35 bits, more than a Py_ssize_t may have
         raise ValueError(f"a length of {length} takes more than {LENGTH_BYTES} bytes")
     while length >= 0x80:
         room_for(out, 1)[0] = <char>(length & 0x7F | 0x80)
