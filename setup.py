@@ -13,6 +13,7 @@ import numpy as np
 from Cython.Build import cythonize
 from Cython.Compiler import Errors
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext as setuptools_build_ext
 
 DIRECTIVES = {
     "language_level": "3",
@@ -36,14 +37,26 @@ HEADERS = glob("spill_ring/*.h") + glob("spill_ring/include/spill_ring/*.h")
 
 compile_args = ["-O3", "-Wall", "-Wextra", "-Wno-unused-parameter"]
 link_args = []
+MSVC_ARGS = ["/O2", "/std:c11", "/experimental:c11atomics"]  # atomics since Visual Studio 2022 17.5
 if os.environ.get("SPILL_RING_DEBUG"):
     compile_args = ["-O0", "-g", "-UNDEBUG"]
 if sanitize := os.environ.get("SPILL_RING_SANITIZE"):
     flags = [f"-fsanitize={sanitize}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g", "-O1"]
     compile_args += flags
     link_args += flags
-if os.name == "nt":
-    compile_args = ["/O2"]
+
+
+class build_ext(setuptools_build_ext):
+    """Chooses flags by the compiler, which is known only now: on Windows there are several."""
+
+    def build_extensions(self):
+        is_msvc = self.compiler.compiler_type == "msvc"
+        for extension in self.extensions:
+            # the switches above are for gcc and clang
+            extension.extra_compile_args = MSVC_ARGS if is_msvc else compile_args
+            extension.extra_link_args = [] if is_msvc else link_args
+            extension.libraries = ["synchronization"] if os.name == "nt" else []  # park.h's WaitOnAddress
+        super().build_extensions()
 
 
 def refuse_hint(position, message, *args, **kwargs):
@@ -65,13 +78,12 @@ setup(
                     ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
                 ],
                 depends=HEADERS,
-                extra_compile_args=compile_args,
-                extra_link_args=link_args,
             )
             for name in MODULES
         ],
         compiler_directives=DIRECTIVES,
         annotate=bool(os.environ.get("SPILL_RING_ANNOTATE")),
     ),
+    cmdclass={"build_ext": build_ext},
     options={"build_ext": {"parallel": os.cpu_count() or 1}},
 )

@@ -4,6 +4,8 @@ import os
 
 from spill_ring.park import poll_interval
 
+LOOK_AGAIN = 0.001  # seconds, where a loop can't wait for a descriptor: on Windows
+
 
 async def wait_async(ring, n):
     """Wait until n items are there, or the ring is closed; whether they are."""
@@ -11,6 +13,9 @@ async def wait_async(ring, n):
     fd = ring._begin_wait(n)
     try:
         while not ring._ask(n):
+            if fd < 0:
+                await asyncio.sleep(LOOK_AGAIN)
+                continue
             woken = loop.create_future()
             loop.add_reader(fd, finish, fd, woken)
             try:

@@ -20,6 +20,6 @@ cdef class Consumer:
 
     # The same in an event loop, once the consumer's side is entered. `listen` gives the descriptor that becomes
     # readable after `ask`, which says whether the wait is over already; `listen_no_more` whether they are there.
-    cdef int listen(self) except -1
+    cdef int listen(self) except -2
     cdef bint ask(self, Py_ssize_t n) noexcept
     cdef bint listen_no_more(self, Py_ssize_t n) noexcept

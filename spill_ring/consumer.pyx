@@ -47,7 +47,7 @@ cdef class Consumer:
         finally:
             set_thread(&self.rings, 0)
 
-    cdef int listen(self) except -1:
+    cdef int listen(self) except -2:
         cdef int fd = self.parking.fileno()
         if not self.parking.listen():
             raise RuntimeError("these rings are waited for in an event loop already, and share one wake")

@@ -59,13 +59,14 @@ cdef extern from * nogil:
     /* With the GIL a plain flag is enough: nothing else runs between the look and the store, and
      * whatever lets another thread in (a sink that runs Python) leaves the flag set. Without it
      * the flag is taken with a compare-and-swap: acquire pairs with the release in sr_leave, so
-     * that who comes in sees all that the one before wrote. */
+     * that who comes in sees all that the one before wrote. The atomics are CPython's own, since plain
+     * variables have none that all compilers know; they are as strong or stronger. */
 
     /* From `from` to `to`; returns the state found, which is `from` if it was taken. */
     static inline int sr_move(int *state, int from, int to)
     {
     #ifdef Py_GIL_DISABLED
-        __atomic_compare_exchange_n(state, &from, to, 0, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE);
+        _Py_atomic_compare_exchange_int(state, &from, to);
         return from;
     #else
         int found = *state;
@@ -79,7 +80,7 @@ cdef extern from * nogil:
     static inline int sr_state(int *state)
     {
     #ifdef Py_GIL_DISABLED
-        return __atomic_load_n(state, __ATOMIC_ACQUIRE);
+        return _Py_atomic_load_int_acquire(state);
     #else
         return *state;
     #endif
@@ -90,7 +91,7 @@ cdef extern from * nogil:
     static inline Py_ssize_t sr_add(Py_ssize_t *count, Py_ssize_t by)
     {
     #ifdef Py_GIL_DISABLED
-        return __atomic_add_fetch(count, by, __ATOMIC_ACQ_REL);
+        return _Py_atomic_add_ssize(count, by) + by;
     #else
         return *count += by;
     #endif
@@ -99,7 +100,7 @@ cdef extern from * nogil:
     static inline void sr_leave(int *state, int to)
     {
     #ifdef Py_GIL_DISABLED
-        __atomic_store_n(state, to, __ATOMIC_RELEASE);
+        _Py_atomic_store_int_release(state, to);
     #else
         *state = to;
     #endif

@@ -16,7 +16,7 @@ cdef class Parking:
     cdef int listening  # SR_BUSY: an event loop listens
 
     cdef int close(self) except -1
-    cdef int fileno(self) except -1
+    cdef int fileno(self) except -2
     cdef bint listen(self) noexcept nogil
     cdef void listen_no_more(self) noexcept nogil
     cdef void wake(self) noexcept nogil

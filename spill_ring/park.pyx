@@ -61,16 +61,16 @@ cdef class Parking:
         self.read_fd = self.write_fd = -1
         return 0
 
-    cdef int fileno(self) except -1:
-        """The descriptor that becomes readable with a wake, for an event loop. It is ours for good: a late
-        wake must not write to what somebody else has opened meanwhile."""
+    cdef int fileno(self) except -2:
+        """The descriptor that becomes readable with a wake, for an event loop; -1 on Windows, whose loops wait for
+        none. It is ours for good: a late wake must not write to what somebody else has opened meanwhile."""
         if self.pid != os.getpid():  # after a fork, or the first time
             self.close()
             self.listen_no_more()
             self.pid = os.getpid()
             if hasattr(os, "eventfd"):
                 self.read_fd = self.write_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            else:
+            elif os.name != "nt":
                 self.read_fd, self.write_fd = os.pipe()
                 os.set_blocking(self.read_fd, False)
                 os.set_blocking(self.write_fd, False)

@@ -153,7 +153,7 @@ def write_manifest(folder: str, manifest: Manifest, sync: bool) -> None:
     try:
         write_at(fd, body + b"\n%016x" % checksum(body), 0)
         if sync:
-            os.fdatasync(fd)
+            sync_file(fd)
     finally:
         os.close(fd)
     os.rename(path + ".new", path)
@@ -181,6 +181,16 @@ def write_again(fd: int, start: int, end: int) -> None:
             raise OSError(errno.EIO, "what was written before a failed sync is gone")
         write_at(fd, data, start)
         start += len(data)
+
+
+def sync_file(fd: int) -> None:
+    """Make what was written last."""
+    if hasattr(os, "fdatasync"):
+        os.fdatasync(fd)
+    else:  # macOS, whose fsync leaves it in the drive's own memory
+        import fcntl
+
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
 
 
 def sync_folder(folder: str) -> None:

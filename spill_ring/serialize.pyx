@@ -162,7 +162,7 @@ cdef char *room_for(Out *out, Py_ssize_t count) except NULL:
 
 cdef int write_length(Py_ssize_t length, Out *out) except -1:
     """As LEB128: seven bits a byte, the lowest first; all but the last have the eighth bit set."""
-    if length >> 7 * LENGTH_BYTES:
+    if <long long>length >> 7 * LENGTH_BYTES:  # 35 bits, more than a Py_ssize_t may have
         raise ValueError(f"a length of {length} takes more than {LENGTH_BYTES} bytes")
     while length >= 0x80:
         room_for(out, 1)[0] = <char>(length & 0x7F | 0x80)
@@ -180,16 +180,18 @@ cdef const char *next_bytes(In *data, Py_ssize_t count) except NULL:
 
 
 cdef Py_ssize_t read_length(In *data) except -1:
-    cdef Py_ssize_t length = 0
+    cdef long long length = 0
     cdef int i
     cdef unsigned char byte
     for i in range(LENGTH_BYTES):
         byte = <unsigned char>next_bytes(data, 1)[0]
-        length |= <Py_ssize_t>(byte & 0x7F) << 7 * i
+        length |= <long long>(byte & 0x7F) << 7 * i
         if byte < 0x80:
             if byte == 0 and i:
                 raise InvalidData(f"a length of {length} in {i + 1} bytes, where fewer do")
-            return length
+            if length > PY_SSIZE_T_MAX:  # a machine of 32 bits holds no such data
+                raise UnexpectedEnd(length, data.end - data.at)
+            return <Py_ssize_t>length
     raise InvalidData(f"a length of more than {LENGTH_BYTES} bytes")
 
 
@@ -826,6 +828,9 @@ cdef Plan make_plan(object hint, dict memo, int depth):
             return record  # which others use already: it doesn't change any more
         return make_dataclass(hint, memo, depth)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hasattr(origin, "__value__"):  # of a `type` statement, which numpy's NDArray is since 2.5
+        meant = origin.__value__[args]
+        origin, args = typing.get_origin(meant), typing.get_args(meant)
     if origin is list and len(args) == 1:
         plan = registered(Many.__new__(Many), hint, memo)
         (<Many>plan).plan = make_plan(args[0], memo, depth + 1)

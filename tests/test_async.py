@@ -5,10 +5,12 @@ import os
 import threading
 import time
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import spill_ring.park
 from spill_ring import CollectSink, MpscRing, SpscRing
 
 try:
@@ -313,3 +315,22 @@ def test_a_loop_in_a_forked_child():
         os._exit(0 if asyncio.run(asyncio.wait_for(main(), 20)) == 7 else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert asyncio.run(main()) == 7
+
+
+def test_where_loops_wait_for_no_descriptor(run, monkeypatch):
+    """As on Windows: the loop looks again and again, and other tasks run meanwhile."""
+    without = SimpleNamespace(name="nt", getpid=os.getpid, close=os.close)
+    monkeypatch.setattr(spill_ring.park, "os", without)
+    rings = SpscRing(8, "f8"), MpscRing(8, "f8", producers=2)
+
+    async def main():
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(rings[0].wait_async(), 0.05)
+        for ring, producer in (rings[0], rings[0]), (rings[1], rings[1].producers[1]):
+            thread = later(lambda ring=ring, producer=producer: (producer.extend(np.arange(5.0)), ring.close()))
+            assert [item async for block in ring.ablocks() for item in block] == [0, 1, 2, 3, 4]
+            thread.join()
+
+    before = open_files()
+    run(main())
+    assert open_files() == before

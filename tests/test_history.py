@@ -481,7 +481,7 @@ def test_a_list_that_was_changed():
 def test_tee_has_what_any_of_its_sinks_has():
     warm, kept = ArrayRing(3, "i8"), CollectSink()
     warm.extend([-2, -1])
-    kept.send(np.array([7, 8, 9]))
+    kept.send(np.array([7, 8, 9], "i8"))
     ring = ArrayRing(2, "i8", TeeSink(lambda block: None, warm, kept))
     assert ring.history[:].tolist() == [-2, -1]
     ring.extend(range(2, 12))

@@ -118,7 +118,7 @@ ODD = {
     "infinite": np.array([1, np.inf, -np.inf, 3, np.nan]),
     "huge": np.array([1e308, -1e308, 0]),
     "tiny": np.array([5e-324, 0]),
-    "large and near": 10**15 + np.arange(50),
+    "large and near": 10**15 + np.arange(50, dtype="i8"),
     "bool": np.arange(10) % 2 == 0,
     "f2": np.arange(10, dtype="f2"),
     "frames": np.arange(60, dtype="i2").reshape(-1, 3),

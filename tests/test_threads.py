@@ -621,7 +621,7 @@ def test_closing_from_every_thread(make):
         end = CollectSink()
         other = ArrayRing(1, "i8", end)
         sink = make(end)
-        sink.send(np.arange(3))
+        sink.send(np.arange(3, dtype="i8"))
 
         def work(i):
             try:

@@ -69,9 +69,13 @@ class SmallBlocks:
         """Over numcircbuf's `extend`; target ≤ 0.5."""
         return self.over(OverwriteCircBuffer(4096, "never", np.float64))
 
+    track_over_numcircbuf.at_most = 1.3
+
     def track_over_numpy_ringbuffer(self, block):
         """Over numpy-ringbuffer's `extend`; target ≤ 0.05."""
         return self.over(RingBuffer(4096))
+
+    track_over_numpy_ringbuffer.at_most = 0.09
 
     def track_over_assignment(self, block):
         """Over `buf[:n] = block`; target < 1."""
@@ -81,29 +85,37 @@ class SmallBlocks:
         )
         return ours / theirs
 
+    track_over_assignment.at_most = 0.7
 
-class LargeBlocks:
-    """float64 blocks into a full ring that holds one."""
+
+class OverMemcpy:
+    """Blocks as large as the ring, of items of several sizes: from the first cache to memory that none holds."""
 
     unit = "ratio"
-    params = (4096, 16384, 65536, 1 << 20)
-    param_names = ("block",)
+    params = ([16, 1024, 4096, 65536, 1 << 20], [1, 8, 32, 128])
+    param_names = ("capacity", "itemsize")
+    timeout = 120
 
-    def track_over_copyto(self, block):
-        """Over `np.copyto` into an array of the ring's size; target ≤ 1.05."""
+    def track_time(self, capacity, itemsize):
+        """`extend` over `np.copyto` into an array of the ring's size; target ≤ 1.05."""
         ratios, kept = [], []
-        for _ in range(5):  # which physical pages an allocation gets, and keeps, is luck: at 1M worth a third
-            ring, buf, items = ArrayRing(block), page_aligned(block), page_aligned(block)
-            ring.extend(buf)
+        nbytes = capacity * itemsize
+        for _ in range(3):  # which physical pages an allocation gets, and keeps, is luck: in caches worth a third
+            ring, buf, data = ArrayRing(capacity, f"V{itemsize}"), page_aligned(nbytes), page_aligned(nbytes)
+            items = data.view(ring.dtype)
+            ring.extend(items)
             ours, theirs = side_by_side(
-                "extend(items)", "copyto(buf, items)", extend=ring.extend, copyto=np.copyto, buf=buf, items=items
+                "extend(items)", "copyto(buf, data)", turns=100 if nbytes < 1 << 24 else 10,
+                extend=ring.extend, items=items, copyto=np.copyto, buf=buf, data=data,
             )
             ratios.append(ours / theirs)
-            kept.append((ring, buf, items))  # or the next gets the same pages
+            kept.append((ring, buf, data))  # or the next gets the same pages
         return median(ratios)
 
+    track_time.at_most = 3.0
 
-def page_aligned(count):
-    """Ones that start where a page does, as a ring's memory does: that alone is worth a factor of up to 2."""
-    memory = np.ones(count + 512)  # zeros would all be read from the kernel's one page of them
-    return memory[-memory.ctypes.data % 4096 // 8 :][:count]
+
+def page_aligned(nbytes):
+    """Bytes that start where a page does, as a ring's memory does: that alone is worth a factor of up to 2."""
+    memory = np.ones(nbytes + 4096, "u1")  # zeros would all be read from the kernel's one page of them
+    return memory[-memory.ctypes.data % 4096 :][:nbytes]

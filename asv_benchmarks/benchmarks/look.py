@@ -56,3 +56,4 @@ def track_view_of_16_over_16_million():
 
 
 track_view_of_16_over_16_million.unit = "ratio"
+track_view_of_16_over_16_million.at_least = 0.3

@@ -40,6 +40,8 @@ class Ratios:
         ours, theirs = side_by_side("push(item)", "append(item)", push=ring.push, append=items.append, item=object())
         return ours / theirs
 
+    track_object_ring_over_deque.at_most = 3.0
+
     def track_deque_over_collecting_object_ring(self):
         """The fastest Python that spills from a deque over `ObjectRing.push` into a `CollectSink`; target ≥ 2."""
         sink = CollectSink()
@@ -72,6 +74,8 @@ class Ratios:
         )
         return min(theirs) / ours
 
+    track_deque_over_collecting_object_ring.at_least = 0.7
+
     def track_array_ring_over_numcircbuf(self):
         """`ArrayRing.push` of a float over numcircbuf's `append`; target ≤ 1."""
         ring = ArrayRing(1024)
@@ -80,3 +84,5 @@ class Ratios:
             held.extend(np.zeros(1024))
         ours, theirs = side_by_side("push(1.5)", "append(1.5)", push=ring.push, append=theirs.append)
         return ours / theirs
+
+    track_array_ring_over_numcircbuf.at_most = 2.5

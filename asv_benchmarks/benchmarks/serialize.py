@@ -1,6 +1,8 @@
 """Records in a ring, and single values as bytes."""
+import pickle
 import struct
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -75,32 +77,136 @@ class Records:
             pop()
 
 
-class Ratios:
+@record
+@dataclass
+class Deal:
+    time: int
+    price: float
+    size: Annotated[int, "u4"]
+    is_buy: bool
+
+
+@record
+@dataclass(slots=True)
+class SlotDeal:
+    time: int
+    price: float
+    size: Annotated[int, "u4"]
+    is_buy: bool
+
+
+DEAL = (1_790_000_000_000, 101.25, 300, True)
+# value, type, and what struct calls it where it can
+SINGLE = {
+    "int": (1_790_000_000, int, "<q"),
+    "float": (101.25, float, "<d"),
+    "str of 11": ("temperature", str, None),
+    "bytes of 1,000": (bytes(1000), bytes, None),
+    "tuple of int, float, bool": ((1_790_000_000, 101.25, True), tuple[int, float, bool], "<qd?"),
+    "record of four numbers": (Deal(*DEAL), Deal, "<qdI?"),
+    "the same with slots": (SlotDeal(*DEAL), SlotDeal, "<qdI?"),
+    "dataclass with text, optional, list": (Order(7, "ABC", 2.5, ["new", "limit"]), Order, None),
+    "list of 1,000 float": (np.arange(1000.0).tolist(), list[float], None),
+}
+
+
+def of_ours(value, kind, format):
+    serializer = ByteSerializer()
+    return (
+        "serialize(value, kind)", "deserialize(data, kind)", serializer.serialize(value, kind),
+        {"serialize": serializer.serialize, "deserialize": serializer.deserialize, "kind": kind},
+    )
+
+
+def of_msgspec(value, kind, format):
+    """An encoder and a decoder made for the type."""
+    names = {"encode": msgspec.msgpack.Encoder().encode, "decode": msgspec.msgpack.Decoder(kind).decode}
+    return "encode(value)", "decode(packed)", names["encode"](value), names
+
+
+def of_struct(value, kind, format):
+    """It makes tuples, so a record's class is called on them."""
+    packer = struct.Struct(format)
+    pack, unpack = packer.pack, packer.unpack
+    if kind in (int, float):
+        names = {"pack": pack, "unstruct": lambda data: unpack(data)[0]}
+    elif kind in (Deal, SlotDeal):
+        names = {
+            "pack": lambda value: pack(value.time, value.price, value.size, value.is_buy),
+            "unstruct": lambda data: kind(*unpack(data)),
+        }
+    else:
+        names = {"pack": lambda value: pack(*value), "unstruct": unpack}
+    return "pack(value)", "unstruct(structured)", names["pack"](value), names
+
+
+def of_pickle(value, kind, format):
+    names = {"dumps": pickle.dumps, "loads": pickle.loads, "protocol": pickle.HIGHEST_PROTOCOL}
+    return "dumps(value, protocol)", "loads(pickled)", pickle.dumps(value, pickle.HIGHEST_PROTOCOL), names
+
+
+LIBRARIES = {"spill_ring": of_ours, "msgspec": of_msgspec, "struct": of_struct, "pickle": of_pickle}
+DATA = {"spill_ring": "data", "msgspec": "packed", "struct": "structured", "pickle": "pickled"}
+
+
+def nanoseconds(name, *libraries):
+    """Of each library, to write and to read, in turns."""
+    value, kind, format = SINGLE[name]
+    writes, reads, names = [], [], {"value": value}
+    for library in libraries:
+        write, read, data, more = LIBRARIES[library](value, kind, format)
+        writes.append(write)
+        reads.append(read)
+        names |= {DATA[library]: data, **more}
+    for read in reads:
+        assert eval(read, names) == value, read
+    return [side_by_side(*statements, turns=50, **names) for statements in (writes, reads)]
+
+
+class Single:
+    unit = "ns"
+    params = tuple(SINGLE)
+    param_names = ("value",)
+
+    def track_write(self, name):
+        """`serialize` of one value."""
+        return nanoseconds(name, "spill_ring")[0][0]
+
+    def track_read(self, name):
+        """`deserialize` of one value."""
+        return nanoseconds(name, "spill_ring")[1][0]
+
+
+class SingleOver:
     unit = "ratio"
+    params = (list(SINGLE), ["msgspec", "struct", "pickle"])
+    param_names = ("value", "other")
 
-    def track_record_write_over_msgspec(self):
-        """`serialize` of a record over msgspec's MessagePack of the same dataclass."""
-        ours, theirs = side_by_side(
-            "serialize(value)", "encode(value)", value=Tick(1, 2.5, True), serialize=ByteSerializer().serialize,
-            encode=msgspec.msgpack.Encoder().encode,
-        )
+    def setup(self, name, other):
+        if other == "struct" and SINGLE[name][2] is None:
+            raise NotImplementedError("struct has no such type")
+
+    def track_write(self, name, other):
+        """`serialize` of one value over what the other takes to write it."""
+        ours, theirs = nanoseconds(name, "spill_ring", other)[0]
         return ours / theirs
 
-    def track_record_read_over_msgspec(self):
-        """`deserialize` of a record over msgspec's MessagePack of the same dataclass; target ≤ 1."""
-        value = Tick(1, 2.5, True)
-        ours, theirs = side_by_side(
-            "deserialize(data, Tick)", "decode(packed)", Tick=Tick, data=ByteSerializer().serialize(value),
-            deserialize=ByteSerializer().deserialize, packed=msgspec.msgpack.encode(value),
-            decode=msgspec.msgpack.Decoder(Tick).decode,
-        )
+    def track_read(self, name, other):
+        """`deserialize` of one value over what the other takes to read it."""
+        ours, theirs = nanoseconds(name, "spill_ring", other)[1]
         return ours / theirs
 
-    def track_record_read_over_struct(self):
-        """`deserialize` of a record over `struct` and a call of its class; target ≤ 1."""
-        value = Tick(1, 2.5, True)
-        ours, theirs = side_by_side(
-            "deserialize(data, Tick)", "Tick(*unpack(data))", Tick=Tick, data=ByteSerializer().serialize(value),
-            deserialize=ByteSerializer().deserialize, unpack=struct.Struct("<qd?").unpack,
-        )
-        return ours / theirs
+    track_write.at_most = track_read.at_most = 7.0
+
+
+class Size:
+    unit = "bytes"
+    params = (list(SINGLE), list(LIBRARIES))
+    param_names = ("value", "library")
+
+    def setup(self, name, library):
+        SingleOver().setup(name, library)
+
+    def track_bytes(self, name, library):
+        """What one value is written in."""
+        return len(LIBRARIES[library](*SINGLE[name])[2])

@@ -2,7 +2,7 @@
 import timeit
 
 
-def side_by_side(*statements, setup="pass", **names):
+def side_by_side(*statements, setup="pass", turns=100, **names):
     """Nanoseconds of each statement, measured in one process, in turns of a millisecond or more.
 
     Parameters
@@ -11,6 +11,8 @@ def side_by_side(*statements, setup="pass", **names):
         Each runs in the same loop, timeit's, with the garbage collector off.
     setup : str
         Runs before each turn, untimed.
+    turns : int
+        Of each statement.
     **names
         What the statements use. All become locals, so that no side pays for a lookup that another
         is spared.
@@ -19,7 +21,7 @@ def side_by_side(*statements, setup="pass", **names):
     -------
     list of float
         For each statement the best turn. What others do on the machine only ever adds time, and it
-        comes in bursts: with a hundred short turns each, every side gets quiet ones.
+        comes in bursts: with many short turns each, every side gets quiet ones.
     """
     bind = "".join(f"{name} = names[{name!r}]; " for name in names)
     timers = [timeit.Timer(statement, bind + setup, globals={"names": names}) for statement in statements]
@@ -30,7 +32,7 @@ def side_by_side(*statements, setup="pass", **names):
             number *= 2
         numbers.append(number)
     best = [float("inf")] * len(timers)
-    for _ in range(100):
+    for _ in range(turns):
         for i, timer in enumerate(timers):
             best[i] = min(best[i], timer.timeit(numbers[i]) / numbers[i] * 1e9)
     return best

@@ -82,6 +82,7 @@ def track_chain_over_single_4096():
 
 
 track_chain_over_single_4096.unit = "ratio"
+track_chain_over_single_4096.at_most = 6.0
 
 
 def track_chain_beyond_single_16():

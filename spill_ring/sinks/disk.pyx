@@ -10,7 +10,6 @@ from spill_ring.sink cimport Sink, describe, forks_so_far, holding, refusal
 
 import atexit
 import errno
-import fcntl
 import operator
 import os
 import threading
@@ -23,10 +22,16 @@ from spill_ring.checksum import checksum
 from spill_ring.encoder import encoder_of
 from spill_ring.segment import (
     LOCK as _LOCK, MANIFEST as _MANIFEST, DamagedError, Manifest, Segment, framed, header_of, last_known, paths_of,
-    read_manifest, record_of, remove_segment, segments_in, sync_folder, with_count, write_again,
+    read_manifest, record_of, remove_segment, segments_in, sync_file, sync_folder, with_count, write_again,
     write_manifest,
 )
 from spill_ring.spill_log import SpillLog
+
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a recording can be read, and not written
+    fcntl = None
 
 
 cdef extern from "Python.h":
@@ -132,8 +137,8 @@ cdef class _Writing:
             write_again(self.data, self.data_synced, data_end)
             write_again(self.index, self.index_synced, index_end)
         self.is_doubtful = True
-        os.fdatasync(self.data)
-        os.fdatasync(self.index)
+        sync_file(self.data)
+        sync_file(self.index)
         self.is_doubtful = False
         self.data_synced, self.index_synced = data_end, index_end
         return 0
@@ -241,6 +246,8 @@ cdef class DiskSink(Sink):
     def __init__(
         self, path, *, segment_bytes=1 << 28, keep_bytes=None, sync="interval", interval=1.0, encoder=None
     ):
+        if fcntl is None:
+            raise NotImplementedError("a DiskSink needs POSIX's files; on Windows NpySink writes a .npy")
         folder = os.fsdecode(path)
         size = operator.index(segment_bytes)
         if not 1 <= size <= PY_SSIZE_T_MAX:
@@ -465,7 +472,7 @@ cdef class DiskSink(Sink):
             segment.count(segment.end)
         else:
             segment.sync(segment.end)
-            os.fdatasync(segment.data)
+            sync_file(segment.data)
         return 0
 
     cdef object first_to_keep(self):
@@ -662,7 +669,7 @@ cdef class DiskSink(Sink):
                 self.check()
                 self.sync_now()
                 if self.writing is not None and self.sync != "never":
-                    os.fdatasync(self.writing.data)  # the count too
+                    sync_file(self.writing.data)  # the count too
                 self.end_thread()
             state = SR_CLOSED
         except FileNotFoundError:

@@ -83,7 +83,7 @@ def push_typed(ArrayRing ring, Py_ssize_t n, kind):
             ring.push_value(<long long>i)
     elif kind == "u8":
         for i in range(n):
-            ring.push_value(<unsigned long>i)
+            ring.push_value(<unsigned long long>i)
     elif kind == "f4":
         for i in range(n):
             ring.push_value(<float>i)

@@ -70,6 +70,9 @@
 #define SR_COPY __builtin_memcpy /* memcpy, without a hosted header to declare it */
 #else
 #include <string.h>
+#if defined(_MSC_VER)
+#include <intrin.h>
+#endif
 #define SR_LIKELY(x) (x)
 #define SR_OUT_OF_LINE
 #define SR_COPY memcpy
@@ -269,6 +272,14 @@ static inline void sr_relax(void)
         __asm__ volatile("yield");
 #else
         __builtin_ia32_pause();
+#endif
+#elif defined(_MSC_VER)
+    int i;
+    for (i = 0; i < 64; i++)
+#if defined(_M_ARM64)
+        __yield();
+#else
+        _mm_pause();
 #endif
 #endif
 }
