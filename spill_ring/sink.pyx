@@ -30,6 +30,9 @@ cnp.import_array()
 cdef extern from "Python.h":
     PyObject **PySequence_Fast_ITEMS(object o)
     unsigned long PyThread_get_thread_ident() nogil
+    ctypedef struct PyTypeObject:
+        pass
+    PyTypeObject *Py_TYPE(object o) nogil
 
 
 cdef extern from *:
@@ -549,6 +552,7 @@ cdef class CollectSink(Sink):
                 room *= 2
             data = PyMem_RawRealloc(self.data, room * self.itemsize)
             if data == NULL:
+                sr_keep_thread()
                 return self.refuse_growth()
             self.data = <char *>data
             self.room = room
@@ -557,6 +561,9 @@ cdef class CollectSink(Sink):
         self.received += count
         taken[0] += count
         return 0
+
+    cdef bint is_native(self) noexcept nogil:
+        return Py_TYPE(self) == <PyTypeObject *>CollectSink and sr_state(&self.state) == SR_OPEN
 
     cdef int refuse_growth(self) except -1 with gil:
         raise MemoryError(f"no memory to collect more than {self.count} items")
@@ -713,7 +720,7 @@ cdef class FnSink(Sink):
         return 0
 
     cdef bint is_native(self) noexcept nogil:
-        return self.native != NULL and sr_state(&self.state) == SR_OPEN
+        return self.native != NULL and Py_TYPE(self) == <PyTypeObject *>FnSink and sr_state(&self.state) == SR_OPEN
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         cdef PyThreadState *thread
