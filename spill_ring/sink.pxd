@@ -42,7 +42,7 @@ cdef class Sink:
     # to `taken` as it takes them: all of them, unless it raises.
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1
-    # Does `send_block` need Python only to raise? And keeps what it raises in a thread that Python doesn't know.
+    # Does `send_block` need Python only to raise, and calls `sr_keep_thread` first? Not what a subclass makes of it.
     cdef bint is_native(self) noexcept nogil
 
     # Room of its own for items, in a row at `next`: how many; 0: none without a call. It is entered.

@@ -30,6 +30,9 @@ cnp.import_array()
 cdef extern from "Python.h":
     PyObject **PySequence_Fast_ITEMS(object o)
     unsigned long PyThread_get_thread_ident() nogil
+    ctypedef struct PyTypeObject:
+        pass
+    PyTypeObject *Py_TYPE(object o) nogil
 
 
 cdef extern from *:
@@ -572,6 +575,7 @@ cdef class CollectSink(Sink):
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         if not self.has_room(count):
+            sr_keep_thread()
             return self.refuse_growth()
         memcpy(self.data + self.count * self.itemsize, items, count * self.itemsize)
         self.take_in(count)
@@ -600,6 +604,10 @@ cdef class CollectSink(Sink):
             self.data = <char *>data
             self.room = room
         return True
+
+    cdef bint is_native(self) noexcept nogil:
+        cdef int state = sr_state(&self.state)
+        return Py_TYPE(self) == <PyTypeObject *>CollectSink and (state == SR_OPEN or state == SR_AHEAD)
 
     cdef int refuse_growth(self) except -1 with gil:
         raise MemoryError(f"no memory to collect more than {self.count} items")
@@ -759,7 +767,7 @@ cdef class FnSink(Sink):
         return 0
 
     cdef bint is_native(self) noexcept nogil:
-        return self.native != NULL and sr_state(&self.state) == SR_OPEN
+        return self.native != NULL and Py_TYPE(self) == <PyTypeObject *>FnSink and sr_state(&self.state) == SR_OPEN
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         cdef PyThreadState *thread

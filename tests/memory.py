@@ -1,4 +1,5 @@
 """What a piece of work leaves behind in memory."""
+import ctypes
 import gc
 import tracemalloc
 
@@ -16,3 +17,14 @@ def growth(work):
         return tracemalloc.get_traced_memory()[0] - first
     finally:
         tracemalloc.stop()
+
+
+def thread_states():
+    """How many threads Python knows."""
+    api = ctypes.pythonapi
+    for name in ("PyInterpreterState_Get", "PyInterpreterState_ThreadHead", "PyThreadState_Next"):
+        getattr(api, name).restype = ctypes.c_void_p
+    count, state = 0, api.PyInterpreterState_ThreadHead(ctypes.c_void_p(api.PyInterpreterState_Get()))
+    while state:
+        count, state = count + 1, api.PyThreadState_Next(ctypes.c_void_p(state))
+    return count

@@ -10,6 +10,7 @@ import weakref
 import numpy as np
 import pytest
 from compilers import extension
+from memory import thread_states
 
 from spill_ring import ArrayRing, CollectSink, FnSink, MpscRing, ObjectRing, Sink, SpscRing
 from spill_ring.interface import Interface
@@ -267,8 +268,9 @@ class Refusing(Sink):
 def test_a_sink_that_raises(kind, reserves, takes, client, unraisable):
     """In a thread that Python doesn't know, and in one that it does: nothing is lost, and no exception is left set."""
     ring = kind(4, "f8", Refusing(takes))
+    known = thread_states()
     assert client.push_numbers(ring.capsule, 0, 6, 2, reserves) == (FAILED, 4)
-    assert unraisable == ["OSError('refused 2')"]
+    assert unraisable == ["OSError('refused 2')"] and thread_states() == known
     assert push(ring, [4, 5]) == reserve(ring, 4)[0] == FAILED and len(unraisable) == 3
     taken = ring.stats.spilled
     assert taken == 3 * takes
@@ -295,7 +297,6 @@ def test_a_closed_sink(kind, client, unraisable):
 @pytest.mark.parametrize("block", [0, 1, 64])
 @pytest.mark.parametrize("reserves", [False, True])
 def test_a_thread_of_c_pushes(client, block, reserves, memory):
-    """Through two rings, and into a sink in Python."""
     n = 20_000
     for sink in (None, CollectSink(), ArrayRing(100, sink=(end := CollectSink()))):
         ring = ArrayRing(300, sink=sink)
@@ -304,12 +305,45 @@ def test_a_thread_of_c_pushes(client, block, reserves, memory):
     assert [*end.items.tolist(), *sink.view().tolist()] == list(range(n - 300))
 
 
+@pytest.mark.parametrize("kind", RINGS)
+@pytest.mark.parametrize("block", [0, 64])
+def test_a_thread_of_c_pushes_into_a_sink_of_python(client, kind, block):
+    got = []
+    ring = kind(300, "f8", lambda block: got.extend(block.tolist()))
+    assert client.push_numbers(ring.capsule, 0, 1000, block) == (0, 1000)
+    assert [*got, *ring.pop_many().tolist()] == list(range(1000))
+
+
 def test_a_capsule_of_something_else(client):
     for wrong in (np.zeros(3), ArrayRing(3).ctypes):
         with pytest.raises(ValueError, match="PyCapsule_GetPointer"):
             client.push_numbers(wrong, 0, 1, 1)
     with pytest.raises(ValueError, match="blocks of double"):
         client.push_numbers(ArrayRing(3, "f4").capsule, 0, 1, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_a_sink_without_memory(client):
+    """A CollectSink too needs Python only to say so."""
+    code = f"""
+        import importlib.util, resource, sys
+        spec = importlib.util.spec_from_file_location("pthread_client", {client.__file__!r})
+        client = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(client)
+        from spill_ring import ArrayRing, CollectSink
+        ring = ArrayRing(4096, sink=CollectSink())
+        capsule = ring.capsule
+        sys.unraisablehook = lambda unraisable: print(type(unraisable.exc_value).__name__)
+        pages = int(open("/proc/self/statm").read().split()[0])
+        limit = pages * resource.getpagesize() + (300 << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        code, pushed = client.push_numbers(capsule, 0, 100_000_000, 4096)
+        stats = ring.stats
+        print(code, pushed > 4096, stats.pushed == pushed == stats.spilled + 4096 == len(ring.sink) + 4096)
+        ring.pop_many()
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "MemoryError\n-1 True True\n"), done.stderr
 
 
 @pytest.mark.parametrize("overflow", ["spill", "block"])

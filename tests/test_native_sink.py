@@ -8,6 +8,7 @@ import weakref
 import numpy as np
 import pytest
 from compilers import extension
+from memory import thread_states
 
 from spill_ring import ArrayRing, FnSink, ObjectRing, SpscRing, TeeSink
 
@@ -197,10 +198,12 @@ def test_it_reaches_a_thread_of_c(kind, block, reserves, native, client, unraisa
     for sink in (function, ArrayRing(3, sink=function)):
         ring = kind(3, "f8", sink)
         room = 3 if sink is function else 6
+        known = thread_states()
         for _ in range(3):
             code = client.push_numbers(ring.capsule, ring.stats.pushed, 20, block, reserves)[0]
             assert code == FAILED and ring.stats.pushed == room
             assert "returned 7, and has taken none of" in unraisable.pop() and not unraisable
+            assert thread_states() == known
         assert ring.pop_many().tolist() == list(range(room - 3, room))
         if sink is not function:
             assert sink.pop_many().tolist() == [0, 1, 2]

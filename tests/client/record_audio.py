@@ -1,6 +1,6 @@
 """Runs examples/audio.py on portaudio.c, which is loaded before all else; test_audio.py looks at what it prints.
 
-    record_audio.py EXAMPLES CALLBACK PORTAUDIO FRAMES ("counted" | "python")
+    record_audio.py EXAMPLES CALLBACK PORTAUDIO FRAMES
 """
 import ctypes
 import json
@@ -19,21 +19,16 @@ frames = int(sys.argv[4])
 counter = {name: ctypes.c_long.in_dll(portaudio, name) for name in ("allocations", "locks", "system_calls")}
 dtype = ("f4", (audio.CHANNELS,))
 ring = SpscRing(1 << 16, dtype, overflow="reject")
-if sys.argv[5] == "python":  # a callback that does what it must not: it spills to Python
-    ring = SpscRing(1 << 10, dtype, sink=lambda block: None)
-else:
-    interface = ring.ctypes
-    ctypes.c_void_p.in_dll(portaudio, "awaited_ring").value = ctypes.addressof(interface)
-    ctypes.c_ssize_t.in_dll(portaudio, "most_in_ring").value = ring.capacity - audio.BLOCK
+interface = ring.ctypes
+ctypes.c_void_p.in_dll(portaudio, "awaited_ring").value = ctypes.addressof(interface)
+ctypes.c_ssize_t.in_dll(portaudio, "most_in_ring").value = ring.capacity - audio.BLOCK
 ctypes.c_ulong.in_dll(portaudio, "frames_to_come").value = frames
 
 others = np.arange(2, audio.CHANNELS, dtype="f4")
 out = np.empty(8192, dtype)
 came, wrong = 0, 0
 with audio.recording(portaudio, ctypes.CDLL(sys.argv[2]).on_audio, ring) as state:
-    while ring.stats.pushed < frames and sys.argv[5] == "python":
-        time.sleep(0.001)
-    while came < frames and sys.argv[5] == "counted":
+    while came < frames:
         count = ring.pop_into(out)
         if count == 0:
             time.sleep(0.0005)
