@@ -50,13 +50,16 @@ def client(tmp_path_factory):
 
 @pytest.fixture(params=["capsule", "callable of a capsule", "callable of ctypes"])
 def gathering(request, native, library):
-    """The C function `gather`, in each form that has user data; and the user data."""
-    gathered = user_data()
-    if request.param == "capsule":
-        return native.capsule(SIGNATURE, ctypes.addressof(gathered)), gathered
-    scipy = pytest.importorskip("scipy")
-    function = library.gather if request.param == "callable of ctypes" else native.capsule(SIGNATURE, 0)
-    return scipy.LowLevelCallable(function, ctypes.cast(ctypes.pointer(gathered), ctypes.c_void_p)), gathered
+    """Makes the C function `gather`, in one of the forms that have user data; and the user data."""
+    def make():
+        gathered = user_data()
+        if request.param == "capsule":
+            return native.capsule(SIGNATURE, ctypes.addressof(gathered)), gathered
+        scipy = pytest.importorskip("scipy")
+        function = library.gather if request.param == "callable of ctypes" else native.capsule(SIGNATURE, 0)
+        return scipy.LowLevelCallable(function, ctypes.cast(ctypes.pointer(gathered), ctypes.c_void_p)), gathered
+
+    return make
 
 
 @pytest.fixture
@@ -72,7 +75,7 @@ def unraisable(monkeypatch):
 @pytest.mark.parametrize("kind", RINGS)
 @pytest.mark.parametrize("wraps", [FnSink, lambda function: function])
 def test_it_gets_what_is_evicted(kind, wraps, gathering, memory):
-    function, gathered = gathering
+    function, gathered = gathering()
     ring = kind(4, "f8", wraps(function))
     ring.extend(range(10))
     ring.push(10.0)
@@ -83,7 +86,7 @@ def test_it_gets_what_is_evicted(kind, wraps, gathering, memory):
 
 
 def test_it_gets_blocks(gathering):
-    function, gathered = gathering
+    function, gathered = gathering()
     ring = ArrayRing(1000, sink=TeeSink(ArrayRing(10, sink=function), FnSink(function)))
     ring.extend(range(1000))
     ring.extend(range(1000))
@@ -169,7 +172,7 @@ def test_a_thread_of_c_pushes(kind, block, native, client):
 
 @pytest.mark.parametrize("kind", RINGS)
 def test_a_number_other_than_0_reaches_the_producer(kind, gathering, memory):
-    function, gathered = gathering
+    function, gathered = gathering()
     ring = kind(4, "f8", function)
     ring.extend(range(6))
     before = ring.stats

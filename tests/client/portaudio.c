@@ -14,7 +14,13 @@
 /* -- counting -------------------------------------------------------------------------------------- */
 
 static __thread int is_inside; /* this thread is in the callback */
-long allocations, locks, system_calls;
+long allocations, locks, system_calls; /* written by that thread alone */
+
+static void add_to(long *counter)
+{
+    if (is_inside)
+        ++*counter;
+}
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
@@ -22,15 +28,15 @@ void *__libc_realloc(void *old, size_t size);
 void *__libc_memalign(size_t alignment, size_t size);
 void __libc_free(void *old);
 
-void *malloc(size_t size) { allocations += is_inside; return __libc_malloc(size); }
-void *calloc(size_t count, size_t size) { allocations += is_inside; return __libc_calloc(count, size); }
-void *realloc(void *old, size_t size) { allocations += is_inside; return __libc_realloc(old, size); }
-void *aligned_alloc(size_t alignment, size_t size) { allocations += is_inside; return __libc_memalign(alignment, size); }
-void free(void *old) { allocations += is_inside; __libc_free(old); }
+void *malloc(size_t size) { add_to(&allocations); return __libc_malloc(size); }
+void *calloc(size_t count, size_t size) { add_to(&allocations); return __libc_calloc(count, size); }
+void *realloc(void *old, size_t size) { add_to(&allocations); return __libc_realloc(old, size); }
+void *aligned_alloc(size_t alignment, size_t size) { add_to(&allocations); return __libc_memalign(alignment, size); }
+void free(void *old) { add_to(&allocations); __libc_free(old); }
 
 int posix_memalign(void **made, size_t alignment, size_t size)
 {
-    allocations += is_inside;
+    add_to(&allocations);
     *made = __libc_memalign(alignment, size);
     return *made == NULL ? ENOMEM : 0;
 }
@@ -41,7 +47,7 @@ int posix_memalign(void **made, size_t alignment, size_t size)
         static int (*real)(type *);                                                                                    \
         if (real == NULL)                                                                                              \
             *(void **)&real = dlsym(RTLD_NEXT, #name);                                                                 \
-        counter += is_inside;                                                                                          \
+        add_to(&counter);                                                                                              \
         return real(which);                                                                                            \
     }
 
@@ -64,7 +70,7 @@ long syscall(long number, ...) /* which is how a futex is waited for, and woken 
     va_end(arguments);
     if (real == NULL)
         *(void **)&real = dlsym(RTLD_NEXT, "syscall");
-    system_calls += is_inside;
+    add_to(&system_calls);
     return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
