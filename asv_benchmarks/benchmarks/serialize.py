@@ -149,18 +149,16 @@ LIBRARIES = {"spill_ring": of_ours, "msgspec": of_msgspec, "struct": of_struct, 
 DATA = {"spill_ring": "data", "msgspec": "packed", "struct": "structured", "pickle": "pickled"}
 
 
-def nanoseconds(name, *libraries):
-    """Of each library, to write and to read, in turns."""
+def nanoseconds(way, name, *libraries):
+    """Of each library, to write or to read, in turns."""
     value, kind, format = SINGLE[name]
-    writes, reads, names = [], [], {"value": value}
+    statements, names = [], {"value": value}
     for library in libraries:
         write, read, data, more = LIBRARIES[library](value, kind, format)
-        writes.append(write)
-        reads.append(read)
+        statements.append(write if way == "write" else read)
         names |= {DATA[library]: data, **more}
-    for read in reads:
-        assert eval(read, names) == value, read
-    return [side_by_side(*statements, turns=50, **names) for statements in (writes, reads)]
+        assert eval(read, dict(names)) == value, read
+    return side_by_side(*statements, turns=50, **names)
 
 
 class Single:
@@ -170,11 +168,11 @@ class Single:
 
     def track_write(self, name):
         """`serialize` of one value."""
-        return nanoseconds(name, "spill_ring")[0][0]
+        return nanoseconds("write", name, "spill_ring")[0]
 
     def track_read(self, name):
         """`deserialize` of one value."""
-        return nanoseconds(name, "spill_ring")[1][0]
+        return nanoseconds("read", name, "spill_ring")[0]
 
 
 class SingleOver:
@@ -188,12 +186,12 @@ class SingleOver:
 
     def track_write(self, name, other):
         """`serialize` of one value over what the other takes to write it."""
-        ours, theirs = nanoseconds(name, "spill_ring", other)[0]
+        ours, theirs = nanoseconds("write", name, "spill_ring", other)
         return ours / theirs
 
     def track_read(self, name, other):
         """`deserialize` of one value over what the other takes to read it."""
-        ours, theirs = nanoseconds(name, "spill_ring", other)[1]
+        ours, theirs = nanoseconds("read", name, "spill_ring", other)
         return ours / theirs
 
     track_write.at_most = track_read.at_most = 7.0
