@@ -45,7 +45,8 @@ class Pages(http.server.SimpleHTTPRequestHandler):
         name = self.path.split("?")[0].lstrip("/")
         if name == "":
             page = (HTML / "index.html").read_text()
-            self.answer(re.sub(r'"https://[^"]*/([^"/]+)" integrity="[^"]*" crossorigin="\w*"', r'"/\1"', page).encode())
+            elsewhere = r'"https://[^"]*/([^"/]+)" integrity="[^"]*" crossorigin="\w*"'
+            self.answer(re.sub(elsewhere, r'"/\1"', page).encode())
         elif name in SCRIPTS:
             library, version, path = SCRIPTS[name]
             self.answer(package(library, version)[path])
