@@ -27,12 +27,7 @@ DIRECTIVES = {
     "freethreading_compatible": True,  # guard.pxd says what makes it so, class by class
 }
 
-MODULES = [
-    "checksum", "storage", "block", "serialize", "records", "native", "sink", "ring", "loan", "park", "object_ring",
-    "array_ring", "consumer", "spsc_ring", "mpsc_ring", "interface", "background_sink",
-    "sinks.file", "sinks.disk", "history",
-]
-
+SOURCES = sorted(path.replace(os.sep, "/") for path in glob("spill_ring/**/*.pyx", recursive=True))
 HEADERS = glob("spill_ring/*.h") + glob("spill_ring/include/spill_ring/*.h")
 
 compile_args = ["-O3", "-Wall", "-Wextra", "-Wno-unused-parameter"]
@@ -70,8 +65,8 @@ setup(
     ext_modules=cythonize(
         [
             Extension(
-                f"spill_ring.{name}",
-                [f"spill_ring/{name.replace('.', '/')}.pyx"],
+                path.removesuffix(".pyx").replace("/", "."),
+                [path],
                 include_dirs=[np.get_include(), "spill_ring/include", "spill_ring"],
                 define_macros=[
                     ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
@@ -79,7 +74,7 @@ setup(
                 ],
                 depends=HEADERS,
             )
-            for name in MODULES
+            for path in SOURCES
         ],
         compiler_directives=DIRECTIVES,
         annotate=bool(os.environ.get("SPILL_RING_ANNOTATE")),

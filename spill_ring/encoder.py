@@ -7,7 +7,11 @@ from spill_ring.serialize import ByteSerializer, SerializationError
 
 
 class Encoder(Protocol):
-    """What turns objects into bytes and back."""
+    """What turns objects into bytes and back.
+
+    What `encode` raises reaches whoever pushed; the object stays in the ring. What `decode` raises reaches who reads.
+    Each is called by one thread at a time, and not by the same: `encode` by who sends, `decode` by who reads.
+    """
 
     name: str  # kept in the recording: it can be read by an encoder of this name only
 
@@ -81,6 +85,8 @@ class Serialized:
         return self._serializer.deserialize(data, self.type)
 
 
+# Whatever a recording holds, to decode these runs nothing that its writer chose: who reads need not name them.
+HARMLESS = (Plain.name, MessagePack.name)
 ENCODERS = {encoder.name: encoder for encoder in (Plain, Pickle, MessagePack)}
 
 
@@ -96,7 +102,9 @@ def encoder_of(given: Any) -> Encoder:
     encodes = hasattr(given, "encode") and hasattr(given, "decode")
     if get_origin(given) is not None or (isinstance(given, type) and not encodes):
         return Serialized(given)
-    if isinstance(given, type) or not encodes:
+    if isinstance(given, type):
+        raise TypeError(f"encoder is the class {given.__name__}; pass an instance of it")
+    if not encodes:
         raise TypeError(f"{given!r} is no encoder: it needs a name, encode(object) and decode(bytes)")
     if not isinstance(getattr(given, "name", None), str):
         raise TypeError(f"{given!r} needs a name, a str that is kept in the recording")

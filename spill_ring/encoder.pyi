@@ -29,6 +29,7 @@ class Serialized:
     def encode(self, value: Any) -> bytes: ...
     def decode(self, data: bytes) -> Any: ...
 
+HARMLESS: tuple[str, ...]
 ENCODERS: dict[str, Any]
 
 # by name; what encodes; or a type, for ByteSerializer

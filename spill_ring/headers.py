@@ -3,11 +3,12 @@ from pathlib import Path
 
 
 def get_include():
-    """The folder to compile with, for C code and for ``from spill_ring.spsc_ring cimport SpscRing``.
+    """The folder to compile with, for C and C++, and for ``from spill_ring.spsc_ring cimport SpscRing``.
 
     Returns
     -------
     str
-        ``#include <spill_ring/spsc.h>`` finds the C core there.
+        ``#include <spill_ring/spsc.h>`` finds the C core there, ``<spill_ring/interface.h>`` what
+        `ring.capsule` holds.
     """
     return str(Path(__file__).parent / "include")

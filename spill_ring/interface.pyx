@@ -321,6 +321,8 @@ cdef Door open_door(object ring):
             door.c.next = &array_ring.next
             door.c.stop = &array_ring.stops[array_ring.scalar]
         return door
+    if not isinstance(ring, SpscRing):
+        raise TypeError(f"a {type(ring).__name__} has no C interface; an ArrayRing or SpscRing of numpy items has one")
     spsc_ring = ring
     if spsc_ring.item_type is None:
         raise TypeError(f"a {type(ring).__name__} of objects has no C interface: nobody would hold their references")
@@ -337,6 +339,7 @@ cdef void let_go(object capsule) noexcept:
 
 
 def capsule_of(ring, /):
+    """`ArrayRing.capsule` and `SpscRing.capsule`."""
     cdef Door door = open_door(ring)
     capsule = PyCapsule_New(&door.c, SPILL_RING_CAPSULE, let_go)
     Py_INCREF(door)
@@ -372,6 +375,7 @@ class Interface(ctypes.Structure):
 
 
 def ctypes_of(ring, /):
+    """`ArrayRing.ctypes` and `SpscRing.ctypes`."""
     cdef Door door = open_door(ring)
     interface = Interface.from_address(<size_t>&door.c)
     interface.door = door  # a function that is taken from it keeps it alive too
@@ -382,6 +386,7 @@ cdef object ffi = None
 
 
 def cffi_of(ring, /):
+    """`ArrayRing.cffi` and `SpscRing.cffi`."""
     global ffi
     cdef Door door = open_door(ring)
     if ffi is None:

@@ -18,11 +18,14 @@ cdef native_sink native_function(object given, void **user_data) except? NULL:
     cdef const char *name
     function = given
     user_data[0] = NULL
-    if isinstance(given, tuple) and len(given) and type(given) is not tuple:
-        function = tuple.__getitem__(given, 0)  # of a scipy.LowLevelCallable: a capsule made for it
+    if isinstance(given, tuple) and type(given) is not tuple and len(given):
+        first = tuple.__getitem__(given, 0)
+        if PyCapsule_CheckExact(first):  # a scipy.LowLevelCallable's, which it makes of whatever it is given
+            function = first
     if PyCapsule_CheckExact(function):
         name = PyCapsule_GetName(function)
-        check(given, signature_fits("" if name == NULL else name.decode()), "" if name == NULL else name.decode())
+        signature = "" if name == NULL else name.decode()
+        check(given, signature_fits(signature), signature)
         user_data[0] = PyCapsule_GetContext(function)
         return <native_sink>PyCapsule_GetPointer(function, name)
     if not isinstance(function, ctypes._CFuncPtr):

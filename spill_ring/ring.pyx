@@ -325,7 +325,7 @@ cdef class Ring(Sink):
     @property
     def history(self):
         """What went through the ring, wherever in the chain it is now: a `History`, a sequence by number."""
-        from spill_ring.history import History  # the one import that runs up: it reads rings, and what is behind them
+        from spill_ring.history import History  # runs up, and only where it is asked for
 
         return History(self)
 

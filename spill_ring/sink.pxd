@@ -24,8 +24,11 @@ cdef class Sink:
     cdef bint is_relied_on  # somebody else was told what it is bound to
     cdef int depth  # sinks behind it, in the longest line
     cdef Py_ssize_t users  # rings and sinks that send here; it closes with the last
-    # While SR_AHEAD, who sends here may write items at `next` itself and move it, up to `stop`, without a call: they
-    # are in as they are written, but the accounting stands at `opened`.
+    # Room that is lent. A sink that keeps items in a row (a CollectSink, an ArrayRing) may lend the memory where the
+    # next ones go to a ring that sends here: while the sink is SR_AHEAD the ring writes items at `next` itself and
+    # moves it, up to `stop`, without a call. They are in as they are written, but the sink's own count stands at
+    # `opened`: what anyone may ask without entering adds `ahead()`, and who enters has it counted first (`admit`).
+    # To lend, a guarded sink overrides `lend_room`, `take_in` and `lending_class`.
     cdef char *next
     cdef char *opened
     cdef char *stop
@@ -45,13 +48,14 @@ cdef class Sink:
     # Does `send_block` need Python only to raise, and calls `sr_keep_thread` first? Not what a subclass makes of it.
     cdef bint is_native(self) noexcept nogil
 
-    # Room of its own for items, in a row at `next`: how many; 0: none without a call. It is entered.
+    # The sink is entered. Point `next` to where the next items go, and return how many have room there in a row; 0,
+    # as a full ring does that has to evict first: they have to be sent.
     cdef Py_ssize_t lend_room(self) noexcept nogil
-    # The class that lends, asked as `described_class` is. None: nothing is lent.
+    cdef void take_in(self, Py_ssize_t count) noexcept nogil  # count items that lie there now; maybe none
+    # The class that does so, asked as `described_class` is: a subclass with a `send_block` of its own lends nothing.
     cdef type lending_class(self)
-    cdef void take_in(self, Py_ssize_t count) noexcept nogil  # count what was written there
-    cdef bint go_ahead(self) noexcept nogil  # to SR_AHEAD, if it has room to lend
-    cdef void catch_up(self) noexcept nogil
+    cdef bint go_ahead(self) noexcept nogil  # to SR_AHEAD, if there is room to lend
+    cdef void catch_up(self) noexcept nogil  # count what is ahead, and lend no more
 
     cdef int admit(self, int state) except -1 nogil  # when it isn't plainly open
     cdef int refuse(self, int state) except -1 with gil

@@ -171,6 +171,8 @@ cdef class Sink:
 
     cdef bint go_ahead(self) noexcept nogil:
         cdef Py_ssize_t room
+        if not self.is_guarded:  # nobody would enter, and catch up
+            return False
         if sr_move(&self.state, SR_OPEN, SR_BUSY) != SR_OPEN:
             if sr_move(&self.state, SR_AHEAD, SR_BUSY) != SR_AHEAD:
                 return False

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spill_ring.encoder import Serialized, encoder_of
+from spill_ring.encoder import HARMLESS, Serialized, encoder_of
 from spill_ring.segment import DamagedError, Manifest, Segment, last_known, read_manifest, segments_in
 
 OPEN_SEGMENTS = 256  # whose records and memory are kept at hand
@@ -81,7 +81,7 @@ class SpillLog:
 
     @staticmethod
     def _decoder(name: str, encoder: Any) -> Any:
-        if encoder is None and name in ("plain", "msgpack"):
+        if encoder is None and name in HARMLESS:
             encoder = name
         if encoder is None and name == Serialized.name:
             raise ValueError("the objects were recorded by ByteSerializer; say their type to read them, as encoder=")

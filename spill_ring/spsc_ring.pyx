@@ -1258,21 +1258,25 @@ cdef class SpscRing(Sink):
 
     @property
     def capsule(self):
-        """The ring for C: a PyCapsule of a ``spill_ring_interface``, which ``spill_ring/interface.h`` declares."""
+        """The ring for C: a PyCapsule of a ``spill_ring_interface``, which ``spill_ring/interface.h`` declares.
+
+        It keeps the ring alive. Compiled code may call from any two threads: one pushes, one pops. A `TypeError` where
+        the ring holds objects.
+        """
         from spill_ring.interface import capsule_of  # runs up, and only where it is asked for
 
         return capsule_of(self)
 
     @property
     def ctypes(self):
-        """The same as a ctypes structure, `spill_ring.interface.Interface`; for numba too."""
+        """`capsule` as a ctypes structure, `spill_ring.interface.Interface`; for numba too."""
         from spill_ring.interface import ctypes_of
 
         return ctypes_of(self)
 
     @property
     def cffi(self):
-        """The same as a pointer of cffi's, which is imported for it."""
+        """`capsule` as a pointer of cffi's, which is imported for it; ModuleNotFoundError where it isn't there."""
         from spill_ring.interface import cffi_of
 
         return cffi_of(self)

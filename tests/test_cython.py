@@ -1,6 +1,7 @@
 """The door for Cython: a client compiled against the installed package."""
 import gc
 import importlib.util
+import pkgutil
 import shutil
 import subprocess
 import sys
@@ -230,6 +231,23 @@ def test_push_value_from_two_rings_into_the_room_of_one(client, memory):
     assert warm.view().tolist() == pushed[-2000:]
 
 
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_push_value_into_the_room_of_a_sink_of_ones_own(client, is_guarded):
+    """One that isn't guarded lends nothing: nobody would enter it, and have counted what is ahead."""
+    ring = ArrayRing(4, sink=(sink := client.LendingSink(is_guarded)))
+    for start in range(0, 900, 9):
+        client.push_doubles(ring, 5, start)
+        assert len(sink) == ring.stats.spilled
+        ring.extend(range(start + 5, start + 9))
+    assert sink.items() == list(range(896))
+    client.push_doubles(ring, 104, 900)
+    with pytest.raises(MemoryError):
+        client.push_doubles(ring, 1)
+    assert len(sink) == 1000 and ring.view().tolist() == [1000, 1001, 1002, 1003]
+    ring.clear()
+    ring.close()
+
+
 def test_push_value_goes_by_a_sink_that_has_a_way_of_its_own(client):
     ring = ArrayRing(2, sink=(sink := client.OrderedSink()))
     client.push_doubles(ring, 10)
@@ -449,11 +467,11 @@ def test_spsc_threads_without_the_gil(spsc_client, overflow, block, at_once):
 
 def test_every_declaration_ships():
     package = Path(importlib.util.find_spec("spill_ring").origin).parent
-    names = {path.name for path in package.iterdir()}
-    modules = ["storage", "block", "serialize", "records", "native", "sink", "ring", "loan", "park"]
-    rings = ["object_ring", "array_ring", "consumer", "spsc_ring", "mpsc_ring", "interface", "background_sink"]
-    for module in modules + rings:
-        assert {f"{module}.pxd", f"{module}.pyi"} <= names
-    others = {"__init__.pxd", "__init__.pyi", "guard.pxd", "scalar.pxd", "spsc.pxd", "py.typed", "storage.h", "park.h"}
-    assert others <= names
+    modules = [module for module in pkgutil.walk_packages([str(package)]) if module.name != "__main__"]
+    for name in [module.name for module in modules if not module.ispkg] + ["__init__"]:
+        assert (package / f"{name}.pyi").exists()
+    cimported = {"sink", "ring", "object_ring", "array_ring", "spsc_ring", "mpsc_ring", "background_sink", "guard"}
+    for name in cimported | {"__init__", "scalar", "spsc"}:
+        assert (package / f"{name}.pxd").exists()
+    assert {"py.typed", "storage.h", "park.h"} <= {path.name for path in package.iterdir()}
     assert {"spsc.h", "interface.h"} <= {path.name for path in Path(get_include(), "spill_ring").iterdir()}

@@ -1,4 +1,5 @@
 """Recordings: nothing lost by kill -9, little by a power loss, and never a wrong value."""
+import array
 import contextlib
 import errno
 import gc
@@ -532,6 +533,29 @@ def test_a_follower_copies_no_records(tmp_path):
             sink.send(numbers(n, n + 1))
         assert copies <= 12
         assert found.records["first"].tolist() == list(range(2999))
+
+
+def test_an_encoder_that_returns_no_bytes_is_refused(tmp_path):
+    class Doubles:
+        name = "doubles"
+
+        def encode(self, value):
+            return array.array("d", value)  # whose len() is not that of its bytes
+
+        def decode(self, data):
+            return list(array.array("d", data))
+
+    ring = ObjectRing(1, DiskSink(tmp_path, encoder=Doubles()))
+    ring.push([1.0, 2.0])
+    with pytest.raises(TypeError, match=r"encode\(\) of encoder 'doubles' must return bytes, not array"):
+        ring.push([3.0])
+    assert list(ring) == [[1.0, 2.0]] and ring.stats.spilled == 0
+    ring.clear()
+    ring.close()
+    with pytest.raises(TypeError, match="encoder is the class Doubles; pass an instance"):
+        DiskSink(tmp_path, encoder=Doubles)
+    with pytest.raises(ValueError, match="interval must be a time in seconds, not '1'"):
+        DiskSink(tmp_path, interval="1")
 
 
 def test_reading_changes_nothing(tmp_path):

@@ -2,6 +2,7 @@
 import doctest
 import importlib
 import inspect
+import pkgutil
 import re
 from pathlib import Path
 
@@ -10,12 +11,7 @@ import pytest
 
 import spill_ring
 
-MODULES = [
-    "storage", "block", "serialize", "records", "native", "sink", "ring", "loan", "park", "object_ring", "array_ring",
-    "spsc_ring", "mpsc_ring", "interface", "background_sink", "spill", "headers", "sinks.file", "sinks.npy",
-    "sinks.disk", "spill_log", "history",
-    "cli.columns",
-]
+MODULES = [module.name for module in pkgutil.walk_packages(spill_ring.__path__, "spill_ring.")]
 README = Path(__file__).parent.parent / "README.md"
 NAMES = {name: getattr(spill_ring, name) for name in spill_ring.__all__} | {"np": np}
 
@@ -23,7 +19,7 @@ NAMES = {name: getattr(spill_ring, name) for name in spill_ring.__all__} | {"np"
 @pytest.mark.thread_unsafe(reason="doctest swaps sys.stdout")
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings(name):
-    module = importlib.import_module(f"spill_ring.{name}")
+    module = importlib.import_module(name)
     finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     for test in finder.find(module, module.__name__, extraglobs=NAMES):
         runner.run(test)

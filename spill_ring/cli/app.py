@@ -18,6 +18,7 @@ from spill_ring.cli.export import export
 from spill_ring.cli.plot import envelope, to_png, to_terminal
 from spill_ring.cli.recorder import record
 from spill_ring.cli.terminal import progress_bar
+from spill_ring.encoder import HARMLESS
 from spill_ring.segment import DamagedError, read_manifest, segments_in
 from spill_ring.spill_log import SpillLog
 
@@ -120,7 +121,7 @@ def ends_of(log: SpillLog) -> list[np.datetime64]:
 def open_log(folder: Path) -> SpillLog:
     """A recording whose items can be shown by whoever finds it."""
     manifest = read_manifest(os.fsdecode(folder))
-    if manifest is not None and manifest.encoder not in (None, "plain", "msgpack"):
+    if manifest is not None and manifest.encoder not in (None, *HARMLESS):
         raise ValueError(
             f"{folder} holds objects by encoder {manifest.encoder!r}, which takes Python to read: "
             "SpillLog(folder, encoder=...)"

@@ -10,6 +10,7 @@ from spill_ring.sink cimport Sink, describe, forks_so_far, holding, refusal
 
 import atexit
 import errno
+import numbers
 import operator
 import os
 import threading
@@ -183,6 +184,10 @@ cdef class DiskSink(Sink):
 
     Raises
     ------
+    ValueError
+        `segment_bytes`, `keep_bytes`, `sync`, `interval` or the name of the encoder is none that would do.
+    NotImplementedError
+        On Windows.
     OSError
         The disk is full, say: what has no room stays where it was, and writing goes on once there is some.
     BlockingIOError
@@ -256,7 +261,7 @@ cdef class DiskSink(Sink):
             raise ValueError(f"keep_bytes must be at least twice segment_bytes, {2 * size}, not {keep_bytes}")
         if sync not in ("interval", "always", "never"):
             raise ValueError(f"sync must be 'interval', 'always' or 'never', not {sync!r}")
-        if not 0 < interval < threading.TIMEOUT_MAX:
+        if not isinstance(interval, numbers.Real) or not 0 < interval < threading.TIMEOUT_MAX:
             raise ValueError(f"interval must be a time in seconds, not {interval!r}")
         encodes = encoder_of(encoder)
         self.claim(None)
@@ -518,6 +523,10 @@ cdef class DiskSink(Sink):
             while i < count and size < room:
                 try:
                     data = self.encoder.encode(<object>items[i])
+                    if not isinstance(data, bytes):  # of others `len` may count something else
+                        raise TypeError(
+                            f"encode() of encoder {self.encoder.name!r} must return bytes, not {type(data).__name__}"
+                        )
                 except BaseException as error:
                     failure = error
                     break

@@ -50,6 +50,44 @@ cdef class OrderedSink(ReversingSink):
         return OrderedSink
 
 
+cdef class LendingSink(Sink):
+    """Keeps up to 1,000 doubles, and lends the room for them, where it is guarded."""
+
+    cdef double kept[1000]
+    cdef Py_ssize_t count
+
+    def __init__(self, bint is_guarded):
+        self.is_guarded = is_guarded
+
+    cdef Py_ssize_t lend_room(self) noexcept nogil:
+        self.next = <char *>&self.kept[self.count]
+        return 1000 - self.count
+
+    cdef void take_in(self, Py_ssize_t count) noexcept nogil:
+        self.count += count
+
+    cdef type lending_class(self):
+        return LendingSink
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        if self.count + count > 1000:
+            with gil:
+                raise MemoryError
+        memcpy(&self.kept[self.count], items, count * sizeof(double))
+        self.take_in(count)
+        taken[0] += count
+        return 0
+
+    def __len__(self):
+        return self.count + self.ahead()
+
+    def items(self):
+        self.enter()
+        found = [self.kept[i] for i in range(self.count)]
+        self.leave()
+        return found
+
+
 def push_doubles(ArrayRing ring, Py_ssize_t n, double first=0):
     cdef Py_ssize_t i
     with nogil:

@@ -8,8 +8,9 @@
  * anybody's. That is the caller's part: who calls beside another thread is usually told SPILL_RING_IN_USE.
  *
  * Python. Nothing here touches it on the way to success, as long as what is evicted is dropped, or goes to a compiled
- * function (a FnSink of one), by way of such rings or not. For any other sink the thread is made known to Python for
- * the length of the call, which takes the GIL for a moment. Exceptions come out as SPILL_RING_FAILED and go to
+ * function (a FnSink of one) or a CollectSink, by way of such rings or not. For any other sink the thread is made known to
+ * Python for the length of the call, which takes the GIL for a moment (and many such calls take long on CPython 3.13
+ * without a GIL: have another thread drain an SpscRing instead). Exceptions come out as SPILL_RING_FAILED and go to
  * sys.unraisablehook; none is left set. Stop your threads before the interpreter ends: what needs Python then
  * never returns. In a subinterpreter spill_ring can't be imported.
  *
