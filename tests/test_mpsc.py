@@ -575,8 +575,8 @@ def test_wait_async_that_is_cancelled_leaves_the_ring_usable():
 
 @pytest.mark.parametrize(
     "producers, error",
-    [(0, ValueError), (-1, ValueError), (1.5, TypeError), ("2", TypeError), (None, TypeError), (sys.maxsize, ValueError),
-     (65537, ValueError), (10**30, MemoryError), (-(10**30), ValueError)],
+    [(0, ValueError), (-1, ValueError), (1.5, TypeError), ("2", TypeError), (None, TypeError),
+     (sys.maxsize, ValueError), (65537, ValueError), (10**30, MemoryError), (-(10**30), ValueError)],
 )
 def test_producers(producers, error):
     with pytest.raises(error):
