@@ -42,6 +42,12 @@ def test_examples_in_the_readme(tmp_path, monkeypatch):
     assert runner.failures == 0
 
 
+def test_the_readme_has_every_module():
+    text = README.read_text().partition("## Development")[2]
+    names = {name.rpartition(".")[2] for name in MODULES if not name.endswith("__main__")}
+    assert not [name for name in names if f"`{name}`" not in text and f"`{name}/`" not in text]
+
+
 def public_methods():
     for name in spill_ring.__all__:
         thing = getattr(spill_ring, name)
