@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from asv_runner.benchmarks.mark import SkipNotImplemented
 
 import spill_ring
 from spill_ring import ArrayRing
@@ -44,7 +45,7 @@ def numba_loops(interface):
         from numba.core import cgutils
         from numba.extending import intrinsic
     except ImportError:
-        raise NotImplementedError("no numba here") from None
+        raise SkipNotImplemented("no numba here") from None
     push = interface.push
 
     @intrinsic
