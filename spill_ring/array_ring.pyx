@@ -27,6 +27,7 @@ cdef extern from "Python.h":
     void PyType_Modified(type t)
     ctypedef struct PyTypeObject:
         PyObject *tp_dict
+    PyTypeObject *Py_TYPE(object o) nogil
 
 
 cdef int DOUBLE = scalar_index(<double *>NULL)
@@ -309,7 +310,10 @@ cdef class ArrayRing(Ring):
 
     cdef bint is_native(self) noexcept nogil:
         cdef int state = sr_state(&self.state)
-        return (state == SR_OPEN or state == SR_AHEAD) and (self.target is None or not needs_python(self.target))
+        return (
+            Py_TYPE(self) == <PyTypeObject *>ArrayRing and (state == SR_OPEN or state == SR_AHEAD)
+            and (self.target is None or not needs_python(self.target))
+        )
 
     cdef int refuse_scalar(self, int scalar) except -1 with gil:
         kind = ("unsigned int", "int", "float")[scalar // 4]

@@ -236,6 +236,8 @@ cdef class Sink:
             elif not self.is_bound:
                 self.bind(None)
             dtype = self.bound_to()
+        with cython.critical_section(self):
+            self.is_relied_on = True  # what is kept of this is no other dtype's
         try:
             if dtype is None:
                 guarded_objects(self, &item, 1, &taken)
@@ -496,6 +498,8 @@ cdef Sink as_sink(object given):
 
 cdef int warn_lost(object holder, Py_ssize_t count, object error, str name=None) except -1:
     """What a `__del__` can't deliver is lost, but not silently."""
+    if warnings is None:  # so late in the interpreter's end that there is nobody to tell
+        return 0
     warnings.warn(
         f"{name or type(holder).__name__} was dropped without close(), and its sink did not take the last "
         f"{count} items: {error!r}",
@@ -738,7 +742,8 @@ cdef class FnSink(Sink):
     Notes
     -----
     A compiled function costs some nanoseconds a call, a Python one its block too. `fn` is kept alive, and what it
-    points to is yours to keep. **Thread safety.** That of `fn`.
+    points to is yours to keep. (A Python function in a ``ctypes.CFUNCTYPE`` must not raise: ctypes swallows that and
+    returns anything. Give the function itself.) **Thread safety.** That of `fn`.
 
     >>> ring = ArrayRing(2, "i8", sink=FnSink(print))  # or just sink=print
     >>> ring.extend([1, 2, 3, 4, 5])

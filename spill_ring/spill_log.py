@@ -353,6 +353,13 @@ class SpillLog:
         Yields
         ------
         ndarray or list
+
+        Raises
+        ------
+        IndexError
+            The next item was removed, by `keep_bytes`, before it was read: the writer is faster. Go on at `first`.
+        DamagedError
+            It is damaged.
         """
         self.refresh()
         at = self.end if start is None else start if start >= 0 else self._span(start, None)[0]

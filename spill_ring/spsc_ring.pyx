@@ -59,6 +59,7 @@ cdef extern from "Python.h":
         PyObject *tp_dict
         traverseproc tp_traverse
         inquiry tp_clear
+    PyTypeObject *Py_TYPE(object o) nogil
     const Py_ssize_t PY_SSIZE_T_MAX
     unsigned long PyThread_get_thread_ident() nogil
 
@@ -589,7 +590,7 @@ cdef class SpscRing(Sink):
 
     cdef bint is_native(self) noexcept nogil:
         return (
-            sr_state(&self.state) == SR_OPEN and self.core.evicts
+            Py_TYPE(self) == <PyTypeObject *>SpscRing and sr_state(&self.state) == SR_OPEN and self.core.evicts
             and (self.target is None or not needs_python(self.target))
         )
 

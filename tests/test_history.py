@@ -377,12 +377,14 @@ def test_nothing_was_pushed_yet():
         history[-1]
 
 
-@pytest.mark.parametrize("sink, name", [
-    (FnSink(lambda block: None), "FnSink"), (ReduceSink(2, np.maximum, ArrayRing(8)), "ReduceSink"),
-    (TeeSink(DropSink(), FnSink(lambda block: None)), "DropSink; .*FnSink"), (lambda block: None, "FnSink"),
+@pytest.mark.parametrize("make, name", [
+    (lambda: FnSink(lambda block: None), "FnSink"),
+    (lambda: ReduceSink(2, np.maximum, ArrayRing(8)), "ReduceSink"),
+    (lambda: TeeSink(DropSink(), FnSink(lambda block: None)), "DropSink; .*FnSink"),
+    (lambda: lambda block: None, "FnSink"),
 ])
-def test_what_went_on_says_where_to(sink, name):
-    ring = ArrayRing(2, sink=sink)
+def test_what_went_on_says_where_to(make, name):
+    ring = ArrayRing(2, sink=make())
     ring.extend(range(5))
     with pytest.raises(IndexError, match=f"items 1 to 3 went on to a sink that can't be read back: {name}"):
         ring.history[1:4]

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from compilers import extension
 from memory import thread_states
+from test_cython import compiled
 
-from spill_ring import ArrayRing, CollectSink, FnSink, MpscRing, ObjectRing, Sink, SpscRing
+from spill_ring import ArrayRing, CollectSink, FnSink, MpscRing, ObjectRing, Sink, SpscRing, get_include
 from spill_ring.interface import Interface
 
 FAILED, CLOSED, IN_USE, BAD_COUNT, FULL, NOT_RESERVED = range(-1, -7, -1)
@@ -276,6 +277,20 @@ def test_a_sink_that_raises(kind, reserves, takes, client, unraisable):
     assert taken == 3 * takes
     assert ring.pop_many().tolist() == list(range(taken, 4))
     assert ring.stats.pushed == 4
+
+
+@pytest.mark.thread_unsafe(reason="sys.unraisablehook is everybody's")
+def test_a_compiled_ring_with_a_way_of_its_own(client, unraisable, tmp_path):
+    """It may raise where the class that it comes from would not."""
+    cython = compiled("spsc_client", tmp_path, [get_include()])
+    known = thread_states()
+    for refusing in (cython.RefusingRing, cython.RefusingSpscRing):
+        for sink in (refusing(4, "f8"), ArrayRing(1, "f8", refusing(4, "f8"))):
+            ring = ArrayRing(2, "f8", sink)
+            assert client.push_numbers(ring.capsule, 0, 6, 2) == (FAILED, 2)
+            assert unraisable.pop() == "OSError('refused')" and thread_states() == known
+            for holder in (ring, sink):
+                holder.clear()
 
 
 @pytest.mark.parametrize("kind", RINGS)

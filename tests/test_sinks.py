@@ -871,3 +871,24 @@ def test_signals_do_not_double_items(tmp_path):
                 signal.signal(signal.SIGALRM, old)
             ring.close()
         assert np.array_equal(np.fromfile(path, "i8"), np.arange(ring.stats.pushed))
+
+
+@pytest.mark.parametrize("kind", [CollectSink, BatchSink, ReduceSink])
+def test_a_sink_that_refuses_its_ring_after_it_took_something(kind):
+    """What it keeps is of that dtype for good: as items of another one they would lie elsewhere."""
+
+    class Sending(kind):
+        def attached(self, dtype):
+            self.send(np.zeros(60, dtype))
+            raise RuntimeError("no")
+
+    arguments = {CollectSink: (), BatchSink: (100, CollectSink()), ReduceSink: (100, np.add, CollectSink())}
+    sink = Sending(*arguments[kind])
+    with pytest.raises(RuntimeError, match="no"):
+        ArrayRing(2, "u1", sink=sink)
+    with pytest.raises(TypeError, match="takes items of dtype"):
+        ArrayRing(2, "S1000000", sink=sink)
+    ring = ArrayRing(2, "u1", sink=sink)
+    ring.extend(range(5))
+    ring.close()
+    assert ring.stats.spilled == 5

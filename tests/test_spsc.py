@@ -1299,6 +1299,7 @@ def test_a_drain_waits_for_the_first_item(make, dtype):
     thread = threading.Thread(target=lambda: (time.sleep(0.02), producer.extend([1, 2])), daemon=True)
     thread.start()
     assert ring.drain(target, timeout=None) == 2 and list(target.items) == [1, 2]
+    thread.join()  # it has pushed, but may not have left yet
     ring.close()
     assert ring.drain(target, timeout=None) == 0
     with pytest.raises(ValueError, match="timeout"):

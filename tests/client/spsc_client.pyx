@@ -2,6 +2,7 @@
 """What a user's Cython code does with an SpscRing: compiled by tests/test_cython.py against what is installed."""
 from libc.string cimport memcpy
 
+from spill_ring cimport ArrayRing
 from spill_ring.scalar cimport numeric
 from spill_ring.spsc_ring cimport SpscRing
 
@@ -22,6 +23,20 @@ cdef object pop_some(SpscRing ring, Py_ssize_t n, numeric kind):
     while len(got) < n and ring.pop_value(&value):
         got.append(value)
     return got
+
+
+cdef class RefusingRing(ArrayRing):
+    """A ring whose way of taking items raises."""
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        with gil:
+            raise OSError("refused")
+
+
+cdef class RefusingSpscRing(SpscRing):
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        with gil:
+            raise OSError("refused")
 
 
 def push_typed(SpscRing ring, Py_ssize_t n, kind):
