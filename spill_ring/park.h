@@ -26,10 +26,15 @@
  * load of `wakes` pairs with the waker's increment of it: who sees the increment sees what it was woken for, and
  * who doesn't finds the futex changed and doesn't sleep. That of `fd` by a waker pairs with its store by the loop
  * that listens, before it asks to be woken: who sees the question sees the descriptor. */
-typedef struct {
+typedef struct sr_parking {
     _Atomic unsigned wakes; /* what a sleeper sleeps on: it changes with each wake */
     _Atomic int fd; /* an eventfd or a pipe that an event loop waits on meanwhile; -1: none, as always on Windows */
 } sr_parking;
+
+static inline void sr_wake_by(sr_parking *parking, int fd)
+{
+    atomic_store(&parking->fd, fd);
+}
 
 static inline long long sr_now(void) /* monotonic, in ns */
 {

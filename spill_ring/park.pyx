@@ -20,6 +20,8 @@ cdef extern from "park.h" nogil:
     bint sr_barrier()
     unsigned sr_wakes(sr_parking *parking)
     void sr_sleep(sr_parking *parking, unsigned wakes, long long ns)
+    void sr_wake_by(sr_parking *parking, int fd)
+    void sr_wake_parked(void *parking)
 
 
 cdef extern from "Python.h" nogil:
@@ -47,7 +49,7 @@ cdef class Parking:
         self.place = <sr_parking *>PyMem_RawCalloc(1, sizeof(sr_parking))
         if self.place == NULL:
             raise MemoryError
-        self.place.fd = -1
+        sr_wake_by(self.place, -1)
 
     def __dealloc__(self):
         self.close()
@@ -80,11 +82,11 @@ cdef class Parking:
         """Let wakes be written to the descriptor; False where that is done already, by who will read them."""
         if sr_move(&self.listening, SR_OPEN, SR_BUSY) != SR_OPEN:
             return False
-        self.place.fd = self.write_fd
+        sr_wake_by(self.place, self.write_fd)
         return True
 
     cdef void listen_no_more(self) noexcept nogil:
-        self.place.fd = -1
+        sr_wake_by(self.place, -1)
         sr_leave(&self.listening, SR_OPEN)
 
     cdef void wake(self) noexcept nogil:

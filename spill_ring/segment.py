@@ -120,6 +120,8 @@ def read_manifest(folder: str) -> Manifest | None:
             data = file.read(1 << 20)
     except FileNotFoundError:
         return None
+    except NotADirectoryError as error:
+        raise NotADirectoryError(error.errno, "is a file; a recording is a folder", folder) from None
     return _manifest_in(path, data)
 
 

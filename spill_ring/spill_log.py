@@ -341,7 +341,7 @@ class SpillLog:
         return times
 
     def follow(self, start: int | None = None, *, timeout: float | None = None) -> Iterator[Any]:
-        """The items in blocks, and then those to come, as they come.
+        """The items from one on in blocks, and then those to come, as they come.
 
         Parameters
         ----------

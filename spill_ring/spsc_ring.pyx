@@ -18,7 +18,7 @@ from spill_ring.guard cimport (
     sr_move, sr_state,
 )
 from spill_ring.loan cimport Loan, lend
-from spill_ring.park cimport FOREVER, NO_WAIT, Parking, awaited, deadline_of, sr_wake_parked, wait_for
+from spill_ring.park cimport FOREVER, NO_WAIT, Parking, awaited, deadline_of, wait_for
 from spill_ring.records cimport item_block, items_block, load_item, record_of
 from spill_ring.ring cimport capacity_of, count_of, flush_at_exit
 from spill_ring.scalar cimport scalar_index
@@ -62,6 +62,10 @@ cdef extern from "Python.h":
     PyTypeObject *Py_TYPE(object o) nogil
     const Py_ssize_t PY_SSIZE_T_MAX
     unsigned long PyThread_get_thread_ident() nogil
+
+
+cdef extern from "park.h" nogil:
+    void sr_wake_parked(void *parking)
 
 
 cdef extern from *:

@@ -2,8 +2,11 @@
 import importlib.util
 import os
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
+
+import numpy as np
 
 from spill_ring import get_include
 
@@ -21,9 +24,24 @@ def shared_library(source, folder, *flags):
     return built
 
 
+def cython_extension(source, folder):
+    """A module of one Cython file, by hand: with no more folders than a compiler of C wants."""
+    command = [sys.executable, "-m", "cython", "-3", source, "-o", folder / f"{source.stem}.c"]
+    subprocess.run(command, check=True, cwd=folder)
+    built = shared_library(
+        folder / f"{source.stem}.c", folder, "-isystem", sysconfig.get_paths()["include"], "-isystem", np.get_include(),
+        "-Wno-unused-function", "-Wno-pedantic", "-DNPY_NO_DEPRECATED_API=NPY_2_0_API_VERSION",
+    )
+    return load(source.stem, built)
+
+
 def extension(name, folder):
     """A module of one C file."""
     built = shared_library(CLIENT / f"{name}.c", folder, "-isystem", sysconfig.get_paths()["include"])
+    return load(name, built)
+
+
+def load(name, built):
     spec = importlib.util.spec_from_file_location(name, built)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

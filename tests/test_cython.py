@@ -12,6 +12,7 @@ from queue import Full
 
 import numpy as np
 import pytest
+from compilers import cython_extension
 
 from spill_ring import ArrayRing, CollectSink, SpscRing, get_include
 
@@ -48,6 +49,27 @@ def client(tmp_path_factory):
 @pytest.fixture(scope="module")
 def spsc_client(tmp_path_factory):
     return compiled("spsc_client", tmp_path_factory.mktemp("spsc_client"), [get_include()])
+
+
+def test_compiled_by_hand(tmp_path):
+    """`cythonize` adds the package's folder by itself; other ways to build have the include folder alone."""
+    source = tmp_path / "by_hand.pyx"
+    source.write_text("""
+from spill_ring cimport ArrayRing, CollectSink, Sink
+from spill_ring.background_sink cimport BackgroundSink
+from spill_ring.mpsc_ring cimport MpscRing
+from spill_ring.spsc_ring cimport SpscRing
+def through(SpscRing ring, ArrayRing to):
+    cdef double value = 0
+    with nogil:
+        ring.push_value(1.5)
+        while ring.pop_value(&value):
+            to.push_value(value)
+""")
+    module = cython_extension(source, tmp_path)
+    ring = ArrayRing(4)
+    module.through(SpscRing(4, "f8"), ring)
+    assert list(ring) == [1.5]
 
 
 @pytest.mark.parametrize("capacity", [1, 8, 512, 700])

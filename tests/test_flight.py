@@ -224,7 +224,7 @@ def test_a_folder_that_is_written_to_already(recording):
         (["record", "in.npy", "--to", "."], "is no recording, and not empty"),
         (["record", "in.npy", "--to", "file"], "file: Not a directory"),
         (["show", "."], "holds no recording"),
-        (["show", "in.npy"], "in.npy/manifest: Not a directory"),
+        (["show", "in.npy"], "in.npy: is a file; a recording is a folder"),
         (["tail", "none"], "holds no recording"),
         (["tail", "pickled"], "by encoder 'pickle', which takes Python to read"),
         (["export", "flight", "in.npy"], "in.npy exists; --force writes over it"),

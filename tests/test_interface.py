@@ -110,7 +110,7 @@ def test_a_held_function_of_a_ring_that_nobody_knows_works():
 
 def test_cffi_is_imported_only_where_it_is_asked_for():
     code = "import sys, spill_ring; r = spill_ring.ArrayRing(3); r.capsule, r.ctypes; print('cffi' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
 
 
@@ -357,7 +357,8 @@ def test_a_sink_without_memory(client):
         print(code, pushed > 4096, stats.pushed == pushed == stats.spilled + 4096 == len(ring.sink) + 4096)
         ring.pop_many()
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-P", "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "MemoryError\n-1 True True\n"), done.stderr
 
 
@@ -410,7 +411,8 @@ def test_a_thread_of_c_goes_on_as_the_interpreter_ends(client):
             time.sleep(0.001)
         print("through")
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-P", "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "through\n", "")
 
 

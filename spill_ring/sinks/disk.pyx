@@ -261,7 +261,9 @@ cdef class DiskSink(Sink):
             raise ValueError(f"keep_bytes must be at least twice segment_bytes, {2 * size}, not {keep_bytes}")
         if sync not in ("interval", "always", "never"):
             raise ValueError(f"sync must be 'interval', 'always' or 'never', not {sync!r}")
-        if not isinstance(interval, numbers.Real) or not 0 < interval < threading.TIMEOUT_MAX:
+        if not isinstance(interval, numbers.Real):
+            raise TypeError(f"interval must be a number of seconds, not {interval!r}")
+        if not 0 < interval < threading.TIMEOUT_MAX:
             raise ValueError(f"interval must be a time in seconds, not {interval!r}")
         encodes = encoder_of(encoder)
         self.claim(None)
