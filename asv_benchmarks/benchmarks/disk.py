@@ -81,18 +81,26 @@ class Recording:
         """The same for as much as there is memory for: checksums and a header in front cost what the disk hides."""
         return self.compared(BURST, 9)
 
-    def track_rate_over_dropping(self):
-        """A producer into a DiskSink behind a BackgroundSink that has room for all, over one into a DropSink."""
+    def beside(self, make):
+        """A producer into a DiskSink behind a BackgroundSink that has room for all: its rate over one into `make()`."""
         ratios = []
         for i in range(9):
             disk = DiskSink(os.path.join(self.folder, str(i)), interval=INTERVAL)
             seconds = pushed(BackgroundSink(disk, BURST * len(BLOCK)), BURST)
-            ratios.append(pushed(DropSink(), BURST) / seconds)
+            ratios.append(pushed(make(), BURST) / seconds)
             shutil.rmtree(disk.path)
         return float(np.median(ratios))
 
+    def track_rate_over_dropping(self):
+        """A producer of a burst, over one at whose end items are dropped: one copy, into memory, is all the rest."""
+        return self.beside(DropSink)
+
+    def track_rate_over_ring(self):
+        """The same over one into a ring as large, which takes that copy too."""
+        return self.beside(lambda: ArrayRing(BURST * len(BLOCK)))
+
     track_rate_over_plain_writes.unit = track_rate_over_plain_writes_of_a_burst.unit = "ratio"
-    track_rate_over_dropping.unit = "ratio"
+    track_rate_over_dropping.unit = track_rate_over_ring.unit = "ratio"
 
 
 class Reading:
