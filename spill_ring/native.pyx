@@ -12,6 +12,8 @@ cdef set COUNTS = {"ptrdiff_t", "Py_ssize_t", "ssize_t", "intptr_t", "npy_intp"}
     name for name, kind in (("long", ctypes.c_long), ("long long", ctypes.c_longlong), ("int64_t", ctypes.c_int64))
     if ctypes.sizeof(kind) == sizeof(Py_ssize_t)
 }
+# and of an int: ctypes calls it long where that is as large
+cdef str INT = "int|long" if sizeof(long) == sizeof(int) else "int"
 
 
 cdef native_sink native_function(object given, void **user_data) except? NULL:
@@ -49,7 +51,7 @@ cdef int check(object given, bint fits, str found) except -1:
 
 cdef bint signature_fits(str signature) except -1:
     """Of the name of a capsule, as scipy has it; names of arguments may be there or not."""
-    parts = re.fullmatch(r"\s*int\s*\(([^,()]*),([^,()]*),([^,()]*)\)\s*", signature)
+    parts = re.fullmatch(rf"\s*(?:{INT})\s*\(([^,()]*),([^,()]*),([^,()]*)\)\s*", signature)
     if parts is None:
         return False
     items, count, user_data = (" ".join(part.split()) for part in parts.groups())

@@ -243,8 +243,8 @@ def test_a_signature_may_be_written_in_other_ways(signature, native):
 
 @pytest.mark.parametrize("result, arguments", [
     (ctypes.c_int, ARGUMENTS[:2]), (ctypes.c_int, [*ARGUMENTS, ctypes.c_int]), (None, ARGUMENTS),
-    (ctypes.c_double, ARGUMENTS), (ctypes.c_ssize_t, ARGUMENTS), (ctypes.c_uint, ARGUMENTS),
-    (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]),
+    (ctypes.c_double, ARGUMENTS), (ctypes.c_int64, ARGUMENTS), (ctypes.c_uint, ARGUMENTS),
+    (ctypes.c_int, [ctypes.c_void_p, ctypes.c_short, ctypes.c_void_p]),
     (ctypes.c_int, [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]),
     (ctypes.c_int, [ctypes.c_double, ctypes.c_ssize_t, ctypes.c_void_p]), (ctypes.c_int, [ctypes.py_object] * 3),
 ])  # fmt: skip
@@ -256,7 +256,7 @@ def test_a_ctypes_function_of_another_signature(result, arguments):
 
 def test_other_ctypes_functions(native):
     fresh = ctypes.CDLL(native.__file__).gather
-    with pytest.raises(TypeError, match=r"'c_int \(argtypes not set\)'"):
+    with pytest.raises(TypeError, match=rf"'{ctypes.c_int.__name__} \(argtypes not set\)'"):
         FnSink(fresh)
     with pytest.raises(TypeError, match="it needs the GIL"):
         FnSink(ctypes.PYFUNCTYPE(ctypes.c_int, *ARGUMENTS)(lambda *_: 0))

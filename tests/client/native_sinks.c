@@ -41,13 +41,13 @@ static void free_name(PyObject *capsule)
 static PyObject *capsule(PyObject *module, PyObject *args)
 {
     const char *signature;
-    Py_ssize_t user_data;
+    unsigned long long user_data;
     PyObject *made;
-    if (!PyArg_ParseTuple(args, "sn", &signature, &user_data))
+    if (!PyArg_ParseTuple(args, "sK", &signature, &user_data))
         return NULL;
     made = PyCapsule_New((void *)(size_t)gather, strdup(signature), free_name);
     if (made != NULL)
-        PyCapsule_SetContext(made, (void *)user_data);
+        PyCapsule_SetContext(made, (void *)(size_t)user_data);
     return made;
 }
 
