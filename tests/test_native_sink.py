@@ -213,7 +213,7 @@ def test_it_reaches_a_thread_of_c(kind, block, reserves, native, client, unraisa
 
 
 WRONG = [
-    "", "int", "int (void *, int, void *)", "long (void *, ptrdiff_t, void *)", "int (ptrdiff_t, void *, void *)",
+    "", "int", "int (void *, int, void *)", "short (void *, ptrdiff_t, void *)", "int (ptrdiff_t, void *, void *)",
     "int (void *, ptrdiff_t)", "int (void *, ptrdiff_t, void *, void *)", "int (void **, ptrdiff_t, void *)",
     "int (void *, size_t, void *)", "int (void *, ptrdiff_t *, void *)", "double (double, void *)",
     "int (void *, long double, void *)",
