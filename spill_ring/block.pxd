@@ -2,9 +2,15 @@
 cimport numpy as cnp
 
 
+cdef enum:
+    # Bytes from which a copy lets go of the GIL: shorter ones take less time than to get it back.
+    LET_GO = 65536
+
 cdef cnp.dtype item_dtype(object dtype)
 cdef cnp.ndarray new_block(cnp.dtype dtype, Py_ssize_t count)
 cdef cnp.ndarray copy_block(cnp.dtype dtype, const void *items, Py_ssize_t count)
+# The same for code that lets others have the GIL anyway.
+cdef cnp.ndarray copy_block_for_python(cnp.dtype dtype, const void *items, Py_ssize_t count)
 cdef cnp.ndarray view_block(cnp.dtype dtype, void *items, Py_ssize_t count, object owner, bint writeable)
 cdef object item_of(cnp.dtype dtype, const void *item)
 cdef bint is_like_block(object items, cnp.dtype dtype) noexcept

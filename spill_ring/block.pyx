@@ -67,6 +67,20 @@ cdef cnp.ndarray copy_block(cnp.dtype dtype, const void *items, Py_ssize_t count
     return block
 
 
+cdef cnp.ndarray copy_block_for_python(cnp.dtype dtype, const void *items, Py_ssize_t count):
+    """A copy that Python code is going to get: nobody waits for a large one."""
+    cdef Py_ssize_t nbytes = count * dtype.itemsize
+    cdef cnp.ndarray block
+    cdef void *data
+    if nbytes < LET_GO:
+        return copy_block(dtype, items, count)
+    block = new_block(dtype, count)
+    data = cnp.PyArray_DATA(block)
+    with nogil:
+        memcpy(data, items, nbytes)
+    return block
+
+
 cdef cnp.ndarray view_block(cnp.dtype dtype, void *items, Py_ssize_t count, object owner, bint writeable):
     """An ndarray over `count` items in place; `owner` lives as long as it does."""
     cdef cnp.ndarray block = wrap(dtype, items, count, cnp.NPY_ARRAY_WRITEABLE if writeable else 0)

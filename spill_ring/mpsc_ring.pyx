@@ -1,7 +1,7 @@
 """Several producers, each with a ring of its own, and one consumer that merges them while they run."""
 cimport numpy as cnp
 
-from spill_ring.block cimport as_room, is_block, new_block
+from spill_ring.block cimport LET_GO, as_room, is_block, new_block
 from spill_ring.consumer cimport Consumer
 from spill_ring.guard cimport sr_state
 from spill_ring.park cimport NO_WAIT, deadline_of
@@ -23,7 +23,6 @@ cdef extern from *:
 
 
 cdef enum:
-    LET_GO = 65536  # bytes from which a copy lets go of the GIL
     MOST = 65536  # producers
 cdef object ZERO = 0
 

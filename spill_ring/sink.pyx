@@ -11,7 +11,7 @@ from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from libc.string cimport memcpy, memmove
 
-from spill_ring.block cimport as_block, copy_block, item_dtype, new_block, view_block
+from spill_ring.block cimport as_block, copy_block, copy_block_for_python, item_dtype, new_block, view_block
 from spill_ring.guard cimport (
     SR_AHEAD, SR_BUSY, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, SR_RESERVED, sr_add, sr_leave, sr_state, sr_move
 )
@@ -435,7 +435,7 @@ cdef int guarded_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize
 cdef int call_send(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
     """Hand a copy to the `send` that Python defines: the memory behind `items` will be written again."""
     global sr_innermost
-    cdef cnp.ndarray block = copy_block(sink.item_type, items, count)
+    cdef cnp.ndarray block = copy_block_for_python(sink.item_type, items, count)
     cdef sr_sending outer = sr_innermost  # of a send that is under way, to any sink
     sr_innermost.sink = <void *>sink
     sr_innermost.taken = 0
@@ -792,7 +792,7 @@ cdef class FnSink(Sink):
         return 0
 
     cdef int call_fn(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
-        self.fn(copy_block(self.item_type, items, count))
+        self.fn(copy_block_for_python(self.item_type, items, count))
         taken[0] += count
         return 0
 

@@ -10,7 +10,7 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc, PyMem_
 from cpython.object cimport PyObject
 
 from spill_ring.block cimport (
-    as_number, as_room, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
+    LET_GO, as_number, as_room, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
 )
 from spill_ring.consumer cimport Consumer
 from spill_ring.guard cimport (
@@ -100,9 +100,6 @@ cdef extern from *:
 
 
 cdef int DOUBLE = scalar_index(<double *>NULL)
-cdef enum:
-    # Bytes from which a copy lets go of the GIL: shorter ones take less time than to get it back.
-    LET_GO = 65536
 cdef object ZERO = 0
 
 

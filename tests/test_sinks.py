@@ -892,3 +892,14 @@ def test_a_sink_that_refuses_its_ring_after_it_took_something(kind):
     ring.extend(range(5))
     ring.close()
     assert ring.stats.spilled == 5
+
+
+@pytest.mark.parametrize("make", [FnSink, lambda fn: type("Own", (Sink,), {"send": lambda self, items: fn(items)})()])
+def test_a_large_block_reaches_python_whole(make):
+    """It is copied without the GIL."""
+    got = []
+    ring = ArrayRing(50_000, sink=make(got.append))
+    for start in range(0, 400_000, 40_000):
+        ring.extend(np.arange(start, start + 40_000.0))
+    ring.close()
+    assert np.array_equal(np.concatenate(got), np.arange(400_000.0)) and max(map(len, got)) >= 30_000
