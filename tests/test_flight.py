@@ -394,7 +394,9 @@ def read_lines(process, count):
     """So many lines, as they come, or a few more."""
     found = b""
     while found.count(b"\n") < count or not found.endswith(b"\n"):
-        assert select.select([process.stdout], [], [], PATIENCE)[0], found
+        poll = select.poll()  # and not select, which takes no descriptor above 1,023
+        poll.register(process.stdout, select.POLLIN)
+        assert poll.poll(PATIENCE * 1000), found
         found += os.read(process.stdout.fileno(), 4096)
     return [int(line) for line in found.split()]
 

@@ -95,12 +95,16 @@ class Recording:
         """A producer of a burst, over one at whose end items are dropped: one copy, into memory, is all the rest."""
         return self.beside(DropSink)
 
+    def track_rate_over_no_disk(self):
+        """The same over one behind whose BackgroundSink is no disk; target ≥ 0.9."""
+        return self.beside(lambda: BackgroundSink(DropSink(), BURST * len(BLOCK)))
+
     def track_rate_over_ring(self):
         """The same over one into a ring as large, which takes that copy too."""
         return self.beside(lambda: ArrayRing(BURST * len(BLOCK)))
 
     track_rate_over_plain_writes.unit = track_rate_over_plain_writes_of_a_burst.unit = "ratio"
-    track_rate_over_dropping.unit = track_rate_over_ring.unit = "ratio"
+    track_rate_over_dropping.unit = track_rate_over_no_disk.unit = track_rate_over_ring.unit = "ratio"
 
 
 class Reading:
