@@ -7,7 +7,7 @@ from libc.string cimport memmove
 from spill_ring.block cimport (
     as_number, as_room, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
 )
-from spill_ring.guard cimport SR_AHEAD, SR_BUSY, SR_OPEN, SR_RESERVED, sr_hold, sr_leave, sr_let_go, sr_move, sr_state
+from spill_ring.guard cimport SR_AHEAD, SR_BUSY, SR_OPEN, SR_RESERVED, sr_hold, sr_leave, sr_let_go, sr_move
 from spill_ring.loan cimport Loan, lend
 from spill_ring.records cimport item_block, items_block, load_item, record_of
 from spill_ring.ring cimport Ring, capacity_of, count_of
@@ -27,7 +27,6 @@ cdef extern from "Python.h":
     void PyType_Modified(type t)
     ctypedef struct PyTypeObject:
         PyObject *tp_dict
-    PyTypeObject *Py_TYPE(object o) nogil
 
 
 cdef int DOUBLE = scalar_index(<double *>NULL)
@@ -308,12 +307,8 @@ cdef class ArrayRing(Ring):
             self.spills_ahead = False
         self.stops[self.scalar] = self.evicting_stops[self.scalar] = NULL
 
-    cdef bint is_native(self) noexcept nogil:
-        cdef int state = sr_state(&self.state)
-        return (
-            Py_TYPE(self) == <PyTypeObject *>ArrayRing and (state == SR_OPEN or state == SR_AHEAD)
-            and (self.target is None or not needs_python(self.target))
-        )
+    cdef void *native_class(self) noexcept nogil:
+        return <void *>ArrayRing if self.target is None or not needs_python(self.target) else NULL
 
     cdef int refuse_scalar(self, int scalar) except -1 with gil:
         kind = ("unsigned int", "int", "float")[scalar // 4]

@@ -83,13 +83,8 @@ cdef int refusal_in(int state) noexcept nogil:
 # -- ArrayRing -----------------------------------------------------------------------------------------
 
 cdef int enter_array(ArrayRing ring) noexcept nogil:
-    cdef int found = sr_move(&ring.state, SR_OPEN, SR_BUSY)
-    if found == SR_OPEN:
-        return 0
-    if found != SR_AHEAD or sr_move(&ring.state, SR_AHEAD, SR_BUSY) != SR_AHEAD:
-        return refusal_in(found)
-    ring.catch_up()
-    return 0
+    cdef int found = ring.try_enter()
+    return 0 if found == SR_OPEN else refusal_in(found)
 
 
 cdef int push_to_array(void *state, const void *items, Py_ssize_t count) noexcept nogil:

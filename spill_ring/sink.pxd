@@ -45,8 +45,9 @@ cdef class Sink:
     # to `taken` as it takes them: all of them, unless it raises.
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1
-    # Does `send_block` need Python only to raise, and calls `sr_keep_thread` first? Not what a subclass makes of it.
-    cdef bint is_native(self) noexcept nogil
+    # The class whose `send_block` needs Python only to raise, and calls `sr_keep_thread` first; NULL: it needs it, or
+    # what is behind does. `needs_python` sees to it that the sink is of this class, and of no subclass.
+    cdef void *native_class(self) noexcept nogil
 
     # The sink is entered. Point `next` to where the next items go, and return how many have room there in a row; 0,
     # as a full ring does that has to evict first: they have to be sent.
@@ -54,6 +55,7 @@ cdef class Sink:
     cdef void take_in(self, Py_ssize_t count) noexcept nogil  # count items that lie there now; maybe none
     # The class that does so, asked as `described_class` is: a subclass with a `send_block` of its own lends nothing.
     cdef type lending_class(self)
+    cdef int try_enter(self) noexcept nogil  # SR_OPEN: it is entered. Else the state that keeps everybody out
     cdef bint go_ahead(self) noexcept nogil  # to SR_AHEAD, if there is room to lend
     cdef void catch_up(self) noexcept nogil  # count what is ahead, and lend no more
 

@@ -30,9 +30,7 @@ cnp.import_array()
 cdef extern from "Python.h":
     PyObject **PySequence_Fast_ITEMS(object o)
     unsigned long PyThread_get_thread_ident() nogil
-    ctypedef struct PyTypeObject:
-        pass
-    PyTypeObject *Py_TYPE(object o) nogil
+    void *Py_TYPE(object o) nogil
 
 
 cdef extern from *:
@@ -169,14 +167,21 @@ cdef class Sink:
     cdef void take_in(self, Py_ssize_t count) noexcept nogil:
         pass
 
+    cdef int try_enter(self) noexcept nogil:
+        cdef int found = sr_move(&self.state, SR_OPEN, SR_BUSY)
+        if found == SR_AHEAD:
+            found = sr_move(&self.state, SR_AHEAD, SR_BUSY)
+            if found == SR_AHEAD:
+                self.catch_up()
+                return SR_OPEN
+        return found
+
     cdef bint go_ahead(self) noexcept nogil:
         cdef Py_ssize_t room
         if not self.is_guarded:  # nobody would enter, and catch up
             return False
-        if sr_move(&self.state, SR_OPEN, SR_BUSY) != SR_OPEN:
-            if sr_move(&self.state, SR_AHEAD, SR_BUSY) != SR_AHEAD:
-                return False
-            self.catch_up()
+        if self.try_enter() != SR_OPEN:
+            return False
         room = self.lend_room()
         self.opened = self.next
         self.stop = self.next + room * self.itemsize
@@ -188,14 +193,13 @@ cdef class Sink:
         self.opened = self.next
         self.stop = NULL
 
-    cdef bint is_native(self) noexcept nogil:
-        return False
+    cdef void *native_class(self) noexcept nogil:
+        return NULL
 
     cdef int admit(self, int state) except -1 nogil:
-        if state != SR_AHEAD or sr_move(&self.state, SR_AHEAD, SR_BUSY) != SR_AHEAD:
-            return self.refuse(state)
-        self.catch_up()
-        return 0
+        if state == SR_AHEAD:
+            state = self.try_enter()
+        return 0 if state == SR_OPEN else self.refuse(state)
 
     cdef int refuse(self, int state) except -1 with gil:
         name = type(self).__name__
@@ -382,7 +386,8 @@ cdef str describe(object dtype):
 
 
 cdef bint needs_python(Sink sink) noexcept nogil:
-    return sink.overrides_send or not sink.is_native()
+    cdef int state = sr_state(&sink.state)
+    return state != SR_OPEN and state != SR_AHEAD or Py_TYPE(sink) != sink.native_class()
 
 
 cdef int deliver(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
@@ -611,9 +616,8 @@ cdef class CollectSink(Sink):
             self.room = room
         return True
 
-    cdef bint is_native(self) noexcept nogil:
-        cdef int state = sr_state(&self.state)
-        return Py_TYPE(self) == <PyTypeObject *>CollectSink and (state == SR_OPEN or state == SR_AHEAD)
+    cdef void *native_class(self) noexcept nogil:
+        return <void *>CollectSink
 
     cdef int refuse_growth(self) except -1 with gil:
         raise MemoryError(f"no memory to collect more than {self.count} items")
@@ -773,8 +777,8 @@ cdef class FnSink(Sink):
             raise TypeError(f"{self.fn!r} is a compiled function, which takes items of a dtype and no objects")
         return 0
 
-    cdef bint is_native(self) noexcept nogil:
-        return self.native != NULL and Py_TYPE(self) == <PyTypeObject *>FnSink and sr_state(&self.state) == SR_OPEN
+    cdef void *native_class(self) noexcept nogil:
+        return NULL if self.native == NULL else <void *>FnSink
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         cdef PyThreadState *thread

@@ -59,7 +59,6 @@ cdef extern from "Python.h":
         PyObject *tp_dict
         traverseproc tp_traverse
         inquiry tp_clear
-    PyTypeObject *Py_TYPE(object o) nogil
     const Py_ssize_t PY_SSIZE_T_MAX
     unsigned long PyThread_get_thread_ident() nogil
 
@@ -589,11 +588,10 @@ cdef class SpscRing(Sink):
         self.is_untidy = True
         return self.put_objects(items, count, FOREVER, taken)
 
-    cdef bint is_native(self) noexcept nogil:
-        return (
-            Py_TYPE(self) == <PyTypeObject *>SpscRing and sr_state(&self.state) == SR_OPEN and self.core.evicts
-            and (self.target is None or not needs_python(self.target))
-        )
+    cdef void *native_class(self) noexcept nogil:
+        if self.core.evicts and (self.target is None or not needs_python(self.target)):
+            return <void *>SpscRing
+        return NULL
 
     cdef int tidy(self, int state) except -1:
         cdef outlet out = self.take_trash()
