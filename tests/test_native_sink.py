@@ -27,8 +27,9 @@ USER_DATA = []  # for good: a ring that is dropped sends what is left
 
 
 def user_data(**fields):
-    USER_DATA.append(Gathered(**fields))
-    return USER_DATA[-1]
+    made = Gathered(**fields)
+    USER_DATA.append(made)
+    return made
 
 
 @pytest.fixture(scope="module")
