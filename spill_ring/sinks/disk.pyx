@@ -229,8 +229,9 @@ cdef class DiskSink(Sink):
     cdef object dtype  # of the items; None: objects
     cdef _Writing writing
     cdef list full  # segments before it that are not sealed yet
+    # Of locks that are held at once sync_lock or log_lock is taken first, then change_lock or that of a _Writing.
     cdef object change_lock  # of these two and of `manifest`; never held for long
-    cdef int lock
+    cdef int lock  # the file's, on which the recording is locked
     cdef Py_ssize_t forks
     cdef object sync_lock  # of syncing and sealing
     cdef object thread, error
