@@ -3,11 +3,14 @@ cimport numpy as cnp
 
 from spill_ring.block cimport LET_GO, as_room, is_block, new_block
 from spill_ring.consumer cimport Consumer
+from spill_ring.fn_sink cimport as_sink
 from spill_ring.guard cimport sr_state
+from spill_ring.locked_sink cimport LockedSink
 from spill_ring.park cimport NO_WAIT, deadline_of
+from spill_ring.producer_sink cimport ProducerSink
 from spill_ring.records cimport load_item
 from spill_ring.ring cimport capacity_of, count_of
-from spill_ring.sink cimport DropSink, LockedSink, ProducerSink, Sink, as_sink
+from spill_ring.sink cimport DropSink, Sink
 from spill_ring.spsc cimport sr_spsc, sr_spsc_pop
 from spill_ring.spsc_ring cimport SpscRing, empty_trash, outlet
 
