@@ -875,12 +875,14 @@ def injected_at_each(folder, kind, sync, call, what):
 # Every second one in CI, elsewhere some, as they take minutes. SPILL_RING_STEP=1: all.
 STEP = int(os.environ.get("SPILL_RING_STEP", 2 if os.environ.get("SPILL_RING_CI") else 9))
 AT_ONCE = os.cpu_count() or 1
+elsewhere = pytest.mark.thread_unsafe(reason="what is tested runs in processes of its own")
 needs_strace = pytest.mark.skipif(
     shutil.which("strace") is None and not os.environ.get("SPILL_RING_CI"), reason="strace is not here"
 )
 
 
 @needs_strace
+@elsewhere
 @pytest.mark.parametrize("kind, sync", [("typed", "interval"), ("typed", "always"), ("objects", "interval")])
 @pytest.mark.parametrize("call", CALLS)
 def test_killed_at_every_call(tmp_path, kind, sync, call):
@@ -893,6 +895,7 @@ def test_killed_at_every_call(tmp_path, kind, sync, call):
             goes_on(folder, int(words[-1]) if words else 0, int if kind == "typed" else str)
 
 
+@elsewhere
 def test_killed_at_any_moment(tmp_path):
     """By the clock; the same folder again and again."""
     script = """
@@ -924,6 +927,7 @@ with ArrayRing(2, "i8", sink := DiskSink(sys.argv[1], segment_bytes=5000, interv
 
 
 @needs_strace
+@elsewhere
 @pytest.mark.parametrize("kind, error", [("typed", "ENOSPC"), ("typed", "EIO"), ("typed", "EINTR"), ("objects", "EIO")])
 def test_errors_at_every_call(tmp_path, kind, error):
     message = os.strerror(getattr(errno, error)).replace(" ", "_")
