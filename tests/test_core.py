@@ -21,7 +21,10 @@ SANITIZERS = {
 CORTEX_M = ["arm-none-eabi-gcc", "-mcpu=cortex-m3", "-mthumb", "-ffreestanding", "-nostdlib"]
 CORES = os.cpu_count() or 1
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="stress.c uses memfd_create and membarrier")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="stress.c uses memfd_create and membarrier"),
+    pytest.mark.thread_unsafe(reason="what is tested runs in processes of its own"),
+]
 
 
 def need(*tools):
