@@ -1,0 +1,14 @@
+"""Objects in a ring between threads: the references that its slots hold, moved in and out."""
+from cpython.object cimport PyObject
+
+from spill_ring.spsc cimport sr_spsc
+
+
+# How many there was room for. Each takes a reference.
+cdef Py_ssize_t put_objects_in(sr_spsc *core, PyObject **items, Py_ssize_t count) noexcept
+
+# Remove up to n of the oldest. They follow each other, but for what was held before.
+cdef list take_objects_out(sr_spsc *core, Py_ssize_t n)
+
+# Clear. The objects come into the list, to be let go of once the consumer's side is left.
+cdef int drop_objects(sr_spsc *core, list dropped) except -1
