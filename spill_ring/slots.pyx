@@ -1,5 +1,6 @@
 """Objects in a ring between threads: the references that its slots hold, moved in and out."""
 from cpython.list cimport PyList_New
+from cpython.mem cimport PyMem_RawFree
 from cpython.object cimport PyObject
 
 from spill_ring.spsc cimport (
@@ -9,8 +10,28 @@ from spill_ring.spsc cimport (
 
 cdef extern from "Python.h":
     void Py_INCREF(PyObject *o)
+    void Py_DECREF(PyObject *o)
     void PyList_SET_ITEM(object list, Py_ssize_t i, PyObject *item)
     const Py_ssize_t PY_SSIZE_T_MAX
+
+
+cdef int visit_slots(sr_spsc *core, visitproc visit, void *arg) noexcept:
+    cdef PyObject **slots = <PyObject **>core.items
+    cdef Py_ssize_t i
+    cdef int result = 0
+    for i in range(<Py_ssize_t>core.mask + 1):
+        if slots[i] != NULL and result == 0:
+            result = visit(slots[i], arg)
+    return result
+
+
+cdef void free_slots(sr_spsc *core) noexcept:
+    cdef PyObject **slots = <PyObject **>core.items
+    cdef Py_ssize_t i
+    for i in range(<Py_ssize_t>core.mask + 1):
+        if slots[i] != NULL:
+            Py_DECREF(slots[i])
+    PyMem_RawFree(slots)
 
 
 cdef Py_ssize_t put_objects_in(sr_spsc *core, PyObject **items, Py_ssize_t count) noexcept:

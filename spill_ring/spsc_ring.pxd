@@ -8,7 +8,7 @@ cimport cython
 from cpython.object cimport PyObject
 
 from spill_ring.consumer cimport Consumer
-from spill_ring.guard cimport SR_BUSY, SR_OPEN, sr_leave, sr_move
+from spill_ring.guard cimport SR_BUSY, SR_FORKED, SR_OPEN, SR_RESERVED, sr_leave, sr_move
 from spill_ring.outlet cimport outlet
 from spill_ring.park cimport Parking
 from spill_ring.scalar cimport numeric, scalar_index
@@ -18,6 +18,14 @@ from spill_ring.spsc cimport (
     sr_spsc_has_ended, sr_spsc_room,
 )
 from spill_ring.storage cimport Storage
+
+
+cdef inline int move_reserved(int *state) noexcept nogil:
+    """From SR_RESERVED to SR_BUSY, also in a forked child; the state found."""
+    cdef int found = sr_move(state, SR_RESERVED, SR_BUSY)
+    if found != SR_FORKED:
+        return found
+    return SR_RESERVED if sr_move(state, SR_FORKED, SR_BUSY) == SR_FORKED else SR_BUSY
 
 
 cdef class SpscRing(Sink):

@@ -23,7 +23,7 @@ from spill_ring.records cimport item_block, items_block, load_item, record_of
 from spill_ring.ring cimport capacity_of, count_of, flush_at_exit
 from spill_ring.scalar cimport scalar_index
 from spill_ring.sink cimport DropSink, Sink, as_sink, hang_up, needs_python, warn_lost
-from spill_ring.slots cimport put_objects_in, take_objects_out
+from spill_ring.slots cimport free_slots, put_objects_in, take_objects_out, visit_slots, visitproc
 from spill_ring.spsc cimport (
     SR_FULL, SR_LINE, sr_await_no_more, sr_claim, sr_cleared, sr_deliver, sr_drained, sr_evicted, sr_finish,
     sr_finished, sr_index, sr_next, sr_publish, sr_pushed, sr_shared, sr_slot, sr_spsc, sr_spsc_await_room,
@@ -52,7 +52,6 @@ cdef extern from "Python.h":
     void Py_INCREF(object o)
     void Py_DECREF(PyObject *o)
     PyObject **PySequence_Fast_ITEMS(object o)
-    ctypedef int (*visitproc)(PyObject *o, void *arg) noexcept
     ctypedef int (*traverseproc)(PyObject *o, visitproc visit, void *arg) noexcept
     ctypedef int (*inquiry)(PyObject *o) noexcept
     ctypedef struct PyTypeObject:
@@ -242,12 +241,8 @@ cdef class SpscRing(Sink):
         self.leave()
 
     def __dealloc__(self):
-        cdef Py_ssize_t i
         if self.slots != NULL:
-            for i in range(<Py_ssize_t>self.core.mask + 1):
-                if self.slots[i] != NULL:
-                    Py_DECREF(self.slots[i])
-            PyMem_RawFree(self.slots)
+            free_slots(self.core)
         empty_trash(&self.evicted)
         PyMem_RawFree(self.memory)
 
@@ -1314,11 +1309,6 @@ cdef void free_side(int *state, unsigned long *thread) noexcept:
         thread[0] = 0  # an id may be given to another thread
 
 
-cdef int move_reserved(int *state) noexcept nogil:
-    """From SR_RESERVED to SR_BUSY, also in a forked child; the state found."""
-    return SR_RESERVED if sr_move(state, SR_FORKED, SR_BUSY) == SR_FORKED else sr_move(state, SR_RESERVED, SR_BUSY)
-
-
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_free_sides)
 
@@ -1438,22 +1428,15 @@ del reserve, commit
 
 
 # -- garbage collection ----------------------------------------------------------------------------------
-#
-# A list for the slots would show them to the collector, but to everybody else as well: a list that is
-# cleared or grown moves its memory under a thread that is inside.
 
 cdef PyTypeObject *type_slots = <PyTypeObject *>SpscRing
 cdef traverseproc traverse_fields = type_slots.tp_traverse
 
 
 cdef int traverse(PyObject *o, visitproc visit, void *arg) noexcept:
-    cdef PyObject **slots = (<SpscRing>o).slots
-    cdef Py_ssize_t i
     cdef int result = traverse_fields(o, visit, arg)
-    if slots != NULL:
-        for i in range(<Py_ssize_t>(<SpscRing>o).core.mask + 1):
-            if slots[i] != NULL and result == 0:
-                result = visit(slots[i], arg)
+    if result == 0 and (<SpscRing>o).slots != NULL:
+        result = visit_slots((<SpscRing>o).core, visit, arg)
     return result
 
 
