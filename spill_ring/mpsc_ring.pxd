@@ -22,6 +22,5 @@ cdef class MpscRing:
     cdef int check_made(self) except -1
     cdef int enter(self) except -1
     cdef void leave(self, Py_ssize_t entered) noexcept
-    cdef bint find(self, Py_ssize_t n, long long deadline) except -1
     cdef int settle(self) except -1
     cdef Py_ssize_t check_wait(self, object n) except -1

@@ -123,13 +123,6 @@ cdef class MpscRing:
     cdef bint wait_items(self, Py_ssize_t count, long long deadline) except -1 nogil:
         return self.consumer.wait(count, deadline)
 
-    cdef bint find(self, Py_ssize_t n, long long deadline) except -1:
-        """Wait for n items, of which some may be evicted again. False: they are not there, or will never be."""
-        cdef bint there = self.consumer.find(n, deadline)
-        if not there:
-            self.settle()
-        return there
-
     cdef int settle(self) except -1:
         cdef Py_ssize_t i
         for i in range(self.count):
@@ -172,7 +165,10 @@ cdef class MpscRing:
         cdef long long deadline = deadline_of(timeout)
         self.enter()
         try:
-            return self.find(count, deadline)
+            there = self.consumer.find(count, deadline)
+            if not there:
+                self.settle()
+            return there
         finally:
             self.leave(self.count)
 
