@@ -67,8 +67,8 @@ class Pages(http.server.SimpleHTTPRequestHandler):
 def opened(browser, url):
     """The page as it is when its scripts have run."""
     command = [
-        browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
-        "--window-size=1280,1024", "--virtual-time-budget=20000", "--dump-dom", url,
+        browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+        "--disable-background-networking", "--window-size=1280,1024", "--virtual-time-budget=20000", "--dump-dom", url,
     ]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
 

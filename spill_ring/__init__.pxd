@@ -4,5 +4,6 @@ What needs a C header is not here, so that the rest compiles without an include 
 `from spill_ring.spsc_ring cimport SpscRing`, with `spill_ring.get_include()`.
 """
 from spill_ring.array_ring cimport ArrayRing
+from spill_ring.collect_sink cimport CollectSink
 from spill_ring.object_ring cimport ObjectRing
-from spill_ring.sink cimport CollectSink, Sink, deliver, deliver_objects
+from spill_ring.sink cimport Sink, deliver, deliver_objects

@@ -1,6 +1,7 @@
 """A thread of its own for a sink, so that a slow one never holds up the producer."""
+from spill_ring.forwarding_sink cimport ForwardingSink
 from spill_ring.park cimport atomic_int, atomic_ulong, awaited
-from spill_ring.sink cimport ForwardingSink, Sink
+from spill_ring.sink cimport Sink
 from spill_ring.spsc_ring cimport SpscRing
 
 

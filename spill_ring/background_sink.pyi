@@ -2,7 +2,8 @@ from typing import Any, Literal, SupportsIndex
 
 from typing_extensions import disjoint_base
 
-from spill_ring.sink import ForwardingSink, _SinkLike
+from spill_ring.forwarding_sink import ForwardingSink
+from spill_ring.sink import _SinkLike
 
 @disjoint_base
 class Worker: ...

@@ -1,11 +1,12 @@
 """A thread of its own for a sink, so that a slow one never holds up the producer."""
 from cpython.object cimport PyObject
 
+from spill_ring.forwarding_sink cimport ForwardingSink
 from spill_ring.guard cimport SR_BUSY, SR_CLOSED, SR_OPEN, sr_add, sr_leave, sr_move, sr_state
 from spill_ring.outlet cimport empty_trash, outlet
 from spill_ring.park cimport FOREVER, awaited, wait_for
 from spill_ring.ring cimport capacity_of, flush_at_exit
-from spill_ring.sink cimport ForwardingSink, Sink, forks_so_far, hang_up, warn_lost
+from spill_ring.sink cimport Sink, forks_so_far, hang_up, warn_lost
 from spill_ring.slots cimport put_objects_in
 from spill_ring.spsc cimport (
     sr_await_no_more, sr_spsc_available, sr_spsc_await_items, sr_spsc_await_room, sr_spsc_count, sr_spsc_room,

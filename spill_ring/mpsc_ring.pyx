@@ -3,12 +3,15 @@ cimport numpy as cnp
 
 from spill_ring.block cimport as_room, is_block
 from spill_ring.consumer cimport Consumer, block_size
+from spill_ring.fn_sink cimport as_sink
 from spill_ring.guard cimport sr_state
+from spill_ring.locked_sink cimport LockedSink
 from spill_ring.outlet cimport empty_trash, outlet
 from spill_ring.park cimport NO_WAIT, deadline_of
+from spill_ring.producer_sink cimport ProducerSink
 from spill_ring.records cimport load_item
 from spill_ring.ring cimport capacity_of, count_of
-from spill_ring.sink cimport DropSink, LockedSink, ProducerSink, Sink, as_sink
+from spill_ring.sink cimport DropSink, Sink
 from spill_ring.spsc_ring cimport SpscRing
 
 from spill_ring.aio import async_blocks, wait_async

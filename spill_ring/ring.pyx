@@ -2,8 +2,9 @@
 from libc.limits cimport LLONG_MAX
 from libc.stdlib cimport free, malloc
 
+from spill_ring.fn_sink cimport as_sink
 from spill_ring.guard cimport SR_AHEAD, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_add, sr_state
-from spill_ring.sink cimport DropSink, as_sink, hang_up, holding, warn_lost
+from spill_ring.sink cimport DropSink, hang_up, holding, warn_lost
 
 import atexit
 import operator

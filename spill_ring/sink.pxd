@@ -3,7 +3,6 @@ cimport cython
 from cpython.object cimport PyObject
 
 from spill_ring.guard cimport SR_BUSY, SR_OPEN, sr_leave, sr_move
-from spill_ring.native cimport native_sink
 
 
 # What a sink has got: the first item ever is number 0.
@@ -103,7 +102,8 @@ cdef class Sink:
 cdef int deliver(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
 cdef int deliver_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1
 
-# Declared here so that it is not compiled into `deliver_objects`, whose every call would pay for it.
+# Declared here so that they are not compiled into the two above, whose every call would pay for it.
+cdef int call_send(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil
 cdef int call_send_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1
 
 # Is it this class that takes the items, and no subclass in a way of its own?
@@ -112,14 +112,27 @@ cdef bint takes_as(Sink sink, type cls) except -1
 # Must a thread be known to Python that sends items of a dtype to it?
 cdef bint needs_python(Sink sink) noexcept nogil
 
+
+cdef extern from * nogil:
+    """
+    /* An exception lies in the state of its thread, which a thread that Python doesn't know has only as long as it has
+     * the GIL. Give it one to stay; who called in from such a thread takes it away (interface.pyx). */
+    static inline void sr_keep_thread(void)
+    {
+        if (PyGILState_GetThisThreadState() == NULL) {
+            PyGILState_Ensure();
+            PyEval_SaveThread();
+        }
+    }
+    """
+    void sr_keep_thread()
+
+
 # An error that names items by number.
 cdef object refusal(object error, object first, object count, str why, str one=*, str many=*)
 
 # What a dtype, or None, says is sent.
 cdef str describe(object dtype)
-
-# What a user gave as `sink=`, as a Sink that is yet to be bound.
-cdef Sink as_sink(object given)
 
 # The beginning of one user of a sink, which is initialised and open.
 cdef int engage(Sink user, Sink sink) except -1
@@ -136,93 +149,3 @@ cdef int warn_lost(object holder, Py_ssize_t count, object error, str name=*) ex
 
 cdef class DropSink(Sink):
     pass
-
-
-cdef class CollectSink(Sink):
-    cdef list objects  # there from the first one on
-    cdef char *data
-    cdef Py_ssize_t count, room  # in items
-    cdef long long received, given_away  # items, ever
-
-    cdef bint has_room(self, Py_ssize_t count) noexcept nogil  # there is memory for so many more, or there is now
-    cdef int look(self) except -1
-    cdef int refuse_growth(self) except -1 with gil
-
-
-cdef class FnSink(Sink):
-    cdef object fn
-    cdef object on_flush, on_close
-    cdef native_sink native  # what is in `fn`; NULL: a callable
-    cdef void *user_data
-
-    cdef int call_fn(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil
-    cdef int refuse_error(self, int error, Py_ssize_t count) except -1 with gil
-
-
-cdef class ChannelSink(FnSink):
-    cdef object queue
-
-
-cdef class ForwardingSink(Sink):
-    cdef Sink target
-    cdef object sink  # as it was given
-
-    cdef int attach(self, object given) except -1
-    cdef int adopt(self) except -1
-    cdef int forward_rest(self, Py_ssize_t least) except -1
-    cdef int forward_all(self, Py_ssize_t least) except -1
-
-
-cdef class LockedSink(ForwardingSink):
-    cdef object lock
-    cdef unsigned long owner  # thread that holds it; 0: none. Only whose it is can find its own
-    cdef Py_ssize_t forks
-
-    cdef int acquire(self) except -1
-    cdef int release(self) except -1
-
-
-cdef class GroupingSink(ForwardingSink):
-    cdef Py_ssize_t n
-    cdef Py_ssize_t held  # items of the group that is filling
-    cdef object group  # ndarray of n items
-    cdef char *group_data
-    cdef list objects
-
-    cdef int attach_groups(self, object n, object given) except -1
-    cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 nogil
-    cdef int forward_part(self, Py_ssize_t *taken) except -1 nogil
-    cdef int forward_held(self) except -1 nogil
-    cdef int forward_objects(self) except -1
-
-
-cdef class BatchSink(GroupingSink):
-    pass
-
-
-cdef class ReduceSink(GroupingSink):
-    cdef object reduce
-
-    cdef int forward_reduced(self, object reduced, Py_ssize_t n, Py_ssize_t *taken) except -1
-
-
-cdef class TeeSink(Sink):
-    cdef tuple sinks
-    cdef list targets
-    cdef list owed  # for each target, what the tee has taken and the target has not
-    cdef list hung_up
-
-    cdef int pay(self, Py_ssize_t i) except -1
-    cdef int pay_all(self) except -1
-    cdef int each(self, str call) except -1
-
-
-cdef class ProducerSink(Sink):
-    cdef object factory
-    cdef dict given  # producer -> what the factory made
-    cdef dict made  # producer -> that as a Sink
-    cdef set used  # producers whose sink this one uses itself
-
-    cdef Sink sink_of(self, object index)
-    cdef int bind_made(self, object dtype) except -1
-    cdef int use(self, object index, Sink sink) except -1

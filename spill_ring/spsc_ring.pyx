@@ -12,6 +12,7 @@ from spill_ring.block cimport (
     LET_GO, as_number, as_room, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
 )
 from spill_ring.consumer cimport Consumer, block_size
+from spill_ring.fn_sink cimport as_sink
 from spill_ring.guard cimport (
     SR_BUSY, SR_CLOSED, SR_FORKED, SR_MAKING, SR_NEW, SR_OPEN, SR_RESERVED, sr_add, sr_hold, sr_leave, sr_let_go,
     sr_move, sr_state,
@@ -22,7 +23,7 @@ from spill_ring.park cimport FOREVER, NO_WAIT, Parking, awaited, deadline_of, wa
 from spill_ring.records cimport item_block, items_block, load_item, record_of
 from spill_ring.ring cimport capacity_of, count_of, flush_at_exit
 from spill_ring.scalar cimport scalar_index
-from spill_ring.sink cimport DropSink, Sink, as_sink, hang_up, needs_python, warn_lost
+from spill_ring.sink cimport DropSink, Sink, hang_up, needs_python, warn_lost
 from spill_ring.slots cimport free_slots, put_objects_in, take_objects_out, visit_slots, visitproc
 from spill_ring.spsc cimport (
     SR_FULL, SR_LINE, sr_await_no_more, sr_claim, sr_cleared, sr_deliver, sr_drained, sr_evicted, sr_finish,

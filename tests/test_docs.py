@@ -28,8 +28,9 @@ def test_examples_in_docstrings(name):
 
 def test_there_are_examples():
     """The ones above are found in compiled modules too."""
-    module = importlib.import_module("spill_ring.sink")
-    assert sum(len(test.examples) for test in doctest.DocTestFinder().find(module)) >= 25
+    finder = doctest.DocTestFinder()
+    found = [test for name in MODULES for test in finder.find(importlib.import_module(name))]
+    assert sum(len(test.examples) for test in found) >= 100
 
 
 @pytest.mark.thread_unsafe(reason="doctest swaps sys.stdout")

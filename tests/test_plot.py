@@ -9,7 +9,7 @@ from spill_ring import ArrayRing, DiskSink, SpillLog
 from spill_ring.cli import plot as module
 from spill_ring.cli import scan
 from spill_ring.cli.columns import columns
-from spill_ring.cli.plot import envelope, panels_of, to_png, to_terminal
+from spill_ring.cli.plot import envelope, lines_through, panels_of, to_png, to_terminal
 
 pytestmark = pytest.mark.thread_unsafe(reason="writes files, and sets the size of a block")
 
@@ -79,6 +79,17 @@ def test_damaged_items_leave_a_gap_and_no_more(tmp_path):
     assert 500 < np.isfinite(expected).sum() < 700
     np.testing.assert_array_equal(low, expected)
     np.testing.assert_array_equal(high, expected)
+
+
+def test_no_line_crosses_a_gap():
+    low = np.array([np.nan, 1, 2, np.nan, np.nan, 4, np.inf, 5, 6, np.nan])
+    lines = [(x.tolist(), y.tolist()) for x, y in lines_through(np.arange(10), low, low)]
+    assert lines == [([1, 2], [1, 2]), ([5], [4]), ([7, 8], [5, 6])]
+    lines = [(x.tolist(), y.tolist()) for x, y in lines_through(np.arange(10), low, low + 1)]
+    assert lines == [([1, 1, 2, 2], [1, 2, 2, 3]), ([5, 5], [4, 5]), ([7, 7, 8, 8], [5, 6, 6, 7])]
+    times = np.array(["2026-01-01", "NaT", "2026-01-02"], "M8[D]")
+    assert [len(x) for x, y in lines_through(times, np.ones(3), np.ones(3))] == [1, 1]
+    assert lines_through(np.arange(2), np.full(2, np.nan), np.full(2, np.nan)) == []
 
 
 def test_no_more_than_a_part_is_mapped_at_once(tmp_path, monkeypatch):

@@ -4,13 +4,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
 import spill_ring
 from spill_ring import ArrayRing, CollectSink
 
-from .side_by_side import side_by_side
+from .side_by_side import page_aligned, side_by_side
 
 COUNT = 1 << 16
 
@@ -76,3 +77,53 @@ class PushBlock(PushValue):
     def track_chained(self, folder):
         """`push_block` of 256 in a loop, through rings of 8 and 64."""
         return super().track_chained(folder)
+
+
+class OverMemcpy:
+    """Blocks as large as the ring, of items of several sizes: from the first cache to memory that none holds."""
+
+    unit = "ratio"
+    params = ([16, 1024, 4096, 65536, 1 << 20], [1, 8, 32, 128])
+    param_names = ("capacity", "itemsize")
+    timeout = 120
+
+    def setup(self, folder, capacity, itemsize):
+        if capacity * itemsize <= 4096:
+            raise NotImplementedError("a smaller block is OverMemcpyOfLess's")
+        sys.path.insert(0, folder)
+
+    def over(self, capacity, itemsize):
+        import compiled_loops
+
+        ratios, kept = [], []
+        nbytes = capacity * itemsize
+        for _ in range(3):  # which physical pages an allocation gets, and keeps, is luck: in caches worth a third
+            ring, buffer, block = ArrayRing(capacity, f"V{itemsize}"), page_aligned(nbytes), page_aligned(nbytes)
+            ring.extend(block.view(ring.dtype))
+            ours, theirs = side_by_side(
+                "push(ring, block, items, count)", "copy(buffer, block, count)", turns=100 if nbytes < 1 << 24 else 10,
+                push=compiled_loops.push_bytes, copy=compiled_loops.copy_bytes,
+                ring=ring, block=block, items=capacity, buffer=buffer, count=max(COUNT // nbytes, 1),
+            )
+            ratios.append(ours / theirs)
+            kept.append((ring, buffer, block))  # or the next gets the same pages
+        return median(ratios)
+
+    def track_time(self, folder, capacity, itemsize):
+        """A loop of `push_block` over a loop of memcpy into as much memory; target ≤ 1.05."""
+        return self.over(capacity, itemsize)
+
+    track_time.at_most = 3.0
+
+
+class OverMemcpyOfLess(OverMemcpy):
+    """The same for blocks of up to 4 KiB, for which a call counts beside the copy."""
+
+    def setup(self, folder, capacity, itemsize):
+        if capacity * itemsize > 4096:
+            raise NotImplementedError("a larger block is OverMemcpy's")
+        sys.path.insert(0, folder)
+
+    def track_time(self, folder, capacity, itemsize):
+        """A loop of `push_block` over a loop of memcpy into as much memory."""
+        return self.over(capacity, itemsize)

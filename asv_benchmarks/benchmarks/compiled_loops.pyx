@@ -1,5 +1,7 @@
 # cython: boundscheck=False, wraparound=False
-"""The loops that compiled.py times. The values differ, so that no compiler can make one of many."""
+"""The loops that compiled.py times. Values differ, so that no compiler makes one of many."""
+from libc.string cimport memcpy
+
 from spill_ring cimport ArrayRing
 
 
@@ -16,3 +18,18 @@ def push_blocks(ArrayRing ring, unsigned long long[::1] block, unsigned long lon
         for i in range(count):
             block[0] = i
             ring.push_block(&block[0], block.shape[0])
+
+
+def push_bytes(ArrayRing ring, const unsigned char[::1] block, Py_ssize_t items, unsigned long long count):
+    cdef unsigned long long _
+    with nogil:
+        for _ in range(count):
+            ring.push_block(&block[0], items)
+
+
+def copy_bytes(unsigned char[::1] buffer, const unsigned char[::1] block, unsigned long long count):
+    """What any ring has to do at least."""
+    cdef unsigned long long _
+    with nogil:
+        for _ in range(count):  # gcc leaves it at as many calls
+            memcpy(&buffer[0], &block[0], block.shape[0])

@@ -7,7 +7,7 @@ from numpy_ringbuffer import RingBuffer
 
 from spill_ring import ArrayRing, SpillRing
 
-from .side_by_side import side_by_side
+from .side_by_side import page_aligned, side_by_side
 
 
 class Extend:
@@ -88,7 +88,7 @@ class SmallBlocks:
     track_over_assignment.at_most = 0.7
 
 
-class OverMemcpy:
+class OverCopyto:
     """Blocks as large as the ring, of items of several sizes: from the first cache to memory that none holds."""
 
     unit = "ratio"
@@ -113,9 +113,3 @@ class OverMemcpy:
         return median(ratios)
 
     track_time.at_most = 3.0
-
-
-def page_aligned(nbytes):
-    """Bytes that start where a page does, as a ring's memory does: that alone is worth a factor of up to 2."""
-    memory = np.ones(nbytes + 4096, "u1")  # zeros would all be read from the kernel's one page of them
-    return memory[-memory.ctypes.data % 4096 :][:nbytes]

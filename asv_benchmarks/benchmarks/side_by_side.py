@@ -1,6 +1,8 @@
 """Times statements against each other."""
 import timeit
 
+import numpy as np
+
 
 def side_by_side(*statements, setup="pass", turns=100, **names):
     """Nanoseconds of each statement, measured in one process, in turns of a millisecond or more.
@@ -36,3 +38,9 @@ def side_by_side(*statements, setup="pass", turns=100, **names):
         for i, timer in enumerate(timers):
             best[i] = min(best[i], timer.timeit(numbers[i]) / numbers[i] * 1e9)
     return best
+
+
+def page_aligned(nbytes):
+    """Bytes that start where a page does, as a ring's memory does: that alone is worth a factor of up to 2."""
+    memory = np.ones(nbytes + 4096, "u1")  # zeros would all be read from the kernel's one page of them
+    return memory[-memory.ctypes.data % 4096 :][:nbytes]

@@ -28,7 +28,7 @@ class Envelope(NamedTuple):
     def is_empty(self) -> bool:
         """There is nothing to draw."""
         lines = [line for lines in self.panels.values() for line in lines.values()]
-        return not any(len(path_through(self.at, *line)[0]) for line in lines)
+        return not any(lines_through(self.at, *line) for line in lines)
 
 
 def panels_of(dtype: np.dtype) -> dict[str, list[str]]:
@@ -83,15 +83,16 @@ def envelope(log: SpillLog, width: int, advance: Callable[[int], object]) -> Env
     return Envelope(at, {field: {name: values[name] for name in found} for field, found in panels.items()})
 
 
-def path_through(at: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One line through all lows and highs that are there."""
+def lines_through(at: np.ndarray, low: np.ndarray, high: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Lines through all lows and highs that are there: another behind each gap, which is not a line's to cross."""
     there = (np.abs(low) < LIMIT) & (np.abs(high) < LIMIT)
     if at.dtype.kind == "M":
         there &= ~np.isnat(at)
-    at, low, high = at[there], low[there], high[there]
-    if np.array_equal(low, high):
-        return at, low
-    return np.repeat(at, 2), np.column_stack([low, high]).ravel()
+    cuts = np.flatnonzero(np.diff(np.flatnonzero(there)) > 1) + 1
+    at, y = at[there], low[there]
+    if not np.array_equal(y, high[there]):
+        at, y, cuts = np.repeat(at, 2), np.column_stack([y, high[there]]).ravel(), 2 * cuts
+    return [(x, y) for x, y in zip(np.split(at, cuts), np.split(y, cuts), strict=True) if len(x)]
 
 
 def clock(at: np.ndarray) -> list[str]:
@@ -127,10 +128,9 @@ def to_terminal(found: Envelope, width: int) -> str:
         at = found.at[~np.isnat(found.at)] if is_time else found.at
         zero = at[:1]
         for colour, line in zip(COLOURS, lines.values(), strict=False):
-            x, y = path_through(found.at, *line)  # finite: NaN would end the process
-            x = (x - zero).astype("f8") if len(x) else x
             marker = plotext.marker("braille", colour) if len(lines) > 1 else "braille"
-            figure.draw(figure.signal(x.tolist(), y.tolist(), marker=marker).lines())
+            for x, y in lines_through(found.at, *line):  # finite: NaN would end the process
+                figure.draw(figure.signal((x - zero).astype("f8").tolist(), y.tolist(), marker=marker).lines())
         if len(at):
             ticks = at[np.linspace(0, len(at) - 1, min(len(at), max(width // 20, 2))).astype(int)]
             labels = clock(ticks) if is_time else [f"{n:,}" for n in ticks.tolist()]
@@ -161,8 +161,11 @@ def to_png(found: Envelope, title: str, path: Path) -> None:
     figure = Figure(figsize=(9, 0.8 + 1.25 * count), dpi=100, layout="constrained")
     panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
     for axes, (field, lines) in zip(panels, found.panels.items(), strict=False):
-        for name, line in lines.items():
-            axes.plot(*path_through(found.at, *line), linewidth=1, label=name)
+        for i, (name, line) in enumerate(lines.items()):
+            axes.plot([], [], color=f"C{i}", linewidth=1, label=name)
+            for x, y in lines_through(found.at, *line):
+                alone = "." if len(x) == 1 else ""
+                axes.plot(x, y, alone, color=f"C{i}", linewidth=1, markersize=3)
         axes.set_title(field, loc="left", fontsize=10)
         axes.yaxis.set_major_formatter(EngFormatter(UNITS.get(field.rpartition("_")[2], "")))
         axes.locator_params(axis="y", nbins=4)

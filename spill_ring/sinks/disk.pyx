@@ -60,7 +60,7 @@ cdef class _Writing:
     """The segment that is being written: its files, and how far they got."""
 
     cdef int data, index  # file descriptors
-    cdef Py_ssize_t first, end  # sequence numbers
+    cdef long long first, end  # sequence numbers, beyond 32 bits on any machine
     cdef Py_ssize_t data_end, index_end  # bytes
     cdef Py_ssize_t data_seen  # that a reader may have mapped: what it maps must not be cut off
     cdef long long time  # of the last block
@@ -75,7 +75,7 @@ cdef class _Writing:
         self.is_synced = True
         self.lock = threading.Lock()
 
-    cdef int open(self, str folder, Py_ssize_t first, object dtype, int flags) except -1:
+    cdef int open(self, str folder, long long first, object dtype, int flags) except -1:
         data, index = paths_of(folder, first, dtype)
         self.data = os.open(data, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o666)
         self.index = os.open(index, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o666)
@@ -124,7 +124,7 @@ cdef class _Writing:
             pass  # the next block will lie over it
         return 0
 
-    cdef int sync(self, Py_ssize_t end) except -1:
+    cdef int sync(self, long long end) except -1:
         """Make last what is there: items, then records; then write their count. By one thread at a time."""
         self.make_last()
         self.count(end)
@@ -144,7 +144,7 @@ cdef class _Writing:
         self.data_synced, self.index_synced = data_end, index_end
         return 0
 
-    cdef int count(self, Py_ssize_t end) except -1:
+    cdef int count(self, long long end) except -1:
         write_at(self.data, with_count(self.header, end - self.first), 0)
         return 0
 
@@ -229,8 +229,9 @@ cdef class DiskSink(Sink):
     cdef object dtype  # of the items; None: objects
     cdef _Writing writing
     cdef list full  # segments before it that are not sealed yet
+    # Of locks that are held at once sync_lock or log_lock is taken first, then change_lock or that of a _Writing.
     cdef object change_lock  # of these two and of `manifest`; never held for long
-    cdef int lock
+    cdef int lock  # the file's, on which the recording is locked
     cdef Py_ssize_t forks
     cdef object sync_lock  # of syncing and sealing
     cdef object thread, error
@@ -349,7 +350,7 @@ cdef class DiskSink(Sink):
         self.name_last([], self.writing, Manifest(dtype, name, 0, 0))
         return 0
 
-    cdef _Writing new_segment(self, Py_ssize_t first, object dtype):
+    cdef _Writing new_segment(self, long long first, object dtype):
         cdef _Writing new = _Writing()
         new.open(self.path, first, dtype, os.O_TRUNC)
         new.count(first)
@@ -442,7 +443,7 @@ cdef class DiskSink(Sink):
         os.ftruncate(writing.data, writing.data_end)
         return 0
 
-    cdef int remove_before(self, Py_ssize_t first) except -1:
+    cdef int remove_before(self, long long first) except -1:
         for begin in segments_in(self.path, self.dtype):
             if begin < first:
                 remove_segment(self.path, begin, self.dtype)
@@ -584,7 +585,7 @@ cdef class DiskSink(Sink):
 
     cdef int sync_all(self) except -1:
         cdef _Writing writing
-        cdef Py_ssize_t end
+        cdef long long end
         with self.change_lock:  # what is begun after this has to wait: each is sealed after those before it
             segments, writing = list(self.full), self.writing
         if writing is None:

@@ -1,0 +1,13 @@
+"""Everything to several sinks."""
+from spill_ring.sink cimport Sink
+
+
+cdef class TeeSink(Sink):
+    cdef tuple sinks
+    cdef list targets
+    cdef list owed  # for each target, what the tee has taken and the target has not
+    cdef list hung_up
+
+    cdef int pay(self, Py_ssize_t i) except -1
+    cdef int pay_all(self) except -1
+    cdef int each(self, str call) except -1
