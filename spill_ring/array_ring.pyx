@@ -1,14 +1,13 @@
 """A ring of numpy items."""
 cimport cython
 cimport numpy as cnp
-from cpython.object cimport PyObject
 from libc.string cimport memmove
 
 from spill_ring.block cimport (
     as_number, as_room, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
 )
 from spill_ring.guard cimport SR_AHEAD, SR_BUSY, SR_OPEN, SR_RESERVED, sr_hold, sr_leave, sr_let_go, sr_move
-from spill_ring.loan cimport Loan, lend
+from spill_ring.loan cimport Loan, add_methods, lend
 from spill_ring.records cimport item_block, items_block, load_item, record_of
 from spill_ring.ring cimport Ring, capacity_of, count_of
 from spill_ring.scalar cimport scalar_index
@@ -24,9 +23,6 @@ cnp.import_array()
 
 cdef extern from "Python.h":
     double PyFloat_AS_DOUBLE(object o)
-    void PyType_Modified(type t)
-    ctypedef struct PyTypeObject:
-        PyObject *tp_dict
 
 
 cdef int DOUBLE = scalar_index(<double *>NULL)
@@ -605,9 +601,6 @@ cdef int end_reservation(object lender, Loan loan, bint raised) except -1:
     return ring.commit_numbered(0 if raised else loan.count, loan.number)
 
 
-# Cython keeps cdef and def methods in one namespace. Compiled code calls `reserve` and `commit` for
-# pointers, Python calls them for ndarrays; so the Python ones are functions that are put into the type.
-
 @cython.binding(True)
 def reserve(ArrayRing self not None, n, /):
     """Fill the ring's own memory, without a copy: ``with ring.reserve(n) as block: block[:] = …``
@@ -650,8 +643,5 @@ def commit(ArrayRing self not None, n, /):
     self.commit(count_of(n))
 
 
-for method in (reserve, commit):
-    method.__qualname__ = f"ArrayRing.{method.__name__}"
-    (<dict>(<PyTypeObject *>ArrayRing).tp_dict)[method.__name__] = method
-PyType_Modified(ArrayRing)
-del reserve, commit, method
+add_methods(ArrayRing, (reserve, commit))
+del reserve, commit

@@ -3,14 +3,16 @@ from cpython.object cimport PyObject
 
 from spill_ring.forwarding_sink cimport ForwardingSink
 from spill_ring.guard cimport SR_BUSY, SR_CLOSED, SR_OPEN, sr_add, sr_leave, sr_move, sr_state
+from spill_ring.outlet cimport empty_trash, outlet
 from spill_ring.park cimport FOREVER, awaited, wait_for
 from spill_ring.ring cimport capacity_of, flush_at_exit
 from spill_ring.sink cimport Sink, forks_so_far, hang_up, warn_lost
+from spill_ring.slots cimport put_objects_in
 from spill_ring.spsc cimport (
     sr_await_no_more, sr_spsc_available, sr_spsc_await_items, sr_spsc_await_room, sr_spsc_count, sr_spsc_room,
     sr_spsc_try_push,
 )
-from spill_ring.spsc_ring cimport SpscRing, empty_trash, outlet
+from spill_ring.spsc_ring cimport SpscRing
 
 import threading
 import warnings
@@ -77,7 +79,7 @@ cdef class Worker:
     cdef int send(self) except -1:
         cdef outlet out = outlet(NULL, NULL, NULL, 0, 0)
         try:
-            self.ring.move_to(self.target, PY_SSIZE_T_MAX, &out)
+            self.ring.consumer.move_to(self.target, PY_SSIZE_T_MAX, &out)
         finally:
             empty_trash(&out)
         return 0
@@ -210,7 +212,7 @@ cdef class BackgroundSink(ForwardingSink):
         if self.worker.ring.slots == NULL:
             return <Py_ssize_t>sr_spsc_try_push(self.worker.ring.core, items, count)
         with gil:
-            return self.worker.ring.try_objects(<PyObject **>items, count)
+            return put_objects_in(self.worker.ring.core, <PyObject **>items, count)
 
     cdef int raise_error(self) except -1 with gil:
         error, self.worker.error = self.worker.error, None

@@ -1,4 +1,7 @@
-from typing_extensions import disjoint_base
+from collections.abc import Iterator
+from typing import Any, final
 
-@disjoint_base
+@final
 class Consumer: ...
+
+def iter_blocks(ring: Any, n: int, /) -> Iterator[Any]: ...

@@ -17,8 +17,8 @@ of the object: nothing on a Python with a GIL, and let go of where a thread wait
     Loan             a number, which the ring compares while it is entered: of two that leave, one does.
     SpscRing         each side entered by itself, and what a side owns is touched by nobody else; between the two
                      is `spsc.h`. `target` is set once; `is_settled` is claimed by whichever side ends it.
-    MpscRing         the consumer's side of every ring is entered; the turn is the consumer's.
-    Consumer         set before anybody waits, and then only read.
+    MpscRing         the consumer's side of every ring is entered.
+    Consumer         set before anybody waits, and then only read; but the turn, which is theirs who entered.
     Parking          atomics, and `listening`, which is claimed; the descriptor is opened by who is entered.
     BackgroundSink   entered by the producer; `Worker` is what it shares with its thread.
     Worker           atomics (background_sink.pxd says which pairs with which), and `error`, which belongs to

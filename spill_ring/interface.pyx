@@ -16,7 +16,7 @@ from spill_ring.sink cimport Sink, needs_python
 from spill_ring.spsc cimport (
     SR_FULL, sr_next, sr_spsc, sr_spsc_commit, sr_spsc_count, sr_spsc_has_ended, sr_spsc_has_room, sr_spsc_pop,
 )
-from spill_ring.spsc_ring cimport SpscRing
+from spill_ring.spsc_ring cimport SpscRing, move_reserved
 
 import ctypes
 from pathlib import Path
@@ -257,9 +257,7 @@ cdef inline int make_room(SpscRing ring, Py_ssize_t count, void **room) noexcept
 
 cdef int commit_to_spsc(void *state, Py_ssize_t count) noexcept nogil:
     cdef int *place = &(<SpscRing>state).state
-    cdef int found = sr_move(place, SR_RESERVED, SR_BUSY)
-    if found == SR_FORKED:
-        found = SR_RESERVED if sr_move(place, SR_FORKED, SR_BUSY) == SR_FORKED else SR_BUSY
+    cdef int found = move_reserved(place)
     if found != SR_RESERVED:
         return SPILL_RING_NOT_RESERVED if found == SR_OPEN else refusal_in(found)
     if <PyObject *>(<SpscRing>state).aside != <PyObject *>None:  # Python's `with` reserved it

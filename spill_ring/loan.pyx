@@ -1,7 +1,15 @@
 """A block of a ring's own memory, lent for the length of a `with`."""
+from cpython.object cimport PyObject
+
 from spill_ring.ring cimport count_of
 
 from types import GenericAlias
+
+
+cdef extern from "Python.h":
+    void PyType_Modified(type t)
+    ctypedef struct PyTypeObject:
+        PyObject *tp_dict
 
 
 cdef class Loan:
@@ -34,3 +42,11 @@ cdef Loan lend(
     loan.begin = begin
     loan.end = end
     return loan
+
+
+cdef int add_methods(type kind, tuple methods) except -1:
+    for method in methods:
+        method.__qualname__ = f"{kind.__name__}.{method.__name__}"
+        (<dict>(<PyTypeObject *>kind).tp_dict)[method.__name__] = method
+    PyType_Modified(kind)
+    return 0

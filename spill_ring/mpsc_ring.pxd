@@ -10,7 +10,6 @@ cdef class MpscRing:
     cdef tuple rings
     cdef Py_ssize_t count
     cdef Consumer consumer  # of all of them
-    cdef Py_ssize_t turn  # the producer whose items come first the next time
     cdef object item_type  # None: objects
     cdef object given  # the sink, as it was given
 
@@ -23,8 +22,5 @@ cdef class MpscRing:
     cdef int check_made(self) except -1
     cdef int enter(self) except -1
     cdef void leave(self, Py_ssize_t entered) noexcept
-    cdef bint wait_for_one(self, long long deadline) except -1
-    cdef Py_ssize_t take(self, char *out, Py_ssize_t count) noexcept nogil
-    cdef list take_objects(self, Py_ssize_t n)
     cdef int settle(self) except -1
     cdef Py_ssize_t check_wait(self, object n) except -1

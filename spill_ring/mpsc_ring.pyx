@@ -1,22 +1,22 @@
 """Several producers, each with a ring of its own, and one consumer that merges them while they run."""
 cimport numpy as cnp
 
-from spill_ring.block cimport LET_GO, as_room, is_block, new_block
-from spill_ring.consumer cimport Consumer
+from spill_ring.block cimport as_room, is_block
+from spill_ring.consumer cimport Consumer, block_size
 from spill_ring.fn_sink cimport as_sink
 from spill_ring.guard cimport sr_state
 from spill_ring.locked_sink cimport LockedSink
+from spill_ring.outlet cimport empty_trash, outlet
 from spill_ring.park cimport NO_WAIT, deadline_of
 from spill_ring.producer_sink cimport ProducerSink
 from spill_ring.records cimport load_item
 from spill_ring.ring cimport capacity_of, count_of
 from spill_ring.sink cimport DropSink, Sink
-from spill_ring.spsc cimport sr_spsc, sr_spsc_pop
-from spill_ring.spsc_ring cimport SpscRing, empty_trash, outlet
+from spill_ring.spsc_ring cimport SpscRing
 
 from spill_ring.aio import async_blocks, wait_async
+from spill_ring.consumer import iter_blocks
 from spill_ring.ring import Stats
-from spill_ring.spsc_ring import iter_blocks
 
 cnp.import_array()
 
@@ -74,10 +74,8 @@ cdef class MpscRing:
         cdef Py_ssize_t i
         cdef SpscRing ring
         cdef list rings = []
-        cdef Consumer consumer
         if count > MOST:
             raise ValueError(f"producers must be at most {MOST}, which is more threads than there can be; not {count}")
-        consumer = Consumer(count)
         shared = sink
         if isinstance(sink, ProducerSink):
             shared = None
@@ -87,6 +85,7 @@ cdef class MpscRing:
             rings.append(SpscRing(capacity, dtype, sink.producer(i) if isinstance(sink, ProducerSink) else shared))
         if self.rings is not None:  # asked last: making sinks may run Python
             raise RuntimeError(f"{type(self).__name__} is initialised already")
+        consumer = Consumer(count, rings[0].dtype)
         for ring in rings:
             consumer.add(ring.shared)  # whoever pushes wakes the one consumer
             ring.consumer.parking = consumer.parking
@@ -127,60 +126,18 @@ cdef class MpscRing:
     cdef bint wait_items(self, Py_ssize_t count, long long deadline) except -1 nogil:
         return self.consumer.wait(count, deadline)
 
-    cdef bint wait_for_one(self, long long deadline) except -1:
-        """Wait for something to remove, unless it is evicted again. False: there is nothing, or will never be."""
-        cdef bint there
-        if self.consumer.available():
-            return True
-        if deadline != NO_WAIT:
-            with nogil:
-                there = self.wait_items(1, deadline)
-            if there:
-                return True
-        self.settle()
-        return False
-
     cdef int settle(self) except -1:
         cdef Py_ssize_t i
         for i in range(self.count):
             self.ring(i).settle()
         return 0
 
-    cdef Py_ssize_t take(self, char *out, Py_ssize_t count) noexcept nogil:
-        """Copy out up to `count` items, about as many of each ring. The rings are entered."""
-        cdef Py_ssize_t i, share, before
-        cdef Py_ssize_t left = count
-        cdef sr_spsc *core
-        while True:
-            before = left
-            for i in range(self.count):
-                core = &self.consumer.rings.rings[(self.turn + i) % self.count].core
-                share = (left + self.count - i - 1) // (self.count - i)
-                left -= <Py_ssize_t>sr_spsc_pop(core, out + (count - left) * core.itemsize, share)
-            if left == 0 or left == before:
-                break
-        self.turn = (self.turn + 1) % self.count
-        return count - left
-
-    cdef list take_objects(self, Py_ssize_t n):
-        cdef Py_ssize_t i, share, before
-        cdef list taken = []
-        while True:
-            before = len(taken)
-            for i in range(self.count):
-                share = (n - len(taken) + self.count - i - 1) // (self.count - i)
-                taken += self.ring((self.turn + i) % self.count).take_objects(share)
-            if len(taken) == n or len(taken) == before:
-                break
-        self.turn = (self.turn + 1) % self.count
-        return taken
-
     cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil:
         with gil:
             if count < 0:
                 raise ValueError(f"a count of items can't be negative: {count}")
             self.enter()
-        count = self.take(<char *>out, count)
+        count = self.consumer.take(<char *>out, count)
         with gil:
             self.leave(self.count)
         return count
@@ -209,11 +166,9 @@ cdef class MpscRing:
         """
         cdef Py_ssize_t count = self.check_wait(n)
         cdef long long deadline = deadline_of(timeout)
-        cdef bint there
         self.enter()
         try:
-            with nogil:
-                there = self.wait_items(count, deadline)
+            there = self.consumer.find(count, deadline)
             if not there:
                 self.settle()
             return there
@@ -271,30 +226,14 @@ cdef class MpscRing:
             Another thread is on the consumer's side, or a ``with`` has a `read` of one of the rings open.
         """
         cdef Py_ssize_t count = PY_SSIZE_T_MAX if n is None else count_of(n)
-        cdef Py_ssize_t found, popped
         cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
-        cdef cnp.ndarray block
-        cdef char *data
+        cdef Py_ssize_t popped = 0
         self.enter()
         try:
-            while True:
-                if count and not self.wait_for_one(deadline):
-                    count = 0
-                found = min(count, self.consumer.available())
-                if self.item_type is None:
-                    items = self.take_objects(found)
-                    if items or count == 0:
-                        return items
-                    continue
-                block = new_block(self.item_type, found)
-                data = <char *>cnp.PyArray_DATA(block)
-                if cnp.PyArray_NBYTES(block) >= LET_GO:
-                    with nogil:
-                        popped = self.take(data, found)
-                else:
-                    popped = self.take(data, found)
-                if popped or count == 0:  # else the producers have evicted all of it meanwhile
-                    return block if popped == found else block[:popped].copy()
+            items = self.consumer.pop_many(count, deadline, &popped)
+            if popped == 0 and count:
+                self.settle()
+            return items
         finally:
             self.leave(self.count)
 
@@ -319,21 +258,17 @@ cdef class MpscRing:
             The rings hold objects; `out` is no array, or of another dtype or shape, or not C-contiguous.
         """
         cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
-        cdef Py_ssize_t room
-        cdef Py_ssize_t count = 0
-        cdef char *data
+        cdef Py_ssize_t count
         if self.item_type is None:
             raise TypeError(f"a {type(self).__name__} of objects has nothing to copy: use pop_many")
         array = as_room(out, self.item_type)
         if not is_block(array, self.item_type):
             raise ValueError(f"out must be C-contiguous, of dtype {self.item_type}; use pop_many for another one")
-        data = <char *>cnp.PyArray_DATA(array)
-        room = cnp.PyArray_DIM(array, 0)
         self.enter()
         try:
-            while count == 0 and self.wait_for_one(deadline):
-                with nogil:
-                    count = self.take(data, room)
+            count = self.consumer.pop_into(cnp.PyArray_DATA(array), cnp.PyArray_DIM(array, 0), deadline)
+            if count == 0:
+                self.settle()
             return count
         finally:
             self.leave(self.count)
@@ -362,20 +297,17 @@ cdef class MpscRing:
         """
         cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
         cdef Sink target = as_sink(sink)
-        cdef Py_ssize_t i
-        cdef Py_ssize_t moved = 0
+        cdef Py_ssize_t count
         cdef outlet out = outlet(NULL, NULL, NULL, 0, 0)
         if target in self.producers:
             raise ValueError("rings can't be drained into one of themselves")
         target.bind(self.item_type)
         self.enter()
         try:
-            self.wait_for_one(deadline)
-            for i in range(self.count):
-                moved += self.ring((self.turn + i) % self.count).move_to(target, PY_SSIZE_T_MAX, &out)
-            self.turn = (self.turn + 1) % self.count
+            self.consumer.find(1, deadline)
+            count = self.consumer.move_to(target, PY_SSIZE_T_MAX, &out)
             self.settle()
-            return moved
+            return count
         finally:
             self.leave(self.count)
             empty_trash(&out)
@@ -388,12 +320,10 @@ cdef class MpscRing:
         RuntimeError
             Another thread is on the consumer's side, or a `read` of one of the rings is open; then all is there.
         """
-        cdef Py_ssize_t i
         cdef list dropped = []  # and freed when this returns
         self.enter()
         try:
-            for i in range(self.count):
-                self.ring(i).drop_all(dropped)
+            self.consumer.drop_all(dropped)
         finally:
             self.leave(self.count)
 
@@ -415,10 +345,7 @@ cdef class MpscRing:
         ValueError
             `n` is not at least 1.
         """
-        count = PY_SSIZE_T_MAX if n is None else count_of(n)
-        if count == 0:
-            raise ValueError("blocks of no items")
-        return iter_blocks(self, count)
+        return iter_blocks(self, block_size(n, PY_SSIZE_T_MAX))
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -557,10 +484,7 @@ cdef class MpscRing:
         n : int, optional
             Items in a block, at most; all there are by default.
         """
-        count = PY_SSIZE_T_MAX if n is None else count_of(n)
-        if count == 0:
-            raise ValueError("blocks of no items")
-        return async_blocks(self, count)
+        return async_blocks(self, block_size(n, PY_SSIZE_T_MAX))
 
     def _begin_wait(self, n, /):
         """For `aio`: enter the consumer's side; the descriptor that becomes readable."""

@@ -8,7 +8,8 @@ cimport cython
 from cpython.object cimport PyObject
 
 from spill_ring.consumer cimport Consumer
-from spill_ring.guard cimport SR_BUSY, SR_OPEN, sr_leave, sr_move
+from spill_ring.guard cimport SR_BUSY, SR_FORKED, SR_OPEN, SR_RESERVED, sr_leave, sr_move
+from spill_ring.outlet cimport outlet
 from spill_ring.park cimport Parking
 from spill_ring.scalar cimport numeric, scalar_index
 from spill_ring.sink cimport Sink
@@ -19,14 +20,12 @@ from spill_ring.spsc cimport (
 from spill_ring.storage cimport Storage
 
 
-# Where items leave one side of a ring. The references of objects that left are let go of once that side is left.
-ctypedef struct outlet:
-    void *sink  # NULL: they are dropped
-    unsigned long *thread  # the side's
-    PyObject **trash
-    Py_ssize_t count, room
-
-cdef int empty_trash(outlet *out) except -1
+cdef inline int move_reserved(int *state) noexcept nogil:
+    """From SR_RESERVED to SR_BUSY, also in a forked child; the state found."""
+    cdef int found = sr_move(state, SR_RESERVED, SR_BUSY)
+    if found != SR_FORKED:
+        return found
+    return SR_RESERVED if sr_move(state, SR_FORKED, SR_BUSY) == SR_FORKED else SR_BUSY
 
 
 cdef class SpscRing(Sink):
@@ -79,17 +78,13 @@ cdef class SpscRing(Sink):
     ) except -1 with gil
     cdef int push_any(self, object item, long long deadline) except -1
     cdef int put_objects(self, PyObject **items, Py_ssize_t count, long long deadline, Py_ssize_t *taken) except -1
-    cdef Py_ssize_t try_objects(self, PyObject **items, Py_ssize_t count) except -1
     cdef int extend_objects(self, PyObject **items, Py_ssize_t count, long long deadline) except -1
-    cdef outlet take_trash(self) noexcept
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil
-    cdef list take_objects(self, Py_ssize_t n)
-    cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max, outlet *out) except -1
     cdef Py_ssize_t flush_all(self) except -1
     cdef Py_ssize_t send_rest(self, outlet *out) except -1
     cdef int settle(self) except -1
-    cdef int drop_all(self, list dropped) except -1
     cdef Py_ssize_t try_push_copy(self, const void *items, Py_ssize_t count) except -1 with gil
+    cdef Py_ssize_t convert_into(self, object array, long long deadline) except -1
     cdef object held_block(self, Py_ssize_t n, long long deadline)
 
     @cython.final
@@ -102,7 +97,7 @@ cdef class SpscRing(Sink):
     cdef int extend_typed(self, object items, long long deadline) except -1
 
     @cython.final
-    cdef bint wait_for_one(self, long long deadline) except -1
+    cdef bint find(self, Py_ssize_t n, long long deadline) except -1
 
     @cython.final
     cdef Py_ssize_t check_wait(self, object n) except -1

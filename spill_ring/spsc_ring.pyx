@@ -5,31 +5,32 @@ end of the stream, and the guards that make misuse an error.
 """
 cimport cython
 cimport numpy as cnp
-from cpython.list cimport PyList_New
-from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc
 from cpython.object cimport PyObject
 
 from spill_ring.block cimport (
     LET_GO, as_number, as_room, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
 )
-from spill_ring.consumer cimport Consumer
+from spill_ring.consumer cimport Consumer, block_size
 from spill_ring.fn_sink cimport as_sink
 from spill_ring.guard cimport (
     SR_BUSY, SR_CLOSED, SR_FORKED, SR_MAKING, SR_NEW, SR_OPEN, SR_RESERVED, sr_add, sr_hold, sr_leave, sr_let_go,
     sr_move, sr_state,
 )
-from spill_ring.loan cimport Loan, lend
+from spill_ring.loan cimport Loan, add_methods, lend
+from spill_ring.outlet cimport empty_trash, outlet, send_items_out, send_objects_out, take_trash
 from spill_ring.park cimport FOREVER, NO_WAIT, Parking, awaited, deadline_of, wait_for
 from spill_ring.records cimport item_block, items_block, load_item, record_of
 from spill_ring.ring cimport capacity_of, count_of, flush_at_exit
 from spill_ring.scalar cimport scalar_index
-from spill_ring.sink cimport DropSink, Sink, deliver, deliver_objects, hang_up, needs_python, warn_lost
+from spill_ring.sink cimport DropSink, Sink, hang_up, needs_python, warn_lost
+from spill_ring.slots cimport free_slots, put_objects_in, take_objects_out, visit_slots, visitproc
 from spill_ring.spsc cimport (
     SR_FULL, SR_LINE, sr_await_no_more, sr_claim, sr_cleared, sr_deliver, sr_drained, sr_evicted, sr_finish,
-    sr_finished, sr_index, sr_next, sr_publish, sr_pushed, sr_shared, sr_slot, sr_spsc, sr_spsc_available,
-    sr_spsc_await_room, sr_spsc_claim, sr_spsc_clear, sr_spsc_close, sr_spsc_commit, sr_spsc_count, sr_spsc_drain,
-    sr_spsc_flush, sr_spsc_has_ended, sr_spsc_has_room, sr_spsc_init, sr_spsc_is_closed, sr_spsc_pop, sr_spsc_push,
-    sr_spsc_release, sr_spsc_reserve, sr_spsc_room, sr_spsc_try_push,
+    sr_finished, sr_index, sr_next, sr_publish, sr_pushed, sr_shared, sr_slot, sr_spsc, sr_spsc_await_room,
+    sr_spsc_claim, sr_spsc_close, sr_spsc_commit, sr_spsc_count, sr_spsc_flush, sr_spsc_has_ended, sr_spsc_has_room,
+    sr_spsc_init, sr_spsc_is_closed, sr_spsc_pop, sr_spsc_push, sr_spsc_release, sr_spsc_reserve, sr_spsc_room,
+    sr_spsc_try_push,
 )
 from spill_ring.storage cimport allocate
 
@@ -41,6 +42,7 @@ from queue import Full
 import numpy as np
 
 from spill_ring.aio import async_blocks, wait_async
+from spill_ring.consumer import iter_blocks
 from spill_ring.ring import Stats
 
 cnp.import_array()
@@ -50,14 +52,10 @@ cdef extern from "Python.h":
     double PyFloat_AS_DOUBLE(object o)
     void Py_INCREF(object o)
     void Py_DECREF(PyObject *o)
-    void PyList_SET_ITEM(object list, Py_ssize_t i, PyObject *item)
     PyObject **PySequence_Fast_ITEMS(object o)
-    void PyType_Modified(type t)
-    ctypedef int (*visitproc)(PyObject *o, void *arg) noexcept
     ctypedef int (*traverseproc)(PyObject *o, visitproc visit, void *arg) noexcept
     ctypedef int (*inquiry)(PyObject *o) noexcept
     ctypedef struct PyTypeObject:
-        PyObject *tp_dict
         traverseproc tp_traverse
         inquiry tp_clear
     const Py_ssize_t PY_SSIZE_T_MAX
@@ -201,7 +199,7 @@ cdef class SpscRing(Sink):
             if slots == NULL:
                 raise MemoryError(f"no memory for {size} items")
         try:
-            consumer = Consumer(1)
+            consumer = Consumer(1, items)
             parking = Parking()
             self.claim(target)  # asked last: all of the above may run Python
         except BaseException:
@@ -244,12 +242,8 @@ cdef class SpscRing(Sink):
         self.leave()
 
     def __dealloc__(self):
-        cdef Py_ssize_t i
         if self.slots != NULL:
-            for i in range(<Py_ssize_t>self.core.mask + 1):
-                if self.slots[i] != NULL:
-                    Py_DECREF(self.slots[i])
-            PyMem_RawFree(self.slots)
+            free_slots(self.core)
         empty_trash(&self.evicted)
         PyMem_RawFree(self.memory)
 
@@ -450,7 +444,7 @@ cdef class SpscRing(Sink):
         try:
             self.put_objects(items, count, deadline, &taken)
         finally:
-            out = self.take_trash()
+            out = take_trash(&self.evicted)
             self.leave()
             empty_trash(&out)  # only now: a destructor may push here
         return 0
@@ -481,12 +475,6 @@ cdef class SpscRing(Sink):
             if own != &one:
                 PyMem_RawFree(own)
         return 0
-
-    cdef outlet take_trash(self) noexcept:
-        cdef outlet out = self.evicted
-        self.evicted.trash = NULL
-        self.evicted.count = self.evicted.room = 0
-        return out
 
     def try_push(self, item, /):
         """Append as newest if there is room; never evicts, never waits. The producer's. O(1).
@@ -535,22 +523,13 @@ cdef class SpscRing(Sink):
             items = tuple(islice(iter(items), room))
             self.enter()
             try:
-                return self.try_objects(PySequence_Fast_ITEMS(items), len(items))
+                return put_objects_in(self.core, PySequence_Fast_ITEMS(items), len(items))
             finally:
                 self.leave()
         if not is_array_like(items):
             items = list(islice(iter(items), room))
         block = items_block(self.record, items, self.item_type)
         return self.try_push_block(cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
-
-    cdef Py_ssize_t try_objects(self, PyObject **items, Py_ssize_t count) except -1:
-        cdef Py_ssize_t i
-        count = <Py_ssize_t>sr_spsc_room(self.core, count)
-        for i in range(count):  # one by one: they may go on at the memory's start
-            Py_INCREF(<object>items[i])
-            (<PyObject **>sr_next(self.core))[0] = items[i]
-            sr_spsc_commit(self.core, 1)
-        return count
 
     cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
         cdef Py_ssize_t taken = 0
@@ -595,10 +574,11 @@ cdef class SpscRing(Sink):
         return NULL
 
     cdef int tidy(self, int state) except -1:
-        cdef outlet out = self.take_trash()
+        cdef outlet out = take_trash(&self.evicted)
         self.is_untidy = False
         sr_leave(&self.state, state)
-        return empty_trash(&out)
+        empty_trash(&out)
+        return 0
 
     cdef void *reserve(self, Py_ssize_t count) except NULL nogil:
         cdef void *room = NULL
@@ -692,7 +672,7 @@ cdef class SpscRing(Sink):
                 self.target.flush()
             return sr_evicted(self.core) - before
         finally:
-            out = self.take_trash()
+            out = take_trash(&self.evicted)
             self.leave()
             empty_trash(&out)
 
@@ -730,7 +710,7 @@ cdef class SpscRing(Sink):
             sr_spsc_close(self.core)
             state = SR_CLOSED
         finally:
-            out = self.take_trash()
+            out = take_trash(&self.evicted)
             sr_leave(&self.state, state)
             empty_trash(&out)
         self.settle()
@@ -754,11 +734,11 @@ cdef class SpscRing(Sink):
         cdef Py_ssize_t sent = 0
         cdef sr_index before = sr_evicted(self.core)
         if self.core.held_count and self.core.pending_count and self.core.held < self.core.pending:
-            sent += self.move_to(self.target, self.core.held_count, out)
+            sent += self.consumer.move_to(self.target, self.core.held_count, out)
         if self.core.pending_count:
             sr_deliver(self.core)
             sent += sr_evicted(self.core) - before
-        sent += self.move_to(self.target, PY_SSIZE_T_MAX, out)
+        sent += self.consumer.move_to(self.target, PY_SSIZE_T_MAX, out)
         if sr_state(&self.state) == SR_CLOSED:
             self.settle()
         elif sr_state(&self.target.state) != SR_CLOSED:
@@ -795,18 +775,12 @@ cdef class SpscRing(Sink):
 
     # -- the consumer's side ---------------------------------------------------------------------
 
-    cdef bint wait_for_one(self, long long deadline) except -1:
-        """Wait for something to remove, unless it is evicted again. False: there is nothing, or will never be."""
-        cdef bint there
-        if sr_spsc_available(self.core):
-            return True
-        if deadline != NO_WAIT:
-            with nogil:
-                there = self.wait_items(1, deadline)
-            if there:
-                return True
-        self.settle()
-        return False
+    cdef bint find(self, Py_ssize_t n, long long deadline) except -1:
+        """Wait for n items, of which some may be evicted again. False: they are not there, or will never be."""
+        cdef bint there = self.consumer.find(n, deadline)
+        if not there:
+            self.settle()
+        return there
 
     def wait(self, n=1, /, timeout=None):
         """Wait until there are n items. The consumer's.
@@ -832,14 +806,9 @@ cdef class SpscRing(Sink):
         """
         cdef Py_ssize_t count = self.check_wait(n)
         cdef long long deadline = deadline_of(timeout)
-        cdef bint there
         self.enter_consumer()
         try:
-            with nogil:
-                there = self.wait_items(count, deadline)
-            if not there:
-                self.settle()
-            return there
+            return self.find(count, deadline)
         finally:
             self.leave_consumer()
 
@@ -870,7 +839,7 @@ cdef class SpscRing(Sink):
         self.enter_consumer()
         try:
             while sr_claim(self.core, 1, False) == 0:
-                if not self.wait_for_one(deadline):
+                if not self.find(1, deadline):
                     if default is ...:  # none was given
                         ended = " and closed" if sr_state(&self.state) == SR_CLOSED else ""
                         raise IndexError(f"pop from an empty{ended} {type(self).__name__}")
@@ -892,25 +861,6 @@ cdef class SpscRing(Sink):
         (<PyObject **>slot)[0] = NULL
         Py_DECREF(pointer)  # `item` holds it
         return item
-
-    cdef list take_objects(self, Py_ssize_t n):
-        """Remove up to n of the oldest, as a list."""
-        cdef Py_ssize_t i, count
-        cdef PyObject **slot
-        cdef list part
-        cdef list taken = []
-        cdef bint was_held = True
-        while was_held and len(taken) < n:
-            was_held = self.core.held_count != 0
-            count = <Py_ssize_t>sr_claim(self.core, n - len(taken), False)
-            part = PyList_New(count)
-            for i in range(count):
-                slot = <PyObject **>sr_slot(self.core, self.core.held + i)
-                PyList_SET_ITEM(part, i, slot[0])
-                slot[0] = NULL
-            sr_finish(self.core, count)
-            taken = taken + part if taken else part
-        return taken
 
     def pop_many(self, n=None, *, timeout=0):
         """Remove the oldest items. The consumer's.
@@ -936,29 +886,13 @@ cdef class SpscRing(Sink):
         """
         cdef Py_ssize_t count = PY_SSIZE_T_MAX if n is None else count_of(n)
         cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
-        cdef cnp.ndarray block
-        cdef void *data
         cdef Py_ssize_t popped = 0
         self.enter_consumer()
         try:
-            while True:
-                if count and not self.wait_for_one(deadline):
-                    count = 0
-                if self.item_type is None:
-                    taken = self.take_objects(count)
-                    if count == 0 or taken:
-                        return taken
-                    continue
-                block = new_block(self.item_type, min(count, <Py_ssize_t>sr_spsc_available(self.core)))
-                data = cnp.PyArray_DATA(block)
-                popped = cnp.PyArray_DIM(block, 0)
-                if popped * self.itemsize >= LET_GO:
-                    with nogil:
-                        popped = <Py_ssize_t>sr_spsc_pop(self.core, data, popped)
-                else:
-                    popped = <Py_ssize_t>sr_spsc_pop(self.core, data, popped)
-                if count == 0 or popped:  # else the producer has taken all of it meanwhile
-                    return block if popped == cnp.PyArray_DIM(block, 0) else block[:popped].copy()
+            items = self.consumer.pop_many(count, deadline, &popped)
+            if popped == 0 and count:
+                self.settle()
+            return items
         finally:
             self.leave_consumer()
 
@@ -987,36 +921,38 @@ cdef class SpscRing(Sink):
             Another thread is on the consumer's side, or a `read` is open.
         """
         cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
-        cdef Py_ssize_t count, room, part
-        cdef void *data
-        cdef const void *items
+        cdef Py_ssize_t count
         if self.item_type is None:
             raise TypeError(f"a {type(self).__name__} of objects has nothing to copy: use pop_many")
         array = as_room(out, self.item_type)
-        room = cnp.PyArray_DIM(array, 0)
         self.enter_consumer()
         try:
-            count = 0
-            while count == 0 and self.wait_for_one(deadline):
-                if is_block(array, self.item_type):
-                    data = cnp.PyArray_DATA(array)
-                    if room * self.itemsize >= LET_GO:
-                        with nogil:
-                            count = <Py_ssize_t>sr_spsc_pop(self.core, data, room)
-                    else:
-                        count = <Py_ssize_t>sr_spsc_pop(self.core, data, room)
-                    continue
-                while count < room:
-                    part = <Py_ssize_t>sr_spsc_claim(self.core, room - count, &items)
-                    if part == 0:
-                        break
-                    block = view_block(self.item_type, <void *>items, part, self.storage, False)
-                    np.copyto(array[count:count + part], block, casting="same_kind")
-                    sr_spsc_release(self.core, part)
-                    count += part
+            if is_block(array, self.item_type):
+                count = self.consumer.pop_into(cnp.PyArray_DATA(array), cnp.PyArray_DIM(array, 0), deadline)
+            else:
+                count = self.convert_into(array, deadline)
+            if count == 0:
+                self.settle()
             return count
         finally:
             self.leave_consumer()
+
+    cdef Py_ssize_t convert_into(self, object array, long long deadline) except -1:
+        """`Consumer.pop_into` for an array of another layout, or another dtype of the same kind."""
+        cdef Py_ssize_t part
+        cdef Py_ssize_t count = 0
+        cdef Py_ssize_t room = cnp.PyArray_DIM(array, 0)
+        cdef const void *items
+        while count == 0 and self.consumer.find(1, deadline):
+            while count < room:
+                part = <Py_ssize_t>sr_spsc_claim(self.core, room - count, &items)
+                if part == 0:
+                    break
+                block = view_block(self.item_type, <void *>items, part, self.storage, False)
+                np.copyto(array[count:count + part], block, casting="same_kind")
+                sr_spsc_release(self.core, part)
+                count += part
+        return count
 
     cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil:
         if count < 0:
@@ -1069,7 +1005,7 @@ cdef class SpscRing(Sink):
         cdef Py_ssize_t i
         cdef Py_ssize_t count = 0
         cdef const void *items = NULL
-        while count == 0 and n and self.wait_for_one(deadline):
+        while count == 0 and n and self.find(1, deadline):
             count = <Py_ssize_t>sr_spsc_claim(self.core, n, &items)
         if self.item_type is not None:
             return view_block(self.item_type, <void *>items if count else self.core.items, count, self.storage, False)
@@ -1108,25 +1044,13 @@ cdef class SpscRing(Sink):
         target.bind(self.item_type)
         self.enter_consumer()
         try:
-            self.wait_for_one(deadline)
-            count = self.move_to(target, PY_SSIZE_T_MAX, &out)
+            self.consumer.find(1, deadline)
+            count = self.consumer.move_to(target, PY_SSIZE_T_MAX, &out)
             self.settle()
             return count
         finally:
             self.leave_consumer()
             empty_trash(&out)  # only now: a destructor may pop here
-
-    cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max, outlet *out) except -1:
-        """Of objects the references of those that were sent come to lie in `out`."""
-        cdef sr_index before = sr_drained(self.core)
-        out.sink = <void *>sink
-        out.thread = &self.shared.consumer.thread
-        if self.item_type is not None:
-            with nogil:
-                sr_spsc_drain(self.core, max, send_items_out, out)
-        else:
-            sr_spsc_drain(self.core, max, send_objects_out, out)
-        return sr_drained(self.core) - before
 
     def clear(self):
         """Drop the content; the sink sees nothing of it. The consumer's. O(1), of objects O(n).
@@ -1139,29 +1063,9 @@ cdef class SpscRing(Sink):
         cdef list dropped = []  # and freed when this returns
         self.enter_consumer()
         try:
-            self.drop_all(dropped)
+            self.consumer.drop_all(dropped)
         finally:
             self.leave_consumer()
-
-    cdef int drop_all(self, list dropped) except -1:
-        """Objects come into the list. The consumer's side is entered."""
-        cdef Py_ssize_t i, count
-        cdef PyObject **slot
-        cdef list part
-        if self.item_type is not None:
-            sr_spsc_clear(self.core, PY_SSIZE_T_MAX)
-            return 0
-        while True:
-            count = <Py_ssize_t>sr_claim(self.core, PY_SSIZE_T_MAX, False)
-            if count == 0:
-                return 0
-            part = PyList_New(count)
-            dropped.append(part)
-            for i in range(count):
-                slot = <PyObject **>sr_slot(self.core, self.core.held + i)
-                PyList_SET_ITEM(part, i, slot[0])
-                slot[0] = NULL
-            sr_spsc_clear(self.core, count)
 
     def blocks(self, n=None, /):
         """Iterate over blocks of up to n items as they come, until the ring is closed and empty. The consumer's.
@@ -1183,10 +1087,7 @@ cdef class SpscRing(Sink):
         ValueError
             `n` is not at least 1.
         """
-        count = self.size if n is None else count_of(n)
-        if count == 0:
-            raise ValueError("blocks of no items")
-        return iter_blocks(self, count)
+        return iter_blocks(self, block_size(n, self.size))
 
     # -- any thread ------------------------------------------------------------------------------
 
@@ -1309,10 +1210,7 @@ cdef class SpscRing(Sink):
         n : int, optional
             Items in a block, at most; the capacity by default.
         """
-        count = self.size if n is None else count_of(n)
-        if count == 0:
-            raise ValueError("blocks of no items")
-        return async_blocks(self, count)
+        return async_blocks(self, block_size(n, self.size))
 
     def _begin_wait(self, n, /):
         """For `aio`: enter the consumer's side; the descriptor that becomes readable."""
@@ -1326,6 +1224,8 @@ cdef class SpscRing(Sink):
 
     def _ask(self, n, /):
         """For `aio`: ask for a wake; True if there will be none, since the wait is over."""
+        if self.consumer is None:
+            self.refuse(SR_NEW)
         return self.consumer.ask(n)
 
     def _end_wait(self, n, /):
@@ -1375,59 +1275,7 @@ cdef int push_one(SpscRing self, object item) except -1:
 
 sr_fast_push(SpscRing.__dict__["push"], <void *>push_one)
 
-# -- what the core calls, and what waits ask ---------------------------------------------------------
-
-cdef int send_items_out(void *context, const void *items, size_t count, size_t *taken) except -1 nogil:
-    cdef outlet *out = <outlet *>context
-    out.thread[0] = PyThread_get_thread_ident()
-    try:
-        return deliver(<Sink>out.sink, items, <Py_ssize_t>count, <Py_ssize_t *>taken)
-    finally:
-        out.thread[0] = 0
-
-
-cdef int send_objects_out(void *context, const void *items, size_t count, size_t *taken) except -1 nogil:
-    cdef outlet *out = <outlet *>context
-    with gil:
-        out.thread[0] = PyThread_get_thread_ident()
-        try:
-            return pass_objects(out, <PyObject **>items, <Py_ssize_t>count, taken)
-        finally:
-            out.thread[0] = 0
-
-
-cdef int pass_objects(outlet *out, PyObject **items, Py_ssize_t count, size_t *taken) except -1:
-    """Send objects to a sink, and put the references of those it took aside."""
-    cdef Py_ssize_t i
-    cdef Py_ssize_t sent = 0
-    cdef PyObject **trash
-    if out.count + count > out.room:  # first: what was taken has to go somewhere
-        trash = <PyObject **>PyMem_RawRealloc(out.trash, (out.count + count) * sizeof(void *))
-        if trash == NULL:
-            raise MemoryError
-        out.trash = trash
-        out.room = out.count + count
-    try:
-        if out.sink == NULL:
-            sent = count
-        else:
-            deliver_objects(<Sink>out.sink, items, count, &sent)
-    finally:
-        for i in range(sent):
-            out.trash[out.count] = items[i]
-            out.count += 1
-            items[i] = NULL
-        taken[0] += sent
-    return 0
-
-
-cdef int empty_trash(outlet *out) except -1:
-    while out.count:
-        out.count -= 1
-        Py_DECREF(out.trash[out.count])
-    PyMem_RawFree(out.trash)
-    return 0
-
+# -- what a wait for room asks -----------------------------------------------------------------------
 
 cdef bint room_is_there(const awaited *what) noexcept nogil:
     return <Py_ssize_t>sr_spsc_room(<sr_spsc *>what.context, what.count) >= what.count
@@ -1462,11 +1310,6 @@ cdef void free_side(int *state, unsigned long *thread) noexcept:
         thread[0] = 0  # an id may be given to another thread
 
 
-cdef int move_reserved(int *state) noexcept nogil:
-    """From SR_RESERVED to SR_BUSY, also in a forked child; the state found."""
-    return SR_RESERVED if sr_move(state, SR_FORKED, SR_BUSY) == SR_FORKED else sr_move(state, SR_RESERVED, SR_BUSY)
-
-
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_free_sides)
 
@@ -1498,7 +1341,7 @@ cdef int end_read(object lender, Loan loan, bint raised) except -1:
         return 0
     if not raised:
         if ring.item_type is None:
-            _let_go = ring.take_objects(loan.lent)
+            _let_go = take_objects_out(ring.core, loan.lent)
         else:
             sr_spsc_release(ring.core, loan.lent)
     ring.leave_consumer()
@@ -1528,9 +1371,6 @@ cdef int end_reservation(object lender, Loan loan, bint raised) except -1:
         ring.commit(0 if raised else loan.count)
     return 0
 
-
-# Cython keeps cdef and def methods in one namespace. Compiled code calls `reserve` and `commit` for
-# pointers, Python calls them for ndarrays; so the Python ones are functions that are put into the type.
 
 @cython.binding(True)
 def reserve(SpscRing self not None, n, /):
@@ -1584,38 +1424,20 @@ def commit(SpscRing self not None, n, /):
     self.commit(count_of(n))
 
 
-cdef PyTypeObject *type_slots = <PyTypeObject *>SpscRing
-for method in (reserve, commit):
-    method.__qualname__ = f"SpscRing.{method.__name__}"
-    (<dict>type_slots.tp_dict)[method.__name__] = method
-PyType_Modified(SpscRing)
-del reserve, commit, method
-
-
-def iter_blocks(ring, n, /):
-    while True:
-        block = ring.pop_many(n, timeout=None)
-        if len(block) == 0:
-            return
-        yield block
+add_methods(SpscRing, (reserve, commit))
+del reserve, commit
 
 
 # -- garbage collection ----------------------------------------------------------------------------------
-#
-# A list for the slots would show them to the collector, but to everybody else as well: a list that is
-# cleared or grown moves its memory under a thread that is inside.
 
+cdef PyTypeObject *type_slots = <PyTypeObject *>SpscRing
 cdef traverseproc traverse_fields = type_slots.tp_traverse
 
 
 cdef int traverse(PyObject *o, visitproc visit, void *arg) noexcept:
-    cdef PyObject **slots = (<SpscRing>o).slots
-    cdef Py_ssize_t i
     cdef int result = traverse_fields(o, visit, arg)
-    if slots != NULL:
-        for i in range(<Py_ssize_t>(<SpscRing>o).core.mask + 1):
-            if slots[i] != NULL and result == 0:
-                result = visit(slots[i], arg)
+    if result == 0 and (<SpscRing>o).slots != NULL:
+        result = visit_slots((<SpscRing>o).core, visit, arg)
     return result
 
 
