@@ -24,3 +24,4 @@ cdef class MpscRing:
     cdef void leave(self, Py_ssize_t entered) noexcept
     cdef int settle(self) except -1
     cdef Py_ssize_t check_wait(self, object n) except -1
+    cdef object take(self, Py_ssize_t count, long long deadline)

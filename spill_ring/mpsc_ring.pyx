@@ -196,7 +196,7 @@ cdef class MpscRing:
         IndexError
             There is none, and no default.
         """
-        items = self.pop_many(1, timeout=timeout)
+        items = self.take(1, NO_WAIT if timeout is ZERO else deadline_of(timeout))
         if len(items) and self.ring(0).record is not None:
             return load_item(self.ring(0).record, self.item_type, cnp.PyArray_DATA(items))
         if len(items):
@@ -226,7 +226,10 @@ cdef class MpscRing:
             Another thread is on the consumer's side, or a ``with`` has a `read` of one of the rings open.
         """
         cdef Py_ssize_t count = PY_SSIZE_T_MAX if n is None else count_of(n)
-        cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
+        return self.take(count, NO_WAIT if timeout is ZERO else deadline_of(timeout))
+
+    cdef object take(self, Py_ssize_t count, long long deadline):
+        """`pop_many`, and no subclass's, which may return anything."""
         cdef Py_ssize_t popped = 0
         self.enter()
         try:

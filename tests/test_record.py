@@ -117,6 +117,20 @@ def test_several_producers():
     assert ring.dtype is Reading.dtype
 
 
+def test_pop_of_a_subclass_with_a_pop_many_of_its_own():
+    """It reads the memory of what the rings hold, and not of whatever that returns."""
+    class Odd(MpscRing):
+        def pop_many(self, n=None, *, timeout=0):
+            return np.zeros(1, "u1")
+
+    ring = Odd(4, Place, producers=2)
+    with pytest.raises(IndexError):
+        ring.pop()
+    place = Place(np.float32(1), np.float32(2))
+    ring.producers[1].push(place)
+    assert ring.pop() == place and ring.pop(None) is None
+
+
 def test_between_threads():
     ring = SpscRing(16, Place, overflow="block")
 
