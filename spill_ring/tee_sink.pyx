@@ -175,7 +175,11 @@ cdef class TeeSink(Sink):
         if state <= SR_MAKING or state == SR_CLOSED or not any(owed is not None for owed in self.owed):
             return
         try:
-            self.pay_all()
+            self.enter()  # a sink that is paid may know the tee, and come back
+            try:
+                self.pay_all()
+            finally:
+                self.leave()
         except BaseException as error:
             warn_lost(self, sum(len(owed) for owed in self.owed if owed is not None), error)
 

@@ -393,6 +393,32 @@ def test_tee_sink_owes_what_a_later_sink_refused():
         TeeSink()
 
 
+def test_a_tee_that_is_dropped_pays_once():
+    class Late(Sink):
+        def __init__(self):
+            self.tee = None
+            self.got = []
+            self.refused = []
+
+        def send(self, items):
+            if self.tee is None:
+                raise ValueError("not yet")
+            self.got.append(items)
+            try:
+                self.tee.send("more")
+            except RuntimeError as error:
+                self.refused.append(str(error))
+
+    first, late = CollectSink(), Late()
+    tee = TeeSink(first, late)
+    with pytest.raises(ValueError, match="not yet"):
+        tee.send("one")
+    late.tee, got, refused = tee, late.got, late.refused
+    del tee, late
+    gc.collect()
+    assert got == first.items == ["one"] and len(refused) == 1 and "in use" in refused[0]
+
+
 def test_tee_sink_closes_all():
     class Bad(Blocks):
         def close(self):
