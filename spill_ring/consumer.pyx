@@ -82,16 +82,20 @@ cdef class Consumer:
         cdef sr_shared *ring
         cdef sr_index before
         out.sink = <void *>sink
-        for i in range(self.rings.count):
-            ring = self.rings.rings[(self.rings.turn + i) % self.rings.count]
-            before = sr_drained(&ring.core)
-            out.thread = &ring.consumer.thread
-            if self.item_type is not None:
-                with nogil:
-                    sr_spsc_drain(&ring.core, max, send_items_out, out)
-            else:
-                sr_spsc_drain(&ring.core, max, send_objects_out, out)
-            moved += <Py_ssize_t>(sr_drained(&ring.core) - before)
+        set_thread(&self.rings, PyThread_get_thread_ident())
+        try:
+            for i in range(self.rings.count):
+                ring = self.rings.rings[(self.rings.turn + i) % self.rings.count]
+                before = sr_drained(&ring.core)
+                out.thread = &ring.consumer.thread
+                if self.item_type is not None:
+                    with nogil:
+                        sr_spsc_drain(&ring.core, max, send_items_out, out)
+                else:
+                    sr_spsc_drain(&ring.core, max, send_objects_out, out)
+                moved += <Py_ssize_t>(sr_drained(&ring.core) - before)
+        finally:
+            set_thread(&self.rings, 0)
         next_turn(&self.rings)
         return moved
 
@@ -129,7 +133,7 @@ cdef awaited items_of(const merged *rings, Py_ssize_t n) noexcept nogil:
 
 
 cdef void set_thread(const merged *rings, unsigned long thread) noexcept nogil:
-    """A signal handler may run during a wait, and fork."""
+    """A signal handler may run during a wait, and a sink during a drain, and fork: the child is inside of all rings."""
     cdef Py_ssize_t i
     for i in range(rings.count):
         rings.rings[i].consumer.thread = thread

@@ -11,21 +11,23 @@ cdef extern from "Python.h":
 
 cdef int send_items_out(void *context, const void *items, size_t count, size_t *taken) except -1 nogil:
     cdef outlet *out = <outlet *>context
+    cdef unsigned long before = out.thread[0]  # a drain of several rings is inside of all until it ends
     out.thread[0] = PyThread_get_thread_ident()
     try:
         return deliver(<Sink>out.sink, items, <Py_ssize_t>count, <Py_ssize_t *>taken)
     finally:
-        out.thread[0] = 0
+        out.thread[0] = before
 
 
 cdef int send_objects_out(void *context, const void *items, size_t count, size_t *taken) except -1 nogil:
     cdef outlet *out = <outlet *>context
+    cdef unsigned long before = out.thread[0]
     with gil:
         out.thread[0] = PyThread_get_thread_ident()
         try:
             return pass_objects(out, <PyObject **>items, <Py_ssize_t>count, taken)
         finally:
-            out.thread[0] = 0
+            out.thread[0] = before
 
 
 cdef int pass_objects(outlet *out, PyObject **items, Py_ssize_t count, size_t *taken) except -1:
