@@ -4,7 +4,7 @@ from cpython.object cimport PyObject
 
 from spill_ring.fn_sink cimport as_sink
 from spill_ring.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, sr_state
-from spill_ring.sink cimport Sink, deliver, deliver_objects, engage, hang_up
+from spill_ring.sink cimport Sink, ascend, deliver, deliver_objects, descend, engage, hang_up
 
 import operator
 
@@ -88,8 +88,13 @@ cdef class ProducerSink(Sink):
 
     cdef int bind_made(self, object dtype) except -1:
         cdef Sink sink
+        cdef int steps
         for index, sink in list(self.made.items()):
-            sink.bind(dtype)
+            steps = descend(sink)
+            try:
+                sink.bind(dtype)
+            finally:
+                ascend(steps)
             self.use(index, sink)
         return 0
 
@@ -105,10 +110,20 @@ cdef class ProducerSink(Sink):
         return 0
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
-        return deliver(self.sink_of(0), items, count, taken)
+        cdef Sink sink = self.sink_of(0)
+        cdef int steps = descend(sink)
+        try:
+            return deliver(sink, items, count, taken)
+        finally:
+            ascend(steps)
 
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
-        return deliver_objects(self.sink_of(0), items, count, taken)
+        cdef Sink sink = self.sink_of(0)
+        cdef int steps = descend(sink)
+        try:
+            return deliver_objects(sink, items, count, taken)
+        finally:
+            ascend(steps)
 
     def flush(self):
         """Flush every sink that was made."""

@@ -137,6 +137,11 @@ cdef str describe(object dtype)
 # The beginning of one user of a sink, which is initialised and open.
 cdef int engage(Sink user, Sink sink) except -1
 
+# The way into a sink that was made after the line in front of it was measured, and so may lead back to where it comes
+# from; and out again, by as many steps as it returned.
+cdef int descend(Sink sink) except -1
+cdef void ascend(int steps) noexcept
+
 # The end of one user of a sink: its last one closes it.
 cdef int hang_up(Sink sink) except -1
 

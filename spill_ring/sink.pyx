@@ -36,11 +36,13 @@ cdef extern from *:
     #endif
     typedef struct { void *sink; Py_ssize_t taken; } sr_sending;
     static SR_OF_THE_THREAD sr_sending sr_innermost;
+    static SR_OF_THE_THREAD int sr_depth; /* what `descend` has counted */
     """
     ctypedef struct sr_sending:
         void *sink
         Py_ssize_t taken
     sr_sending sr_innermost
+    int sr_depth
 
 
 cdef class Sink:
@@ -461,12 +463,30 @@ cdef int engage(Sink user, Sink sink) except -1:
         state = sr_state(&sink.state)
         if state <= SR_MAKING or state == SR_CLOSED:
             sink.refuse(state)
-        if sink.depth >= DEEPEST:
-            raise RecursionError(f"a chain of more than {DEEPEST} sinks")  # each takes C stack
+        check_depth(sink.depth)
     except BaseException:
         sr_add(&sink.users, -1)
         raise
     user.depth = max(user.depth, sink.depth + 1)
+    return 0
+
+
+cdef int descend(Sink sink) except -1:
+    global sr_depth
+    cdef int steps = sink.depth + 1
+    check_depth(sr_depth + sink.depth)
+    sr_depth += steps
+    return steps
+
+
+cdef void ascend(int steps) noexcept:
+    global sr_depth
+    sr_depth -= steps
+
+
+cdef int check_depth(int depth) except -1:
+    if depth >= DEEPEST:
+        raise RecursionError(f"a chain of more than {DEEPEST} sinks")  # each takes C stack
     return 0
 
 

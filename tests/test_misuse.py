@@ -720,6 +720,49 @@ def test_chains_cannot_loop_or_grow_without_end():
     ring.close()
 
 
+def test_a_factory_that_leads_back_or_on_without_end():
+    """The line behind a `ProducerSink` is known only once it is made."""
+    script = """
+        from spill_ring import ArrayRing, CollectSink, LockedSink, ObjectRing, ProducerSink
+
+        def endless(i):
+            return ProducerSink(endless)
+
+        def long_line(i):
+            sink = ProducerSink(long_line)
+            for _ in range(200):
+                sink = LockedSink(sink)
+            return sink
+
+        for make in (ObjectRing, ArrayRing):
+            itself = ProducerSink(lambda i: itself)
+            for sink in (ProducerSink(endless), ProducerSink(long_line), itself):
+                ring = make(1, sink=sink)
+                try:
+                    ring.extend([1, 2, 3])
+                except RecursionError as error:
+                    assert str(error) == "a chain of more than 256 sinks"
+                else:
+                    raise AssertionError(sink)
+                assert ring.stats.pushed == ring.stats.spilled + len(ring)
+            try:
+                make(1, sink=itself)
+            except RecursionError:
+                pass
+            else:
+                raise AssertionError
+            last = CollectSink()
+            ring = make(1, sink=ProducerSink(lambda i: ProducerSink(lambda i: last)))
+            ring.extend([1, 2, 3])
+            assert list(last.items) == [1, 2]
+        print("through")
+    """
+    # a process of its own: the C stack may overflow
+    command = [sys.executable, "-W", "ignore", "-P", "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "through\n", done.stderr
+
+
 def test_half_made_iterators_and_sinks():
     kind = type(iter(ArrayRing(3)))
     assert list(kind.__new__(kind)) == []
