@@ -346,7 +346,7 @@ def test_by_time(tmp_path):
     assert log.by_time(0, moments[0]).tolist() == [] and log.by_time(0, time.time()).tolist() == list(range(100))
     assert log.by_time(moments[9], time.time() + 9).tolist() == list(range(90, 100))
     times = log.times(25, 45)
-    assert len(times) == 20 and times.dtype == "M8[ns]" and (np.diff(times) >= np.timedelta64(0)).all()
+    assert len(times) == 20 and times.dtype == "M8[ns]" and (np.diff(times) >= np.timedelta64(0, "ns")).all()
     assert log.by_time(times[5], times[15]).tolist() == list(range(30, 40))
     with pytest.raises(TypeError, match="a time is"):
         log.by_time("yesterday", 1.0)
