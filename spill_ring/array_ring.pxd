@@ -9,7 +9,6 @@ from libc.string cimport memcpy
 
 from spill_ring.ring cimport Ring
 from spill_ring.scalar cimport numeric, scalar_index
-from spill_ring.sink cimport Sink
 from spill_ring.storage cimport Storage
 
 

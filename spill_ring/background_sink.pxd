@@ -41,4 +41,4 @@ cdef class BackgroundSink(ForwardingSink):
     cdef int wait_until(self, bint (*is_there)(const awaited *what) noexcept nogil) except -1 nogil
     cdef void request(self, int kind) noexcept
     cdef int ask(self, int kind) except -1
-    cdef bint settle(self) except -1
+    cdef bint wait_through(self) except -1

@@ -252,7 +252,7 @@ cdef class BackgroundSink(ForwardingSink):
             self.raise_error()
         return 0
 
-    cdef bint settle(self) except -1:
+    cdef bint wait_through(self) except -1:
         """Wait until everything is through, unless the sink behind raises. The sink is entered."""
         if len(self) and not self.is_running():
             self.start()
@@ -268,7 +268,7 @@ cdef class BackgroundSink(ForwardingSink):
         cdef bint is_through
         self.enter()
         try:
-            is_through = self.settle()
+            is_through = self.wait_through()
         except BaseException:
             self.leave()
             raise

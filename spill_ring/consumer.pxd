@@ -26,7 +26,7 @@ cdef class Consumer:
     cdef bint wait(self, Py_ssize_t n, long long deadline) except -1 nogil
     cdef bint wait_with_gil(self, Py_ssize_t n, long long deadline) except -1
 
-    # Copy out up to `count` items, of each ring about as many. Those of one ring follow each other.
+    # Copy out up to `count` items, of each ring about as many, and those of each oldest first.
     cdef Py_ssize_t take(self, char *out, Py_ssize_t count) noexcept nogil
     # Wait for one. Up to `n` as a block or list, and how many; none where there will be none.
     cdef object pop_many(self, Py_ssize_t n, long long deadline, Py_ssize_t *taken)

@@ -11,7 +11,10 @@ cdef class ForwardingSink(Sink):
         self.state = SR_NEW
 
     def __init__(self):
-        raise TypeError(f"{type(self).__name__} is what sinks share; make a BatchSink, a ReduceSink or a LockedSink")
+        raise TypeError(
+            f"{type(self).__name__} is what sinks share; "
+            "make a BatchSink, a ReduceSink, a LockedSink or a BackgroundSink"
+        )
 
     cdef int attach(self, object given) except -1:
         cdef Sink target = as_sink(given)

@@ -44,11 +44,12 @@ of the object: nothing on a Python with a GIL, and let go of where a thread wait
     Storage          its memory is the ring's; the list of mirrors and their number have a mutex.
     Plan             never changed once it is known; making one twice does no harm.
     plans known      a dict of which each step is one; a reference is taken by the step that finds it.
-    left_open        a WeakValueDictionary: Python's own.
+    left_open, rings
+                     WeakValueDictionaries: Python's own.
 
 Not protected: the lists inside a ring or sink against another thread that finds them by way of `gc`
-and changes them just then. And a fork copies things as they are: a ring that another thread was in
-stays in use in the child.
+and changes them just then. And a fork copies things as they are: what another thread was in stays in use
+in the child, but for the sides of an `SpscRing`, a `LockedSink`, and a `BackgroundSink` with what is behind it.
 """
 
 cdef extern from * nogil:

@@ -1,6 +1,7 @@
 """What every one-thread ring has: positions, accounting, the sink, the end."""
 cimport cython
-from spill_ring.sink cimport Sink, holding
+
+from spill_ring.sink cimport Sink
 
 
 cdef enum:
@@ -39,7 +40,7 @@ cdef class Ring(Sink):
     # `leave` it open.
     cdef int start(self, Py_ssize_t size, object dtype, object sink) except -1
 
-    # A kind of ring is a subclass that overrides these, and registers with SpillRing.
+    # A kind of ring is a subclass that overrides these; `spill` registers it with SpillRing.
     cdef int store(self, const void *items, Py_ssize_t count) except -1 nogil
     cdef int pass_on(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
     cdef int offer(self, Sink sink, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil

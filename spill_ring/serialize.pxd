@@ -53,5 +53,4 @@ cdef class Dataclass(Product):
     pass
 
 
-cdef Plan plan_of(object hint)
 cdef Dataclass dataclass_plan(object cls)

@@ -1,7 +1,7 @@
 """A ring between two threads: one pushes, one pops, and neither waits for the other unless it wants to.
 
-The protocol is in ``include/spill_ring/spsc.h``. Here are the two kinds of items, the sink, waiting, the
-end of the stream, and the guards that make misuse an error.
+The protocol is in ``include/spill_ring/spsc.h``; what the consumer waits for and takes is `consumer`'s. Here are the
+producer's side, blocks that are lent, the end of the stream, forks, and the guards that make misuse an error.
 """
 cimport cython
 cimport numpy as cnp
