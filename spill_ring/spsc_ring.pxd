@@ -33,6 +33,7 @@ cdef class SpscRing(Sink):
     cdef sr_shared *shared  # with the state of the consumer's side; `state` is the producer's
     cdef sr_spsc *core
     cdef unsigned long thread  # the producer's side's
+    cdef sr_index tail_at_fork  # when the last one began
     cdef Consumer consumer
     cdef int scalar  # `scalar_index` of the items' C type; -1 if they are no plain C numbers
     cdef bint is_blocking

@@ -1294,10 +1294,44 @@ cdef void await_room_no_more(const awaited *what) noexcept nogil:
 cdef object rings = weakref.WeakValueDictionary()  # by id: a subclass may not be hashable
 
 
+cdef extern from *:
+    """
+    static sr_index sr_tail(const sr_spsc *ring)
+    {
+        return atomic_load_explicit(&ring->tail, memory_order_acquire); /* as R1: the items below are in what is copied */
+    }
+
+    /* With nobody else here: forget what another thread pushed from `tail` on. */
+    static void sr_forget(sr_spsc *ring, sr_index tail)
+    {
+        sr_index head = sr_load(&ring->head);
+        if (sr_pushed(ring) == tail && (sr_distance)(head - tail) <= 0)
+            return; /* a producer that forks, in its sink, finds all as it was */
+        if ((sr_distance)(head - tail) > 0) /* it has all left the ring since, and more */
+            tail = head;
+        sr_store(&ring->tail, tail);
+        ring->limit = tail; /* the next push looks: it may have been in the middle of a change */
+        if ((sr_distance)(ring->seen_tail - tail) > 0)
+            ring->seen_tail = tail;
+    }
+    """
+    sr_index sr_tail(const sr_spsc *ring) noexcept nogil
+    void sr_forget(sr_spsc *ring, sr_index tail) noexcept nogil
+
+
+def _before_fork():
+    """The items are copied before all else is. A producer that goes on meanwhile counts some that are not in the copy."""
+    cdef SpscRing ring
+    # valuerefs gives a list: other threads may make rings.
+    for ring in [ring for ring in [reference() for reference in rings.valuerefs()] if ring is not None]:
+        ring.tail_at_fork = sr_tail(ring.core)
+
+
 def _free_sides():
     """In a forked child: who was inside of a side is not here, unless it is who forked."""
     cdef SpscRing ring
     for ring in list(rings.values()):
+        sr_forget(ring.core, ring.tail_at_fork)
         free_side(&ring.state, &ring.thread)
         free_side(&ring.shared.consumer.state, &ring.shared.consumer.thread)
 
@@ -1311,7 +1345,7 @@ cdef void free_side(int *state, unsigned long *thread) noexcept:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_free_sides)
+    os.register_at_fork(before=_before_fork, after_in_child=_free_sides)
 
 
 # -- lending ---------------------------------------------------------------------------------------------

@@ -1310,6 +1310,55 @@ def test_a_drain_waits_for_the_first_item(make, dtype):
 
 
 @needs_fork
+@pytest.mark.parametrize("overflow", ["spill", "block"])
+def test_a_fork_beside_a_producer(overflow):
+    """What it pushes just then is in the child as a whole, or not at all."""
+    script(f"""
+        import os, threading
+        import numpy as np
+        from spill_ring import SpscRing
+
+        ring = SpscRing(10_000, "i8", overflow="{overflow}")
+        done = threading.Event()
+
+        def push():
+            numbers = np.arange(1, 200_001)  # more than there is room for: a full ring that blocks takes it bit by bit
+            while not done.is_set():
+                ring.extend(numbers)
+                ring.extend(numbers[:7] + 200_000)
+                numbers += 200_007
+
+        def check():
+            got = ring.pop_many()
+            assert ring.stats.pushed >= len(got) and len(ring) == 0
+            some = np.diff(got)
+            assert (got > 0).all() and (some > 0).all(), (got[:3], got[-3:], some.min())
+            ring.try_extend([1, 2, 3])
+            assert ring.pop_many().tolist() == [1, 2, 3]
+
+        thread = threading.Thread(target=push, daemon=True)
+        thread.start()
+        for _ in range(300):
+            ring.pop_many()  # the producer goes on just now, without the GIL
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    check()
+                    status = 0
+                except BaseException:
+                    import traceback
+                    traceback.print_exc()
+                finally:
+                    os._exit(status)
+            assert os.waitpid(child, 0)[1] == 0
+        done.set()
+        while thread.is_alive():
+            ring.pop_many()
+    """)
+
+
+@needs_fork
 @pytest.mark.parametrize("dtype", ["None", "'i8'"])
 def test_fork(dtype):
     """A consumer waits, or reads, and a producer waits, in threads that the child hasn't got."""
