@@ -32,8 +32,11 @@ cdef class BackgroundSink(ForwardingSink):
     cdef bint is_blocking
     cdef object thread
     cdef Py_ssize_t forks  # at which the thread was started; -1: not yet
+    cdef bint is_alone  # no thread starts any more: the one that calls does its work
 
     cdef int start(self) except -1 with gil
+    cdef int send_alone(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil
+    cdef int send_waiting(self) except -1
     cdef Py_ssize_t offer(self, const void *items, Py_ssize_t count) except -1 nogil
     cdef int raise_error(self) except -1 with gil
     cdef int refuse_full(self, Py_ssize_t count) except -1 with gil

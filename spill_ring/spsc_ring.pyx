@@ -1298,7 +1298,7 @@ cdef extern from *:
     """
     static sr_index sr_tail(const sr_spsc *ring)
     {
-        return atomic_load_explicit(&ring->tail, memory_order_acquire); /* as R1: the items below are in what is copied */
+        return atomic_load_explicit(&ring->tail, memory_order_acquire); /* as R1: what is copied then has all below */
     }
 
     /* With nobody else here: forget what another thread pushed from `tail` on. */
@@ -1320,7 +1320,7 @@ cdef extern from *:
 
 
 def _before_fork():
-    """The items are copied before all else is. A producer that goes on meanwhile counts some that are not in the copy."""
+    """The items are copied before all else is, and a producer that goes on meanwhile counts some that are not there."""
     cdef SpscRing ring
     # valuerefs gives a list: other threads may make rings.
     for ring in [ring for ring in [reference() for reference in rings.valuerefs()] if ring is not None]:
