@@ -7,6 +7,7 @@ from spill_ring.spsc_ring cimport SpscRing
 
 
 cdef class MpscRing:
+    cdef int state  # SR_OPEN once it is initialised: the sides have states of their own
     cdef tuple rings
     cdef Py_ssize_t count
     cdef Consumer consumer  # of all of them

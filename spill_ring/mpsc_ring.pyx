@@ -4,7 +4,7 @@ cimport numpy as cnp
 from spill_ring.block cimport as_room, is_block
 from spill_ring.consumer cimport Consumer, block_size
 from spill_ring.fn_sink cimport as_sink
-from spill_ring.guard cimport sr_state
+from spill_ring.guard cimport SR_MAKING, SR_NEW, SR_OPEN, sr_leave, sr_move, sr_state
 from spill_ring.locked_sink cimport LockedSink
 from spill_ring.outlet cimport empty_trash, outlet
 from spill_ring.park cimport NO_WAIT, deadline_of
@@ -83,9 +83,9 @@ cdef class MpscRing:
             shared = LockedSink(sink)
         for i in range(count):
             rings.append(SpscRing(capacity, dtype, sink.producer(i) if isinstance(sink, ProducerSink) else shared))
-        if self.rings is not None:  # asked last: making sinks may run Python
-            raise RuntimeError(f"{type(self).__name__} is initialised already")
         consumer = Consumer(count, rings[0].dtype)
+        if sr_move(&self.state, SR_NEW, SR_MAKING) != SR_NEW:  # asked last: making sinks may run Python
+            raise RuntimeError(f"{type(self).__name__} is initialised already")
         for ring in rings:
             consumer.add(ring.shared)  # whoever pushes wakes the one consumer
             ring.consumer.parking = consumer.parking
@@ -94,6 +94,7 @@ cdef class MpscRing:
         self.given = sink
         self.item_type = rings[0].dtype
         self.rings = tuple(rings)
+        sr_leave(&self.state, SR_OPEN)
 
     # -- the consumer's side ---------------------------------------------------------------------
 
@@ -101,7 +102,7 @@ cdef class MpscRing:
         return <SpscRing>self.rings[i]
 
     cdef int check_made(self) except -1:
-        if self.rings is None:
+        if sr_state(&self.state) != SR_OPEN:
             raise RuntimeError(f"{type(self).__name__} was never initialised: call super().__init__ first")
         return 0
 
