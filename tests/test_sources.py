@@ -133,10 +133,13 @@ def test_options_that_do_not_belong(tmp_path, monkeypatch, name, options, messag
 def test_this_machine_is_sampled():
     psutil = pytest.importorskip("psutil")
     before = np.datetime64(time.time_ns() // 1000, "us")
-    items, part = recorded("system", rate=100, seconds=0.5)
+    for seconds in (0.5, 5, 50):  # a machine with more to do takes longer
+        items, part = recorded("system", rate=100, seconds=seconds)
+        if len(items) >= 5:
+            break
     after = np.datetime64(time.time_ns() // 1000, "us")
     assert (items.dtype, part) == (SYSTEM, 0)
-    assert 1 <= len(items) <= 50  # fewer where the machine has other things to do
+    assert 5 <= len(items) <= 100 * seconds
     assert (items["time"][1:] > items["time"][:-1]).all()
     assert before <= items["time"][0] and items["time"][-1] <= after
     assert ((0 <= items["cpu_percent"]) & (items["cpu_percent"] <= 100)).all()
@@ -161,7 +164,7 @@ def test_the_processor_is_seen_at_work():
     thread.join()
     os.close(stop)
     os.close(start)
-    assert ring.view()["cpu_percent"].any()
+    assert ring.view()["cpu_percent"].max() > 0
 
 
 def test_the_sampler_ends_with_its_source():
