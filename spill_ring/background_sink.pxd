@@ -35,7 +35,6 @@ cdef class BackgroundSink(ForwardingSink):
     cdef bint is_alone  # no thread starts any more: the one that calls does its work
 
     cdef int start(self) except -1 with gil
-    cdef int send_alone(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil
     cdef int send_waiting(self) except -1
     cdef Py_ssize_t offer(self, const void *items, Py_ssize_t count) except -1 nogil
     cdef int raise_error(self) except -1 with gil

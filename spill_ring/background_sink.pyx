@@ -6,7 +6,7 @@ from spill_ring.guard cimport SR_BUSY, SR_CLOSED, SR_OPEN, sr_add, sr_leave, sr_
 from spill_ring.outlet cimport empty_trash, outlet
 from spill_ring.park cimport FOREVER, awaited, wait_for
 from spill_ring.ring cimport capacity_of, flush_at_exit
-from spill_ring.sink cimport Sink, deliver, deliver_objects, forks_so_far, hang_up, warn_lost
+from spill_ring.sink cimport Sink, deliver_any, forks_so_far, hang_up, warn_lost
 from spill_ring.slots cimport put_objects_in
 from spill_ring.spsc cimport (
     sr_await_no_more, sr_spsc_available, sr_spsc_await_items, sr_spsc_await_room, sr_spsc_count, sr_spsc_room,
@@ -192,7 +192,7 @@ cdef class BackgroundSink(ForwardingSink):
             if "interpreter shutdown" not in str(error):  # CPython 3.12 starts none from its atexit functions
                 raise
             self.is_alone = True
-            return 0
+            return self.send_waiting()
         self.forks = forks_so_far()
         flush_at_exit(self)  # the thread is a daemon: it ends with the interpreter
         return 0
@@ -203,7 +203,7 @@ cdef class BackgroundSink(ForwardingSink):
             if not self.is_running():
                 self.start()
                 if self.is_alone:
-                    return self.send_alone(items, count, taken)
+                    return deliver_any(self.target, self.item_type, items, count, taken)
             if self.worker.has_failed:
                 self.raise_error()
             put = self.offer(items, count)
@@ -216,13 +216,8 @@ cdef class BackgroundSink(ForwardingSink):
                 return self.refuse_full(count)
             self.wait_until(room_is_there)
 
-    cdef int send_alone(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
-        self.send_waiting()
-        if self.worker.ring.slots == NULL:
-            return deliver(self.target, items, count, taken)
-        return deliver_objects(self.target, <PyObject **>items, count, taken)
-
     cdef int send_waiting(self) except -1:
+        """In this thread, for want of another."""
         self.worker.ring.enter_consumer()
         try:
             self.worker.send()
@@ -278,8 +273,6 @@ cdef class BackgroundSink(ForwardingSink):
         """Wait until everything is through, unless the sink behind raises. The sink is entered."""
         if len(self) and not self.is_running():
             self.start()
-            if self.is_alone:
-                self.send_waiting()
         if len(self) and not self.worker.has_failed:
             self.request(NOTHING)  # done when nothing waits any more
             self.wait_until(request_is_done)
@@ -320,9 +313,6 @@ cdef class BackgroundSink(ForwardingSink):
                 self.start()
             if self.worker is not None and self.is_running():
                 self.ask(FLUSH)
-            elif self.is_alone:
-                self.send_waiting()
-                self.target.flush()
             elif self.forks != forks_so_far():  # else it was flushed at exit, and its thread is gone
                 self.target.flush()
         finally:
@@ -349,8 +339,6 @@ cdef class BackgroundSink(ForwardingSink):
                 self.ask(CLOSE)
                 self.thread.join()
             elif self.worker is None or not self.worker.has_ended:
-                if self.is_alone:
-                    self.send_waiting()
                 hang_up(self.target)
             state = SR_CLOSED
         finally:
@@ -362,8 +350,6 @@ cdef class BackgroundSink(ForwardingSink):
         try:
             if len(self) and not self.is_running():
                 self.start()
-                if self.is_alone:
-                    self.send_waiting()
         except BaseException as error:
             warn_lost(self, len(self), error)
         if not self.is_running():

@@ -11,3 +11,4 @@ cdef class ProducerSink(Sink):
     cdef Sink sink_of(self, object index)
     cdef int bind_made(self, object dtype) except -1
     cdef int use(self, object index, Sink sink) except -1
+    cdef int send_on(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil

@@ -4,7 +4,7 @@ from cpython.object cimport PyObject
 
 from spill_ring.fn_sink cimport as_sink
 from spill_ring.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, sr_state
-from spill_ring.sink cimport Sink, ascend, deliver, deliver_objects, descend, engage, hang_up
+from spill_ring.sink cimport Sink, ascend, deliver_any, descend, engage, hang_up
 
 import operator
 
@@ -109,21 +109,19 @@ cdef class ProducerSink(Sink):
                 self.used.add(index)
         return 0
 
-    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
+    cdef int send_on(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
         cdef Sink sink = self.sink_of(0)
         cdef int steps = descend(sink)
         try:
-            return deliver(sink, items, count, taken)
+            return deliver_any(sink, self.item_type, items, count, taken)
         finally:
             ascend(steps)
 
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        return self.send_on(items, count, taken)
+
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
-        cdef Sink sink = self.sink_of(0)
-        cdef int steps = descend(sink)
-        try:
-            return deliver_objects(sink, items, count, taken)
-        finally:
-            ascend(steps)
+        return self.send_on(items, count, taken)
 
     def flush(self):
         """Flush every sink that was made."""

@@ -5,7 +5,7 @@ from cpython.object cimport PyObject
 from spill_ring.block cimport copy_block
 from spill_ring.fn_sink cimport as_sink
 from spill_ring.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, sr_leave, sr_state
-from spill_ring.sink cimport Sink, deliver, deliver_objects, engage, hang_up, warn_lost
+from spill_ring.sink cimport Sink, deliver_any, engage, hang_up, warn_lost
 
 cnp.import_array()
 
@@ -69,23 +69,21 @@ cdef class TeeSink(Sink):
             target.bind(dtype)
         return Sink.bind(self, dtype)
 
-    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
-        cdef Py_ssize_t accepted, sent
+    cdef int send_to_all(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
+        cdef Py_ssize_t sent
+        cdef Py_ssize_t accepted = count
         self.pay_all()
         failure = None
-        accepted = count
         for i in range(len(self.targets)):
             sent = 0
             try:
-                deliver(self.targets[i], items, accepted, &sent)
+                deliver_any(self.targets[i], self.item_type, items, accepted, &sent)
             except BaseException as error:
                 failure = error if failure is None else failure
                 if i == 0:
                     accepted = sent
                 elif sent < accepted:
-                    self.owed[i] = copy_block(
-                        self.item_type, <const char *>items + sent * self.itemsize, accepted - sent
-                    )
+                    self.owed[i] = self.copied(items, sent, accepted)
             if accepted == 0:
                 break
         taken[0] += accepted
@@ -93,38 +91,28 @@ cdef class TeeSink(Sink):
             raise failure
         return 0
 
+    cdef object copied(self, const void *items, Py_ssize_t start, Py_ssize_t stop):
+        cdef Py_ssize_t i
+        if self.item_type is None:
+            return [<object>(<PyObject **>items)[i] for i in range(start, stop)]
+        return copy_block(self.item_type, <const char *>items + start * self.itemsize, stop - start)
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        return self.send_to_all(items, count, taken)
+
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
-        cdef Py_ssize_t accepted = count, sent, j
-        self.pay_all()
-        failure = None
-        for i in range(len(self.targets)):
-            sent = 0
-            try:
-                deliver_objects(self.targets[i], items, accepted, &sent)
-            except BaseException as error:
-                failure = error if failure is None else failure
-                if i == 0:
-                    accepted = sent
-                elif sent < accepted:
-                    self.owed[i] = [<object>items[j] for j in range(sent, accepted)]
-            if accepted == 0:
-                break
-        taken[0] += accepted
-        if failure is not None:
-            raise failure
-        return 0
+        return self.send_to_all(items, count, taken)
 
     cdef int pay(self, Py_ssize_t i) except -1:
         """Deliver what is owed to a sink from a call that failed."""
         cdef Py_ssize_t sent = 0
+        cdef void *items
         owed = self.owed[i]
         if owed is None:
             return 0
+        items = PySequence_Fast_ITEMS(owed) if self.item_type is None else cnp.PyArray_DATA(owed)
         try:
-            if self.item_type is None:
-                deliver_objects(self.targets[i], PySequence_Fast_ITEMS(owed), len(owed), &sent)
-            else:
-                deliver(self.targets[i], cnp.PyArray_DATA(owed), len(owed), &sent)
+            deliver_any(self.targets[i], self.item_type, items, len(owed), &sent)
         finally:
             self.owed[i] = owed[sent:] if sent < len(owed) else None
         return 0

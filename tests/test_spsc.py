@@ -1308,13 +1308,30 @@ def test_a_drain_waits_for_the_first_item(make, dtype):
 
 # -- fork ------------------------------------------------------------------------------------------
 
+FORKED = """
+import os, traceback
+
+def forked(check):
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            check()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
 
 @needs_fork
 @pytest.mark.parametrize("overflow", ["spill", "block"])
 def test_a_fork_beside_a_producer(overflow):
     """What it pushes just then is in the child as a whole, or not at all."""
-    script(f"""
-        import os, threading
+    script(FORKED + textwrap.dedent(f"""
+        import threading
         import numpy as np
         from spill_ring import SpscRing
 
@@ -1340,29 +1357,18 @@ def test_a_fork_beside_a_producer(overflow):
         thread.start()
         for _ in range(300):
             ring.pop_many()  # the producer goes on just now, without the GIL
-            child = os.fork()
-            if child == 0:
-                status = 1
-                try:
-                    check()
-                    status = 0
-                except BaseException:
-                    import traceback
-                    traceback.print_exc()
-                finally:
-                    os._exit(status)
-            assert os.waitpid(child, 0)[1] == 0
+            forked(check)
         done.set()
         while thread.is_alive():
             ring.pop_many()
-    """)
+    """))
 
 
 @needs_fork
 @pytest.mark.parametrize("dtype", ["None", "'i8'"])
 def test_fork(dtype):
     """A consumer waits, or reads, and a producer waits, in threads that the child hasn't got."""
-    script(f"""
+    script(FORKED + textwrap.dedent(f"""
         import os, threading, time
         import numpy as np
         from spill_ring import SpscRing, CollectSink
@@ -1376,17 +1382,6 @@ def test_fork(dtype):
                 except RuntimeError:
                     return
                 time.sleep(0.001)
-
-        def forked(check):
-            child = os.fork()
-            if child == 0:
-                status = 1
-                try:
-                    check()
-                    status = 0
-                finally:
-                    os._exit(status)
-            assert os.waitpid(child, 0)[1] == 0
 
         # a consumer that waits for ever
         ring = SpscRing(4, dtype)
@@ -1461,7 +1456,7 @@ def test_fork(dtype):
             if child == 0:
                 os._exit(0 if list(ring.pop_many()) == [7, 7] else 1)
             assert os.waitpid(child, 0)[1] == 0 and list(ring.pop_many()) == [7, 7]
-    """)
+    """))
 
 
 @needs_fork
