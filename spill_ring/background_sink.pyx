@@ -203,7 +203,8 @@ cdef class BackgroundSink(ForwardingSink):
             if not self.is_running():
                 self.start()
                 if self.is_alone:
-                    return deliver_any(self.target, self.item_type, items, count, taken)
+                    with gil:
+                        return deliver_any(self.target, self.item_type, items, count, taken)
             if self.worker.has_failed:
                 self.raise_error()
             put = self.offer(items, count)

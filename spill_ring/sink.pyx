@@ -371,9 +371,7 @@ cdef int deliver_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize
     return guarded_objects(sink, items, count, taken)
 
 
-cdef int deliver_any(
-    Sink sink, object dtype, const void *items, Py_ssize_t count, Py_ssize_t *taken
-) except -1 with gil:
+cdef int deliver_any(Sink sink, object dtype, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1:
     if dtype is None:
         return deliver_objects(sink, <PyObject **>items, count, taken)
     return deliver(sink, items, count, taken)
