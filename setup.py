@@ -28,7 +28,7 @@ DIRECTIVES = {
 }
 
 SOURCES = sorted(path.replace(os.sep, "/") for path in glob("spill_ring/**/*.pyx", recursive=True))
-HEADERS = glob("spill_ring/*.h") + glob("spill_ring/include/spill_ring/*.h")
+HEADERS = glob("spill_ring/*/*.h") + glob("spill_ring/include/spill_ring/*.h")
 
 compile_args = ["-O3", "-Wall", "-Wextra", "-Wno-unused-parameter"]
 link_args = []
@@ -67,7 +67,7 @@ setup(
             Extension(
                 path.removesuffix(".pyx").replace("/", "."),
                 [path],
-                include_dirs=[np.get_include(), "spill_ring/include", "spill_ring"],
+                include_dirs=[np.get_include(), "spill_ring/include", "spill_ring/_core", "spill_ring/threads"],
                 define_macros=[
                     ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
                     ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from typing_extensions import disjoint_base
 
-from spill_ring.ring import Ring
+from spill_ring.rings.base import Ring
 
 @disjoint_base
 class History:

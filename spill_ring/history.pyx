@@ -7,11 +7,11 @@ sent. What left the ring by another way is a gap in its numbers, which the ring 
 """
 cimport numpy as cnp
 
-from spill_ring.array_ring cimport ArrayRing
-from spill_ring.block cimport new_block
-from spill_ring.records cimport load_item
-from spill_ring.ring cimport CLEARED, DRAINED, GAPS_REMEMBERED, POPPED, Ring, count_of, gap
-from spill_ring.sink cimport Sink, holding, refusal, takes_as
+from spill_ring.rings.array cimport ArrayRing
+from spill_ring._core.block cimport new_block
+from spill_ring.serialization.record cimport load_item
+from spill_ring.rings.base cimport CLEARED, DRAINED, GAPS_REMEMBERED, POPPED, Ring, count_of, gap
+from spill_ring._core.sink cimport Sink, holding, refusal, takes_as
 
 import operator
 

@@ -2,7 +2,7 @@ import signal
 
 import pytest
 
-from spill_ring.storage import use_mirror
+from spill_ring._core.storage import use_mirror
 
 
 def pytest_configure():

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import spill_ring.park
+import spill_ring.threads.parking
 from spill_ring import CollectSink, MpscRing, SpscRing
 
 try:
@@ -320,7 +320,7 @@ def test_a_loop_in_a_forked_child():
 def test_where_loops_wait_for_no_descriptor(run, monkeypatch):
     """As on Windows: the loop looks again and again, and other tasks run meanwhile."""
     without = SimpleNamespace(name="nt", getpid=os.getpid, close=os.close)
-    monkeypatch.setattr(spill_ring.park, "os", without)
+    monkeypatch.setattr(spill_ring.threads.parking, "os", without)
     rings = SpscRing(8, "f8"), MpscRing(8, "f8", producers=2)
 
     async def main():

@@ -56,9 +56,9 @@ def test_compiled_by_hand(tmp_path):
     source = tmp_path / "by_hand.pyx"
     source.write_text("""
 from spill_ring cimport ArrayRing, CollectSink, Sink
-from spill_ring.background_sink cimport BackgroundSink
-from spill_ring.mpsc_ring cimport MpscRing
-from spill_ring.spsc_ring cimport SpscRing
+from spill_ring.threads.background cimport BackgroundSink
+from spill_ring.threads.mpsc cimport MpscRing
+from spill_ring.threads.spsc cimport SpscRing
 def through(SpscRing ring, ArrayRing to):
     cdef double value = 0
     with nogil:
@@ -495,5 +495,5 @@ def test_every_declaration_ships():
     cimported = {"sink", "ring", "object_ring", "array_ring", "spsc_ring", "mpsc_ring", "background_sink", "guard"}
     for name in cimported | {"__init__", "scalar", "spsc"}:
         assert (package / f"{name}.pxd").exists()
-    assert {"py.typed", "storage.h", "park.h"} <= {path.name for path in package.iterdir()}
+    assert {"py.typed", "mirror.h", "parking.h"} <= {path.name for path in package.iterdir()}
     assert {"spsc.h", "interface.h"} <= {path.name for path in Path(get_include(), "spill_ring").iterdir()}

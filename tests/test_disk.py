@@ -21,10 +21,11 @@ from typing import Annotated
 import numpy as np
 import pytest
 
-from spill_ring import ArrayRing, BackgroundSink, DamagedError, DiskSink, ObjectRing, SpillLog, TeeSink, segment
+from spill_ring import ArrayRing, BackgroundSink, DamagedError, DiskSink, ObjectRing, SpillLog, TeeSink
+from spill_ring.recording import segment
 from spill_ring import record as recorded
-from spill_ring.checksum import checksum
-from spill_ring.segment import header_of, with_count
+from spill_ring.recording.checksum import checksum
+from spill_ring.recording.segment import header_of, with_count
 
 
 def numbers(start, stop=None):

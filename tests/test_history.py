@@ -32,8 +32,8 @@ from spill_ring import (
     SpillLog,
     TeeSink,
     record,
-    segment,
 )
+from spill_ring.recording import segment
 
 STEPS = settings(
     max_examples=int(os.environ.get("SPILL_RING_EXAMPLES", 12)),

@@ -14,7 +14,7 @@ from memory import thread_states
 from test_cython import compiled
 
 from spill_ring import ArrayRing, CollectSink, FnSink, MpscRing, ObjectRing, Sink, SpscRing, get_include
-from spill_ring.interface import Interface
+from spill_ring.interop.c_interface import Interface
 
 FAILED, CLOSED, IN_USE, BAD_COUNT, FULL, NOT_RESERVED = range(-1, -7, -1)
 RINGS = [ArrayRing, SpscRing]

@@ -11,7 +11,7 @@ from kinds import KINDS
 from model import Boom, Flaky, RingModel, SinkModel, outcome
 
 import spill_ring
-from spill_ring.storage import use_mirror
+from spill_ring._core.storage import use_mirror
 
 STEPS = settings(
     max_examples=int(os.environ.get("SPILL_RING_EXAMPLES", 30)),

@@ -31,7 +31,7 @@ from spill_ring import (
     SpillRing,
     SpscRing,
 )
-from spill_ring.loan import Loan
+from spill_ring.rings.loan import Loan
 
 OVERFLOWS = ["spill", "reject", "block"]
 SHORT = 0.01

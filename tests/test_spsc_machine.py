@@ -13,7 +13,7 @@ from model import Boom, Flaky, SinkModel, SpscModel, outcome
 
 import spill_ring
 from spill_ring import SpscRing
-from spill_ring.storage import use_mirror
+from spill_ring._core.storage import use_mirror
 
 STEPS = settings(
     max_examples=int(os.environ.get("SPILL_RING_EXAMPLES", 25)),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from spill_ring import ArrayRing, CollectSink, ObjectRing
-from spill_ring.storage import use_mirror
+from spill_ring._core.storage import use_mirror
 
 # One turn must fill whole pages and be a power of two of items.
 DTYPES = ["u1", "f8", "S3", "V7", "V24", ("f4", (8,)), "V4096", "V5000"]
@@ -204,7 +204,7 @@ def test_fork(memory):
         import os, sys
         import numpy as np
         from spill_ring import ArrayRing, ObjectRing
-        from spill_ring.storage import use_mirror
+        from spill_ring._core.storage import use_mirror
         use_mirror({memory == "mirrored"})
         ring = ArrayRing(1000, "i8", ArrayRing(500, "i8"))
         ring.extend(range(1200))

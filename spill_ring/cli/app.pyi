@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spill_ring.segment import DamagedError
-from spill_ring.spill_log import SpillLog
+from spill_ring.recording.segment import DamagedError
+from spill_ring.recording.log import SpillLog
 
 EXTRAS: dict[str, str]
 RUNS: int

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spill_ring.spill_log import SpillLog
+from spill_ring.recording.log import SpillLog
 
 def replaced(path: Path) -> AbstractContextManager[Path]: ...
 def export(log: SpillLog, to: Path, advance: Callable[[int], object]) -> None: ...

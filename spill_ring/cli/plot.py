@@ -8,7 +8,7 @@ import numpy as np
 from spill_ring.cli.columns import columns
 from spill_ring.cli.export import replaced
 from spill_ring.cli.scan import scan_sound
-from spill_ring.spill_log import SpillLog
+from spill_ring.recording.log import SpillLog
 
 PANELS = 12  # at most
 LINES = 8  # in a panel, at most

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spill_ring.spill_log import SpillLog
+from spill_ring.recording.log import SpillLog
 
 PANELS: int
 LINES: int

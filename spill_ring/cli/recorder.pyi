@@ -3,7 +3,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
-from spill_ring.array_ring import ArrayRing
+from spill_ring.rings.array import ArrayRing
 from spill_ring.sinks.disk import DiskSink
 from spill_ring.sinks.npy import NpySink
 from spill_ring.cli.sources import Source

@@ -3,7 +3,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spill_ring.spill_log import SpillLog
+from spill_ring.recording.log import SpillLog
 
 BLOCK: int
 PART: int

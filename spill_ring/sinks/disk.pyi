@@ -3,8 +3,8 @@ from typing import Literal
 
 from typing_extensions import disjoint_base
 
-from spill_ring.encoder import _AnyEncoder, Encoder
-from spill_ring.sink import Sink
+from spill_ring.serialization.encoders import _AnyEncoder, Encoder
+from spill_ring._core.sink import Sink
 
 @disjoint_base
 class DiskSink(Sink):

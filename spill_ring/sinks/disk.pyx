@@ -1,12 +1,12 @@
-"""`DiskSink`: a recording that survives a crash, in the format of `spill_ring.segment`.
+"""`DiskSink`: a recording that survives a crash, in the format of `spill_ring.recording.segment`.
 
 Compiled, though most of it is Python, and so are the writes: no signal handler runs between one and its accounting.
 """
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
 
-from spill_ring.guard cimport SR_CLOSED, SR_NEW, SR_OPEN, sr_leave, sr_state
-from spill_ring.sink cimport Sink, describe, forks_so_far, holding, refusal
+from spill_ring._core.guard cimport SR_CLOSED, SR_NEW, SR_OPEN, sr_leave, sr_state
+from spill_ring._core.sink cimport Sink, describe, forks_so_far, holding, refusal
 
 import atexit
 import errno
@@ -19,14 +19,14 @@ import warnings
 import weakref
 from queue import Empty, SimpleQueue
 
-from spill_ring.checksum import checksum
-from spill_ring.encoder import encoder_of
-from spill_ring.segment import (
+from spill_ring.recording.checksum import checksum
+from spill_ring.serialization.encoders import encoder_of
+from spill_ring.recording.segment import (
     LOCK as _LOCK, MANIFEST as _MANIFEST, DamagedError, Manifest, Segment, framed, header_of, last_known, paths_of,
     read_manifest, record_of, remove_segment, segments_in, sync_file, sync_folder, with_count, write_again,
     write_manifest,
 )
-from spill_ring.spill_log import SpillLog
+from spill_ring.recording.log import SpillLog
 
 
 try:

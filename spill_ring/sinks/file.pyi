@@ -3,7 +3,7 @@ from typing import Any, Protocol, type_check_only
 import numpy as np
 from numpy.typing import NDArray
 
-from spill_ring.sink import Sink
+from spill_ring._core.sink import Sink
 
 @type_check_only
 class _BinaryFile(Protocol):

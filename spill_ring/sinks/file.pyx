@@ -2,7 +2,7 @@
 
 Compiled, though it is plain Python: so no signal handler runs between a write and its accounting.
 """
-from spill_ring.sink cimport Sink
+from spill_ring._core.sink cimport Sink
 
 import io
 

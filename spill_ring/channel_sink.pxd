@@ -1,6 +1,0 @@
-"""A queue as a sink, for a consumer in another thread."""
-from spill_ring.fn_sink cimport FnSink
-
-
-cdef class ChannelSink(FnSink):
-    cdef object queue

@@ -1,0 +1,419 @@
+"""`SpillLog`: reads what a `DiskSink` recorded, also while it is being recorded."""
+import errno
+import operator
+import os
+import time
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from spill_ring.serialization.encoders import HARMLESS, Serialized, encoder_of
+from spill_ring.recording.segment import DamagedError, Manifest, Segment, last_known, read_manifest, segments_in
+
+OPEN_SEGMENTS = 256  # whose records and memory are kept at hand
+POLL = 0.02  # seconds between two looks of `follow`
+_EVER = 2.0**62  # nanoseconds, before or after which nothing is recorded
+
+
+class SpillLog:
+    """Reads a recording: a sequence, numbered from the first item that was ever recorded.
+
+    Parameters
+    ----------
+    path : path
+        The folder that a `DiskSink` writes or wrote.
+    encoder : str, type or encoder, optional
+        Of a recording of objects: needed for "pickle", which runs what the writer chose, for a type, which the
+        recording doesn't know, and for an encoder of your own.
+
+    Attributes
+    ----------
+    path : str
+    dtype : dtype or None
+        Of the items; None: objects.
+    first, end : int
+        The sequence numbers that are there: ``first <= n < end``. `first` is not 0 where ``keep_bytes`` removed
+        the oldest.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no recording.
+    DamagedError
+        A part of it is not what was written: raised by whatever reads that part; all else can be read.
+    IndexError
+        Items that were removed, or are not there yet.
+
+    Notes
+    -----
+    Reading changes nothing. What is there is what was at the last `refresh`, which `follow` does by itself.
+    ``log[a:b]`` is a read-only array on the file, without a copy, where both lie in one segment: O(1) once its
+    blocks have been checked, which happens when they are read for the first time. With ``sync="always"`` a block
+    can be seen before it is synced, and is gone again if that fails. **Thread safety.** One thread at a time.
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> with ArrayRing(2, "i4", sink=DiskSink(folder)) as ring:
+    ...     ring.extend(range(10))
+    >>> log = SpillLog(folder)
+    >>> log
+    SpillLog(int32 items 0 to 10)
+    >>> log[3], log[-2:]
+    (np.int32(3), array([8, 9], dtype=int32))
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, encoder: Any = None) -> None:
+        self.path = os.path.abspath(os.fsdecode(path))
+        found = read_manifest(self.path)
+        if found is None:
+            raise FileNotFoundError(f"{self.path} holds no recording (yet)")
+        self.dtype = found.dtype
+        if found.encoder is not None:
+            self._decode = self._decoder(found.encoder, encoder)
+        self._manifest: Manifest | None = None  # that the next two are of
+        self._firsts: list[int] = []  # of the segments
+        self._segments: OrderedDict[int, Segment] = OrderedDict()  # by their first item; the last used ones
+        self._look(found)
+
+    @staticmethod
+    def _decoder(name: str, encoder: Any) -> Any:
+        if encoder is None and name in HARMLESS:
+            encoder = name
+        if encoder is None and name == Serialized.name:
+            raise ValueError("the objects were recorded by ByteSerializer; say their type to read them, as encoder=")
+        if encoder is None:
+            raise ValueError(
+                f"the objects were recorded by encoder={name!r}; say so again to read them"
+                + (", if you trust who wrote them: unpickling runs what they chose" if name == "pickle" else "")
+            )
+        encoder = encoder_of(encoder)
+        if encoder.name != name:
+            raise ValueError(f"the objects were recorded by encoder {name!r}, not {encoder.name!r}")
+        return encoder.decode
+
+    # -- what is there -----------------------------------------------------------------------------
+
+    def refresh(self) -> int:
+        """Look again.
+
+        Returns
+        -------
+        int
+            The end: the sequence number of the item to come next.
+        """
+        return self._look(self._read_manifest())
+
+    def _look(self, manifest: Manifest) -> int:
+        while True:
+            firsts = self._firsts if manifest == self._manifest else self._list_segments(manifest)
+            last = self._segments.get(firsts[-1]) or Segment(self.path, firsts[-1], self.dtype)
+            last.refresh()
+            self._keep(last)
+            while (segment := last.next()) is not None:
+                firsts = [*firsts, segment.first]
+                self._keep(segment)
+                last = segment
+            if os.path.exists(last.index_path):  # the oldest are removed first: so none was, before it was seen
+                break
+            before, manifest = manifest, self._read_manifest()
+            if manifest == before:
+                break
+        for first in self._segments.keys() - set(firsts) if firsts is not self._firsts else ():
+            del self._segments[first]
+        self._manifest, self._firsts, self.first, self.end = manifest, firsts, manifest.first, last.end
+        return self.end
+
+    def _read_manifest(self) -> Manifest:
+        found = read_manifest(self.path)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, "it holds no recording any more", self.path)
+        return found
+
+    def _list_segments(self, manifest: Manifest) -> list[int]:
+        found = segments_in(self.path, self.dtype)
+        last = last_known(self.path, manifest, found)
+        return sorted({manifest.first, last}.union(first for first in found if manifest.first < first < last))
+
+    def _end_of(self, i: int) -> int | None:
+        """Where segment i ends; None: it is the last."""
+        return self._firsts[i + 1] if i + 1 < len(self._firsts) else None
+
+    def _segment(self, i: int) -> Segment:
+        first, end = self._firsts[i], self._end_of(i)
+        segment = self._segments.get(first) or Segment(self.path, first, self.dtype)
+        if segment.next_first != end:
+            segment.refresh(end)
+        self._keep(segment)
+        return segment
+
+    def _keep(self, segment: Segment) -> None:
+        self._segments[segment.first] = segment
+        self._segments.move_to_end(segment.first)
+        if len(self._segments) > OPEN_SEGMENTS:
+            self._segments.popitem(last=False)
+
+    def __len__(self) -> int:
+        return self.end - self.first
+
+    # -- items -------------------------------------------------------------------------------------
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, slice):
+            start, stop, step = key.start, key.stop, 1 if key.step is None else key.step
+            if step < 1:
+                raise ValueError(f"a step must be at least 1, not {step}")
+            start, stop = self._span(start, stop)
+            return self._read(start, stop)[::step]
+        number = self._number(key)
+        if not self.first <= number < self.end:
+            self._refuse(number)
+        return self._read(number, number + 1)[0]
+
+    def _span(self, start: Any, stop: Any) -> tuple[int, int]:
+        """What two sequence numbers, or None, or negative ones from the end on, mean. The first must be there."""
+        start = self.first if start is None else self._number(start)
+        stop = self.end if stop is None else min(self._number(stop), self.end)
+        if start < 0:
+            self._refuse(start)
+        if start < self.first and start < stop:
+            self._refuse_removed(start, stop)
+        return start, max(start, stop)
+
+    def _refuse(self, number: int) -> None:
+        why = "was removed" if 0 <= number < self.first else "is not there"
+        raise IndexError(f"item {number} {why}: there are {self.first} to {self.end}")
+
+    def _number(self, index: Any) -> int:
+        number = operator.index(index)
+        return number if number >= 0 else number + self.end
+
+    def _read(self, start: int, stop: int) -> Any:
+        """Items, as an array or a list."""
+        if start >= stop:
+            return [] if self.dtype is None else np.empty(0, self.dtype)
+        try:
+            return self._read_over(start, stop)
+        except DamagedError:
+            self._refuse_gone(start, stop)
+        try:
+            return self._read_over(start, stop)
+        except DamagedError:
+            self._refuse_gone(start, stop)
+            raise
+
+    def _refuse_gone(self, start: int, stop: int) -> None:
+        """Look again, and refuse what isn't there any more: removed, or a last block that was cut back."""
+        self.refresh()
+        if start < self.first:
+            self._refuse_removed(start, stop)
+        if stop > self.end:
+            self._refuse(stop - 1)
+
+    def _refuse_removed(self, start: int, stop: int) -> None:
+        raise IndexError(f"items {start} to {min(stop, self.first)} were removed; the first is {self.first}") from None
+
+    def _read_over(self, start: int, stop: int) -> Any:
+        i = bisect_right(self._firsts, start) - 1
+        end = self._end_of(i)
+        if end is None or stop <= end:
+            return self._read_in(i, start, stop)
+        parts = [self._read_in(i, start, end)]
+        for j in range(i + 1, bisect_left(self._firsts, stop)):
+            parts.append(self._read_in(j, self._firsts[j], min(stop, self._end_of(j) or stop)))
+        if self.dtype is None:
+            return [item for part in parts for item in part]
+        return np.concatenate(parts, dtype=self.dtype.base)  # without the dtype it would swap bytes to native ones
+
+    def _read_in(self, i: int, start: int, stop: int) -> Any:
+        segment = self._segment(i)
+        if self.dtype is not None:
+            return segment.items(start, stop)
+        return [self._decode(bytes(data)) for data in segment.encoded(start, stop)]
+
+    def blocks(self, n: int = 65536, /, *, start: int | None = None, stop: int | None = None) -> Iterator[Any]:
+        """The items in blocks.
+
+        Parameters
+        ----------
+        n : int
+            Items in a block, at most; one ends where a segment does, so that typed ones need no copy.
+        start, stop : int, optional
+            Sequence numbers between which to read, negative ones from the end on; all that is there when the iteration
+            begins by default.
+
+        Yields
+        ------
+        ndarray or list
+
+        Raises
+        ------
+        IndexError
+            The first was removed, or never there.
+        DamagedError
+            From the block on that can't be read; or after the last, where the file that held the end is not there.
+        """
+        if operator.index(n) < 1:
+            raise ValueError(f"a block has at least 1 item, not {n}")
+        to_the_end = stop is None
+        at, stop = self._span(start, stop)
+        while at < stop:
+            i = bisect_right(self._firsts, at) - 1
+            until = min(at + n, stop, self._end_of(i) or stop)
+            yield self[at:until]
+            at = until
+        if to_the_end and self._segment(len(self._firsts) - 1).damage is not None:
+            self.refresh()  # it may have been removed
+            if (damage := self._segment(len(self._firsts) - 1).damage) is not None:
+                raise damage
+
+    def __iter__(self) -> Iterator[Any]:
+        for block in self.blocks():
+            yield from block
+
+    def by_time(self, t0: Any, t1: Any) -> Any:
+        """The items of the blocks that were sent at ``t0 <= time < t1``.
+
+        Parameters
+        ----------
+        t0, t1 : float, datetime or numpy.datetime64
+            A number is seconds since 1970, infinite ones too; a datetime without a time zone is local time, as
+            everywhere in Python; a datetime64 is UTC, as everywhere in numpy.
+
+        Returns
+        -------
+        ndarray or list
+            O(log(segments)) to find; then as a slice.
+
+        Raises
+        ------
+        TypeError
+            Another kind of time.
+        ValueError
+            NaN or NaT.
+        DamagedError
+            Items that may be among them are damaged.
+        """
+        begin, end = (self._at(_nanoseconds(t)) for t in (t0, t1))
+        return self._read(begin, end)
+
+    def _at(self, nanoseconds: int) -> int:
+        """The first item that was sent then or later."""
+        i = bisect_left(range(len(self._firsts)), nanoseconds, key=self._first_time) - 1
+        if i < 0:
+            return self.first
+        records = self._segment(i).records
+        j = int(records["time"].searchsorted(nanoseconds))
+        return int(records["first"][j]) if j < len(records) else self._end_of(i) or self.end
+
+    def _first_time(self, i: int) -> int:
+        for j in range(i, len(self._firsts)):  # one whose index is damaged has that of the next
+            times = self._segment(j).records["time"]
+            if len(times):
+                return int(times[0])
+        return 2**63
+
+    def times(self, start: int | None = None, stop: int | None = None) -> np.ndarray:
+        """When each item was sent: ndarray of ``datetime64[ns]``, UTC. O(blocks in the segments between).
+
+        NaT where the index is damaged.
+
+        Parameters
+        ----------
+        start, stop : int, optional
+            Sequence numbers, negative ones from the end on; all that is there by default.
+
+        Raises
+        ------
+        IndexError
+            The first was removed, or never there.
+        """
+        start, stop = self._span(start, stop)
+        times = np.full(stop - start, "NaT", "M8[ns]")
+        for i in range(bisect_right(self._firsts, start) - 1, bisect_left(self._firsts, stop)):
+            for first, count, _, _, time_, *_ in self._segment(i).records.tolist():
+                times[max(first - start, 0) : max(first + count - start, 0)] = np.datetime64(time_, "ns")
+        if np.isnat(times).any():
+            self._refuse_gone(start, stop)
+        return times
+
+    def follow(self, start: int | None = None, *, timeout: float | None = None) -> Iterator[Any]:
+        """The items from one on in blocks, and then those to come, as they come.
+
+        Parameters
+        ----------
+        start : int, optional
+            The first to read, a negative one from the end on; by default the first that is not there yet.
+        timeout : float, optional
+            Seconds without a new item after which it ends; by default it goes on for ever.
+
+        Yields
+        ------
+        ndarray or list
+
+        Raises
+        ------
+        IndexError
+            The next item was removed, by `keep_bytes`, before it was read: the writer is faster. Go on at `first`.
+        DamagedError
+            It is damaged.
+        """
+        self.refresh()
+        at = self.end if start is None else start if start >= 0 else self._span(start, None)[0]
+        waited_since = time.monotonic()
+        while True:
+            if self.refresh() > at:
+                for block in self.blocks(start=at):
+                    at += len(block)
+                    yield block
+                waited_since = time.monotonic()
+            elif timeout is not None and time.monotonic() - waited_since >= timeout:
+                return
+            else:
+                time.sleep(POLL)
+
+    def verify(self, progress: Callable[[int], object] | None = None) -> list[DamagedError]:
+        """Check everything.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Told after each segment how many items that were.
+
+        Returns
+        -------
+        list of DamagedError
+            What is damaged; empty when nothing is. O(bytes in the recording).
+        """
+        found = []
+        for first, end in [(first, self._end_of(i)) for i, first in enumerate(self._firsts)]:
+            for _ in range(2):  # what seems to be damaged may have been removed, or cut back, since it was looked at
+                segment = Segment(self.path, first, self.dtype)  # afresh: from the disk
+                segment.refresh(end)
+                damages = list(segment.damages())
+                if not damages:
+                    break
+                self.refresh()
+            if first >= self.first:
+                found += damages
+            if progress is not None:
+                progress(segment.end - first)
+        return found
+
+    def __repr__(self) -> str:
+        return f"SpillLog({'objects' if self.dtype is None else f'{self.dtype} items'} {self.first} to {self.end})"
+
+
+def _nanoseconds(t: Any) -> int:
+    if t != t:
+        raise ValueError(f"a time can't be {t!r}")
+    if isinstance(t, np.datetime64):
+        return int(t.astype("M8[ns]").astype("i8"))
+    if isinstance(t, datetime):
+        t = t.timestamp()
+    if isinstance(t, int | float | np.number):
+        return round(min(max(float(t) * 1e9, -_EVER), _EVER))
+    raise TypeError(f"a time is a number of seconds since 1970, a datetime or a datetime64, not {t!r}")

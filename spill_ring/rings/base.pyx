@@ -1,0 +1,540 @@
+"""What every one-thread ring has: positions, accounting, the sink, the sequence protocol, the end."""
+from libc.limits cimport LLONG_MAX
+from libc.stdlib cimport free, malloc
+
+from spill_ring.sinks.function cimport as_sink
+from spill_ring._core.guard cimport SR_AHEAD, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_add, sr_state
+from spill_ring._core.sink cimport DropSink, hang_up, holding, warn_lost
+
+import atexit
+import operator
+import weakref
+from collections import namedtuple
+
+
+cdef extern from *:
+    int Py_ReprEnter(object o) except -1
+    void Py_ReprLeave(object o)
+    const Py_ssize_t PY_SSIZE_T_MAX
+
+
+Stats = namedtuple("Stats", "pushed popped spilled dropped", module="spill_ring.rings.base")
+Stats.__doc__ = """Counts of items since a ring was made; ``pushed == popped + spilled + dropped + len(ring)``."""
+Stats.pushed.__doc__ = "Taken from the caller."
+Stats.popped.__doc__ = "Removed by the caller."
+Stats.spilled.__doc__ = "Taken by a sink: evicted, flushed or drained."
+Stats.dropped.__doc__ = "Evicted without a sink, or cleared."
+
+
+cdef class Ring(Sink):
+    """What `ObjectRing` and `ArrayRing` share. Not made by hand: use those, or `SpillRing`."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.is_guarded = True
+        self.state = SR_NEW
+
+    def __dealloc__(self):
+        free(self.older)
+
+    def __init__(self):
+        raise TypeError("Ring is what rings share; make an ObjectRing, an ArrayRing or a SpillRing")
+
+    cdef int start(self, Py_ssize_t size, object dtype, object sink) except -1:
+        cdef Sink target = None if sink is None else as_sink(sink)
+        cdef list places = []
+        if target is not None:
+            target.bind(dtype)
+            target.meet(0, places)
+        self.claim(target)  # asked last: all of the above may run Python
+        self.size = size
+        self.item_type = dtype
+        self.itemsize = sizeof(void *) if dtype is None else dtype.itemsize
+        self.is_bound = True
+        self.given = sink
+        self.places = places
+        self.target = None if type(target) is DropSink else target  # dropping needs no call
+        self.limit = LLONG_MAX if self.target is None else self.size
+        if self.target is not None:
+            flush_at_exit(self)
+        return 0
+
+    cdef int store(self, const void *items, Py_ssize_t count) except -1 nogil:
+        """Write `count` new items, for which there is room, and move the tail."""
+        return self.missing()
+
+    cdef int pass_on(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        """Send new items on to the ring's sink."""
+        return self.missing()
+
+    cdef int offer(self, Sink sink, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        """Send the oldest `count` to a sink, without moving the head."""
+        return self.missing()
+
+    cdef int release(self, Py_ssize_t count) except -1 nogil:
+        """Let go of the oldest `count`, and move the head."""
+        return self.missing()
+
+    cdef object item(self, long long position):
+        """A copy of the item at a sequence number."""
+        self.missing()
+
+    cdef object copy(self, long long position, Py_ssize_t count, Py_ssize_t step):
+        """A copy of `count` items from a sequence number on."""
+        self.missing()
+
+    cdef void begin_gap(self, long long start, int cause) noexcept nogil:
+        """Remember the last gap with the older ones, if it was one, and begin another."""
+        cdef gap *room
+        if self.last.end > self.last.start:
+            if self.older == NULL:
+                self.older = <gap *>malloc(GAPS_REMEMBERED * sizeof(gap))
+            if self.older == NULL:
+                self.known_from = self.last.end
+            else:
+                room = self.older + self.gaps % GAPS_REMEMBERED
+                if self.gaps >= GAPS_REMEMBERED:
+                    self.known_from = room.end
+                room[0] = self.last
+                self.gaps += 1
+        self.last = gap(start, start, cause)
+
+    cdef int missing(self) except -1 with gil:
+        raise NotImplementedError(f"{type(self).__name__} lacks what every kind of ring defines")
+
+    cdef int prepare(self, Py_ssize_t count) except -1 nogil:
+        """Get what `release` will need, which must not fail once a sink has taken the items."""
+        return 0
+
+    cdef int append(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        """Push a run: evict in one call, pass on in one call what can't stay, store the rest.
+
+        The ring is entered. `taken` grows by the items that left the caller, also when the sink
+        raises; if it raises over the evicted ones, none of the new ones did.
+        """
+        cdef Py_ssize_t resident = self.trim()
+        cdef Py_ssize_t excess = resident + count - self.size
+        cdef Py_ssize_t passed = 0
+        if excess > 0:
+            if self.target is None:
+                passed = max(0, count - self.size)
+                self.tail += passed
+                taken[0] += passed
+            else:
+                if resident:
+                    self.spill(self.target, min(excess, resident))
+                if excess > resident:
+                    try:
+                        self.pass_on(items, excess - resident, &passed)
+                    finally:
+                        self.tail += passed
+                        self.spilled += passed
+                        self.advance(passed)
+                        taken[0] += passed
+        # A ring that drops need not move its head: `trim` sees that the tail has run ahead.
+        self.store(<const char *>items + passed * self.itemsize, count - passed)
+        taken[0] += count - passed
+        return 0
+
+    cdef int spill(self, Sink sink, Py_ssize_t count) except -1 nogil:
+        """Send the oldest `count` to a sink; what it doesn't take stays. The ring is entered."""
+        cdef Py_ssize_t taken = 0
+        self.prepare(count)
+        try:
+            self.offer(sink, count, &taken)
+        finally:
+            self.spilled += taken
+            self.release(taken)
+        return 0
+
+    def drain(self, sink, /):
+        """Move everything into another sink, in order, in as few blocks as there are runs.
+
+        Parameters
+        ----------
+        sink : sink
+            A ring, a `Sink`, a callable, or an object with ``send``.
+
+        Returns
+        -------
+        int
+            Items moved. If the sink raises, what it took has left the ring and the rest is still here.
+
+        Raises
+        ------
+        TypeError
+            `sink` is no sink, or one for other items.
+        ValueError
+            It is the ring itself; or one of the two is closed.
+        RuntimeError
+            The ring is in use: by another thread, by the sink it is sending to, or by a `reserve`.
+        Exception
+            Whatever the sink raises.
+        """
+        cdef Sink target = as_sink(sink)
+        cdef Py_ssize_t count
+        cdef long long before
+        if target is self:
+            raise ValueError("a ring can't be drained into itself")
+        if sr_state(&self.state) <= SR_MAKING:
+            self.refuse(SR_NEW)
+        target.bind(self.item_type)
+        self.enter()
+        try:
+            count = self.trim()
+            before = self.head
+            try:
+                if count:
+                    self.spill(target, count)
+            finally:
+                if target is not self.target:
+                    self.bypass(before, self.head - before, DRAINED)
+            return count
+        finally:
+            self.tidy(SR_OPEN)
+
+    def flush(self):
+        """Send everything resident to the sink, then flush the sink.
+
+        Returns
+        -------
+        int
+            Items sent. Without a sink there is nowhere to send them: they stay, and it is 0.
+
+        Raises
+        ------
+        ValueError
+            The ring is closed.
+        RuntimeError
+            The ring is in use: by another thread, by the sink it is sending to, or by a `reserve`.
+        Exception
+            Whatever the sink raises; what it didn't take is still in the ring.
+        """
+        self.enter()
+        try:
+            return self.flush_through()
+        finally:
+            self.tidy(SR_OPEN)
+
+    cdef Py_ssize_t flush_through(self) except -1:
+        """Flush, while the ring is entered: a sink that pushes back as it is flushed would lose that."""
+        cdef Py_ssize_t count = 0 if self.given is None else self.trim()
+        if self.target is None:  # a DropSink, if any
+            self.prepare(count)
+            self.release(count)
+            return count
+        if count:
+            self.spill(self.target, count)
+        if sr_state(&self.target.state) != SR_CLOSED:
+            self.target.flush()
+        return count
+
+    def clear(self):
+        """Drop the content; the sink sees nothing of it. O(1), of objects O(n).
+
+        Raises
+        ------
+        ValueError
+            The ring is closed.
+        RuntimeError
+            The ring is in use: by another thread, by the sink it is sending to, or by a `reserve`.
+        """
+        cdef Py_ssize_t count
+        self.enter()
+        try:
+            count = self.trim()
+            self.prepare(count)
+            self.bypass(self.head, count, CLEARED)
+            self.release(count)
+        finally:
+            self.tidy(SR_OPEN)
+
+    def close(self):
+        """Flush, then close the sink, and so on to the end of the chain. Closing again does nothing.
+
+        A sink that other rings use too is closed with the last of them. Without a sink the content
+        is dropped: to go on using the ring at the end of a chain, `flush` the first one and leave
+        both open.
+
+        If the sink raises, the ring stays open and holds what the sink didn't take. Afterwards every
+        call that needs the ring open raises `ValueError`; the attributes, `len` and `stats` still answer.
+
+        Raises
+        ------
+        RuntimeError
+            The ring is in use: by another thread, by the sink it is sending to, or by a `reserve`.
+        Exception
+            Whatever the sink raises.
+        """
+        cdef Py_ssize_t count
+        cdef int state = SR_OPEN
+        if sr_state(&self.state) == SR_CLOSED:
+            return
+        self.enter()
+        try:
+            self.flush_through()
+            if self.target is not None:
+                hang_up(self.target)
+            count = self.trim()
+            self.prepare(count)
+            self.release(count)
+            state = SR_CLOSED
+        finally:
+            self.tidy(state)
+
+    def __del__(self):
+        # A sink may still be waiting for what is here. A file object that is dropped does the same.
+        cdef int state = sr_state(&self.state)
+        if self.target is None or state <= SR_MAKING or state == SR_CLOSED:
+            return
+        sr_add(&self.target.users, -1)
+        try:
+            self.flush()
+        except BaseException as error:
+            warn_lost(self, self.count(), error)
+
+    cdef list sinks_behind(self):
+        return [] if self.target is None else [self.target]
+
+    cdef int count_kept(self, holding *found) except -1:
+        found.end, found.first, found.was_changed = self.pushed(), self.head, False
+        return 0
+
+    cdef bint is_owing(self) noexcept:
+        return self.state != SR_CLOSED and self.count() > 0
+
+    @property
+    def capacity(self):
+        """Items the ring holds when it is full."""
+        return self.size
+
+    @property
+    def sink(self):
+        """The sink, as it was given; None where what is evicted is dropped."""
+        return self.given
+
+    @property
+    def stats(self):
+        """Counts since the ring was made: `Stats`, a named tuple of ``pushed, popped, spilled, dropped``.
+
+        On a free-threaded Python they are approximate, as `len` is, while another thread is inside.
+        """
+        cdef long long pushed = self.pushed()
+        cdef long long left = pushed - self.resident(pushed)
+        cdef long long spilled = self.spilled + (self.ahead() if self.spills_ahead else 0)
+        return Stats(pushed, self.popped, spilled, left - self.popped - spilled)
+
+    @property
+    def history(self):
+        """What went through the ring, wherever in the chain it is now: a `History`, a sequence by number."""
+        from spill_ring.history import History  # runs up, and only where it is asked for
+
+        return History(self)
+
+    @property
+    def is_empty(self):
+        """True when the ring holds nothing."""
+        return self.count() == 0
+
+    @property
+    def is_full(self):
+        """True when the next push evicts."""
+        return self.count() == self.size
+
+    def __len__(self):
+        return self.count()
+
+    def __getitem__(self, index):
+        cdef Py_ssize_t count, start, stop, step
+        cdef Py_ssize_t i = 0
+        if not isinstance(index, slice):
+            try:
+                i = operator.index(index)
+            except TypeError:
+                raise TypeError(f"ring indices must be integers or slices, not {type(index).__name__}") from None
+            except OverflowError:
+                raise IndexError("ring index out of range") from None
+        self.enter()
+        try:
+            count = self.trim()
+            if isinstance(index, slice):
+                start, stop, step = index.indices(count)
+                return self.copy(self.head + start, len(range(start, stop, step)), step)
+            if i < 0:
+                i += count
+            if not 0 <= i < count:
+                raise IndexError(f"ring index out of range: it holds {count} items")
+            return self.item(self.head + i)
+        finally:
+            self.leave()
+
+    def __iter__(self):
+        return RingIterator.over(self, 1)
+
+    def __reversed__(self):
+        """Iterate newest to oldest."""
+        return RingIterator.over(self, -1)
+
+    def peek(self):
+        """The oldest item, left in place; `IndexError` when empty. O(1)."""
+        return self.end(0)
+
+    def peek_back(self):
+        """The newest item, left in place; `IndexError` when empty. O(1)."""
+        return self.end(-1)
+
+    cdef object end(self, Py_ssize_t index):
+        cdef Py_ssize_t count
+        self.enter()
+        try:
+            count = self.trim()
+            if count == 0:
+                raise IndexError(f"{type(self).__name__} is empty")
+            return self.item(self.head if index == 0 else self.tail - 1)
+        finally:
+            self.leave()
+
+    def latest(self, n, /):
+        """A copy of the newest items.
+
+        Parameters
+        ----------
+        n : int
+            How many; fewer come back if the ring holds fewer.
+
+        Returns
+        -------
+        ndarray or list
+            Oldest first.
+
+        Raises
+        ------
+        TypeError
+            `n` is no integer.
+        ValueError
+            It is negative, or the ring is closed.
+        RuntimeError
+            The ring is in use: by another thread, by the sink it is sending to, or by a `reserve`.
+        """
+        cdef Py_ssize_t count
+        count = count_of(n)
+        self.enter()
+        try:
+            count = min(count, self.trim())
+            return self.copy(self.tail - count, count, 1)
+        finally:
+            self.leave()
+
+    cdef str shown(self):
+        """The content, or its two ends, for the repr."""
+
+    def __repr__(self):
+        name = type(self).__name__
+        cdef int state = sr_state(&self.state)
+        if state != SR_OPEN and state != SR_AHEAD:
+            word = "closed" if state == SR_CLOSED else "not initialised" if state <= SR_MAKING else "in use"
+            return f"<{name}: {word}, capacity={self.size}>"
+        if Py_ReprEnter(self):  # a ring that holds itself
+            return f"{name}(...)"
+        try:
+            dtype = "" if self.item_type is None else f", dtype={self.item_type}"
+            return f"{name}({self.shown()}, capacity={self.size}{dtype})"
+        finally:
+            Py_ReprLeave(self)
+
+
+# A ring that is alive when the interpreter ends, in a module or a daemon thread, may never be
+# finalised; what it holds is flushed while everything still works.
+cdef object left_open = weakref.WeakValueDictionary()  # by id: a subclass may not be hashable
+
+
+@atexit.register
+def _flush_what_is_left_open():
+    cdef Sink ring
+    # Whoever sends first: then the threads of BackgroundSinks are idle when what is behind them is flushed.
+    # (valuerefs gives a list: other threads may still make rings.)
+    rings = [ring for ring in [reference() for reference in left_open.valuerefs()] if ring is not None]
+    for ring in sorted(rings, key=lambda ring: (<Sink>ring).depth, reverse=True):
+        if ring.is_owing():
+            try:
+                ring.flush_rest()
+            except BaseException as error:
+                warn_lost(ring, len(ring), error)
+
+
+cdef int flush_at_exit(Sink ring) except -1:
+    left_open[id(ring)] = ring
+    return 0
+
+
+cdef Py_ssize_t capacity_of(object capacity, str name="capacity") except -1:
+    cdef Py_ssize_t size
+    try:
+        size = operator.index(capacity)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {capacity!r}") from None
+    except OverflowError:
+        if capacity < 0:
+            raise ValueError(f"{name} must be at least 1, not {capacity}") from None
+        raise MemoryError(f"a {name} of {capacity} items is more than this machine can address") from None
+    if size < 1:
+        raise ValueError(f"{name} must be at least 1, not {capacity}")
+    return size
+
+
+cdef Py_ssize_t count_of(object n) except -1:
+    """A count of items, as large as it may be."""
+    try:
+        count = operator.index(n)
+    except TypeError:
+        raise TypeError(f"a count of items must be an integer, not {n!r}") from None
+    if count < 0:
+        raise ValueError(f"a count of items can't be negative: {n}")
+    return min(count, PY_SSIZE_T_MAX)
+
+
+cdef class RingIterator:
+    """Iterates over a ring; raises RuntimeError when the ring changed since."""
+
+    cdef Ring ring
+    cdef long long position, left, version  # they move while the ring is entered
+    cdef Py_ssize_t step
+
+    def __init__(self):
+        raise TypeError("a RingIterator is made by iter(ring)")
+
+    @staticmethod
+    cdef RingIterator over(Ring ring, Py_ssize_t step):
+        cdef RingIterator self = RingIterator.__new__(RingIterator)
+        ring.enter()
+        self.left = ring.trim()
+        self.position = ring.head if step == 1 else ring.tail - 1
+        self.version = ring.head + ring.tail  # both only grow
+        ring.leave()
+        self.ring = ring
+        self.step = step
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        cdef Ring ring = self.ring
+        if ring is None:  # made by __new__
+            raise StopIteration
+        ring.enter()
+        try:
+            ring.trim()
+            if ring.head + ring.tail != self.version:
+                self.left = 0
+                raise RuntimeError(f"{type(ring).__name__} changed during iteration")
+            if self.left == 0:
+                raise StopIteration
+            item = ring.item(self.position)
+            self.position += self.step
+            self.left -= 1
+            return item
+        finally:
+            ring.leave()
+
+    def __length_hint__(self):
+        return self.left

@@ -1,0 +1,13 @@
+"""Memory that grows, as a sink."""
+from spill_ring._core.sink cimport Sink
+
+
+cdef class CollectSink(Sink):
+    cdef list objects  # there from the first one on
+    cdef char *data
+    cdef Py_ssize_t count, room  # in items
+    cdef long long received, given_away  # items, ever
+
+    cdef bint has_room(self, Py_ssize_t count) noexcept nogil  # there is memory for so many more, or there is now
+    cdef int look(self) except -1
+    cdef int refuse_growth(self) except -1 with gil

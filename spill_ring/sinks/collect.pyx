@@ -1,0 +1,173 @@
+"""Memory that grows, as a sink."""
+cimport cython
+from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
+from cpython.object cimport PyObject
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
+from libc.string cimport memcpy
+
+from spill_ring._core.block cimport copy_block, new_block, view_block
+from spill_ring._core.guard cimport SR_BUSY, SR_CLOSED, SR_OPEN, sr_leave, sr_move
+from spill_ring._core.sink cimport Sink, holding, refusal, sr_keep_thread
+
+
+cdef void free_capsule(object capsule) noexcept:
+    PyMem_RawFree(PyCapsule_GetPointer(capsule, NULL))
+
+
+cdef class CollectSink(Sink):
+    """CollectSink()\n--\n
+    Gathers what it is sent, in memory that grows.
+
+    >>> sink = CollectSink()
+    >>> ring = SpillRing(4, sink=sink)
+    >>> ring.extend(range(1, 11))
+    >>> ring
+    ObjectRing([7, 8, 9, 10], capacity=4)
+    >>> sink.items
+    [1, 2, 3, 4, 5, 6]
+
+    Notes
+    -----
+    O(1) amortised for each item; no Python for typed items. **Thread safety.** One thread at a
+    time; a second is refused with `RuntimeError`.
+    """
+
+    def __cinit__(self, *args, **kwargs):
+        self.is_guarded = True
+        self.objects = []
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.data)
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        if not self.has_room(count):
+            sr_keep_thread()
+            return self.refuse_growth()
+        memcpy(self.data + self.count * self.itemsize, items, count * self.itemsize)
+        self.take_in(count)
+        taken[0] += count
+        return 0
+
+    cdef Py_ssize_t lend_room(self) noexcept nogil:
+        if not self.has_room(1):
+            return 0
+        self.next = self.data + self.count * self.itemsize
+        return self.room - self.count
+
+    cdef void take_in(self, Py_ssize_t count) noexcept nogil:
+        self.count += count
+        self.received += count
+
+    cdef bint has_room(self, Py_ssize_t count) noexcept nogil:
+        cdef Py_ssize_t room = max(self.room, 64)
+        cdef void *data
+        if self.count + count > self.room or self.data == NULL:
+            while self.count + count > room:
+                room *= 2
+            data = PyMem_RawRealloc(self.data, room * self.itemsize)
+            if data == NULL:
+                return False
+            self.data = <char *>data
+            self.room = room
+        return True
+
+    cdef void *native_class(self) noexcept nogil:
+        return <void *>CollectSink
+
+    cdef int refuse_growth(self) except -1 with gil:
+        raise MemoryError(f"no memory to collect more than {self.count} items")
+
+    cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
+        cdef Py_ssize_t i
+        for i in range(count):
+            self.objects.append(<object>items[i])
+            self.received += 1
+            taken[0] += 1
+        return 0
+
+    @property
+    def items(self):
+        """All that was gathered, oldest first: the list itself, or one ndarray, a copy (O(n))."""
+        cdef int before
+        dtype = self.bound_to()
+        if dtype is None:
+            with cython.critical_section(self):
+                return self.objects
+        before = self.look()
+        try:
+            return copy_block(dtype, self.data, self.count)
+        finally:
+            sr_leave(&self.state, before)
+
+    cdef int look(self) except -1:
+        """Enter; what was collected may be had from a closed sink too. Returns the state to leave to."""
+        if sr_move(&self.state, SR_CLOSED, SR_BUSY) == SR_CLOSED:
+            return SR_CLOSED
+        self.enter()
+        return SR_OPEN
+
+    def take(self):
+        """Remove all that was gathered and return it, without a copy.
+
+        Returns
+        -------
+        list or ndarray
+            Oldest first.
+        """
+        cdef void *data
+        cdef Py_ssize_t count
+        dtype = self.bound_to()
+        cdef int before = self.look()
+        try:
+            if dtype is None:
+                fresh = []
+                with cython.critical_section(self):  # `items` and `len` ask without entering
+                    taken, self.objects = self.objects, fresh
+                    self.given_away = self.received
+                return taken
+            if self.count == 0:
+                return new_block(dtype, 0)
+            data = PyMem_RawRealloc(self.data, self.count * self.itemsize)  # shrinks
+            if data != NULL:
+                self.data = <char *>data
+                self.room = self.count
+            owner = PyCapsule_New(self.data, NULL, free_capsule)
+            data, count = self.data, self.count
+            self.data = NULL  # it is the capsule's from here on
+            self.count = self.room = 0
+            self.given_away = self.received
+            return view_block(dtype, data, count, owner, True)
+        finally:
+            sr_leave(&self.state, before)
+
+    cdef type lending_class(self):
+        return CollectSink
+
+    cdef type described_class(self):
+        return CollectSink
+
+    cdef int count_kept(self, holding *found) except -1:
+        found.end, found.first = self.received + self.ahead(), self.given_away
+        # The list is the caller's too.
+        found.was_changed = self.item_type is None and len(self) != self.received - self.given_away
+        return 0
+
+    cdef object copy_kept(self, long long start, Py_ssize_t count, object number):
+        cdef long long at
+        cdef int before = self.look()
+        try:
+            at = start - self.given_away
+            if at < 0:
+                raise refusal(IndexError, number, min(count, -at), "taken from a CollectSink", "was", "were")
+            if self.item_type is None:
+                return self.objects[at:at + count]
+            return copy_block(self.item_type, self.data + <Py_ssize_t>at * self.itemsize, count)
+        finally:
+            sr_leave(&self.state, before)
+
+    def __len__(self):
+        with cython.critical_section(self):
+            return self.count + self.ahead() + len(self.objects)  # items of one kind: the rest is 0
+
+    def __repr__(self):
+        return f"<CollectSink: {len(self)} items>"

@@ -1,0 +1,12 @@
+"""What the sinks in front of one other sink share."""
+from spill_ring._core.sink cimport Sink
+
+
+cdef class ForwardingSink(Sink):
+    cdef Sink target
+    cdef object sink  # as it was given
+
+    cdef int attach(self, object given) except -1
+    cdef int adopt(self) except -1
+    cdef int forward_rest(self, Py_ssize_t least) except -1
+    cdef int forward_all(self, Py_ssize_t least) except -1

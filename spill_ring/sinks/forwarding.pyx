@@ -1,0 +1,80 @@
+"""What the sinks in front of one other sink share."""
+from spill_ring.sinks.function cimport as_sink
+from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_leave, sr_state
+from spill_ring._core.sink cimport Sink, hang_up
+
+
+cdef class ForwardingSink(Sink):
+    """What the sinks in front of one other sink share. Not made by hand."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.state = SR_NEW
+
+    def __init__(self):
+        raise TypeError(
+            f"{type(self).__name__} is what sinks share; "
+            "make a BatchSink, a ReduceSink, a LockedSink or a BackgroundSink"
+        )
+
+    cdef int attach(self, object given) except -1:
+        cdef Sink target = as_sink(given)
+        self.claim(target)  # asked last: making a sink of what was given may run Python
+        self.sink = given
+        self.target = target
+        return 0
+
+    cdef int adopt(self) except -1:
+        """Open. A ring behind says what is to come, also to a ReduceSink in front, which asks."""
+        self.leave()
+        return self.bind(self.target.bound_to()) if self.target.is_bound else 0
+
+    cdef list sinks_behind(self):
+        return [self.target]
+
+    cdef list held_back(self):
+        return [()]
+
+    cdef int bind(self, object dtype) except -1:
+        if sr_state(&self.state) <= SR_MAKING:
+            self.refuse(SR_NEW)
+        self.target.bind(dtype)
+        return Sink.bind(self, dtype)
+
+    cdef int forward_rest(self, Py_ssize_t least) except -1:
+        """Send on what is held back, if that is so much."""
+        self.enter()
+        try:
+            self.forward_all(least)
+        finally:
+            self.leave()
+        return 0
+
+    cdef int forward_all(self, Py_ssize_t least) except -1:
+        """The same where the sink is entered."""
+        return 0
+
+    def flush(self):
+        """Flush the sink behind."""
+        self.target.flush()
+
+    def close(self):
+        """Flush, then close the sink behind."""
+        cdef int state = SR_OPEN
+        if sr_state(&self.state) == SR_CLOSED:
+            return
+        self.flush()
+        self.enter()
+        try:
+            self.forward_all(1)  # of what came meanwhile, and now nothing comes any more
+            hang_up(self.target)
+            state = SR_CLOSED
+        finally:
+            sr_leave(&self.state, state)
+
+    @property
+    def sink(self):
+        """The sink behind this one, as it was given."""
+        return self.sink
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.sink!r})"

@@ -1,0 +1,17 @@
+"""A function as a sink, Python's or compiled; and whatever a user gives as one."""
+from spill_ring.sinks.compiled cimport native_sink
+from spill_ring._core.sink cimport Sink
+
+
+cdef class FnSink(Sink):
+    cdef object fn
+    cdef object on_flush, on_close
+    cdef native_sink native  # what is in `fn`; NULL: a callable
+    cdef void *user_data
+
+    cdef int call_fn(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil
+    cdef int refuse_error(self, int error, Py_ssize_t count) except -1 with gil
+
+
+# What a user gave as `sink=`, as a Sink that is yet to be bound.
+cdef Sink as_sink(object given)

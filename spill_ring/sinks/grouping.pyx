@@ -1,0 +1,131 @@
+"""What the sinks share that gather items into groups."""
+cimport numpy as cnp
+from cpython.object cimport PyObject
+from libc.string cimport memcpy, memmove
+
+from spill_ring._core.block cimport new_block
+from spill_ring.sinks.forwarding cimport ForwardingSink
+from spill_ring._core.guard cimport SR_CLOSED, sr_state
+from spill_ring._core.sink cimport Sink, warn_lost
+
+import operator
+
+cnp.import_array()
+
+
+cdef class GroupingSink(ForwardingSink):
+    """What `BatchSink` and `ReduceSink` share: items are gathered into groups of n. Not made by hand."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.is_guarded = True
+        self.objects = []
+
+    cdef int attach_groups(self, object n, object given) except -1:
+        cdef Py_ssize_t size
+        try:
+            size = operator.index(n)
+        except TypeError:
+            raise TypeError(f"n must be an integer, not {n!r}") from None
+        except OverflowError:
+            raise MemoryError(f"no memory for groups of {n} items") from None
+        if size < 1:
+            raise ValueError(f"n must be at least 1, not {n}")
+        self.attach(given)
+        self.n = size
+        return 0
+
+    cdef int fit(self, object dtype) except -1:
+        """The memory for one group, before anything can be sent."""
+        if dtype is None:
+            return 0
+        try:
+            self.group = new_block(dtype, self.n)
+        except (MemoryError, ValueError):
+            raise MemoryError(f"no memory for groups of {self.n} items of {dtype!r}") from None
+        self.group_data = <char *>cnp.PyArray_DATA(self.group)
+        return 0
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        cdef const char *source = <const char *>items
+        cdef Py_ssize_t done = 0  # of these items
+        cdef Py_ssize_t part
+        try:
+            while True:
+                if self.held == self.n:
+                    self.forward_held()
+                elif done == count:
+                    return 0
+                elif self.held == 0 and count - done >= self.n:
+                    # whole groups go on from where they are
+                    self.forward(source + done * self.itemsize, (count - done) // self.n, &done)
+                else:
+                    part = min(self.n - self.held, count - done)
+                    memcpy(self.group_data + self.held * self.itemsize, source + done * self.itemsize,
+                           part * self.itemsize)
+                    self.held += part
+                    done += part
+        finally:
+            taken[0] += done
+
+    cdef int forward_held(self) except -1 nogil:
+        """The group that is gathered, full or not; what isn't taken stays."""
+        cdef Py_ssize_t taken = 0
+        try:
+            if self.held == self.n:
+                self.forward(self.group_data, 1, &taken)
+            else:
+                self.forward_part(&taken)
+        finally:
+            self.held -= taken
+            memmove(self.group_data, self.group_data + taken * self.itemsize, self.held * self.itemsize)
+        return 0
+
+    cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
+        cdef Py_ssize_t i = 0
+        while True:
+            if len(self.objects) == self.n:
+                self.forward_objects()
+            elif i == count:
+                return 0
+            else:
+                self.objects.append(<object>items[i])
+                taken[0] += 1
+                i += 1
+
+    cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 nogil:
+        """Send on `groups` groups of n; add to `taken` the items they were made of."""
+        return Sink.send_block(self, items, groups, taken)  # raises: a subclass knows how
+
+    cdef int forward_part(self, Py_ssize_t *taken) except -1 nogil:
+        """Send on the group that is still filling."""
+        return Sink.send_block(self, NULL, 0, taken)
+
+    cdef int forward_objects(self) except -1:
+        """Send on the gathered objects; those that are taken leave the list."""
+        return 0
+
+    cdef int forward_all(self, Py_ssize_t least) except -1:
+        if self.held >= least:
+            self.forward_held()
+        if len(self.objects) >= least:
+            self.forward_objects()
+        return 0
+
+    def __del__(self):
+        if sr_state(&self.state) == SR_CLOSED or len(self) == 0:
+            return
+        try:
+            self.forward_rest(1)
+        except BaseException as error:
+            warn_lost(self, len(self), error)
+
+    def __len__(self):
+        return self.held + len(self.objects)
+
+    @property
+    def n(self):
+        """Items in a group."""
+        return self.n
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.n}, {self.sink!r})"

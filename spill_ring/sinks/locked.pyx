@@ -1,0 +1,120 @@
+"""A lock in front of one sink that several producers share."""
+cimport cython
+from cpython.object cimport PyObject
+
+from spill_ring.sinks.forwarding cimport ForwardingSink
+from spill_ring._core.guard cimport SR_BUSY, SR_CLOSED, SR_MAKING, SR_NEW, sr_state
+from spill_ring._core.sink cimport deliver, deliver_objects, forks_so_far, hang_up
+
+import threading
+
+
+cdef extern from "Python.h":
+    unsigned long PyThread_get_thread_ident() nogil
+
+
+cdef object new_lock = threading.Lock
+
+
+cdef class LockedSink(ForwardingSink):
+    """LockedSink(sink)\n--\n
+    A lock in front of one sink that several producers share.
+
+    Parameters
+    ----------
+    sink : sink
+        The sink to share; its items come from one producer at a time, in whole blocks. It is closed
+        with the last of their rings.
+
+    Notes
+    -----
+    **Thread safety.** Any number of threads. One that waits lets go of the GIL. A sink that sends
+    back into its own lock gets a `RuntimeError`, not a deadlock.
+    """
+
+    def __init__(self, sink):
+        self.attach(sink)
+        self.lock = new_lock()
+        self.forks = forks_so_far()
+        self.adopt()
+
+    cdef int acquire(self) except -1:
+        cdef unsigned long me = PyThread_get_thread_ident()
+        with cython.critical_section(self):
+            if self.forks != forks_so_far():  # in a child: whoever held the lock is not here
+                self.lock = new_lock()
+                self.owner = 0
+                self.forks = forks_so_far()
+            lock = self.lock
+        if self.owner == me:
+            self.refuse(SR_BUSY)
+        lock.acquire()
+        self.owner = me
+        return 0
+
+    cdef int release(self) except -1:
+        self.owner = 0
+        self.lock.release()
+        return 0
+
+    cdef type described_class(self):
+        return LockedSink
+
+    cdef str hold_still(self):
+        self.acquire()
+
+    cdef int let_go(self) except -1:
+        return self.release()
+
+    cdef int meet(self, long long on_the_way, list found) except -1:
+        self.acquire()
+        try:
+            return ForwardingSink.meet(self, on_the_way, found)
+        finally:
+            self.release()
+
+    cdef int bind(self, object dtype) except -1:
+        """Under the lock too: who comes second sends nothing before the first was `attached`."""
+        if sr_state(&self.state) <= SR_MAKING:
+            self.refuse(SR_NEW)
+        self.acquire()
+        try:
+            return ForwardingSink.bind(self, dtype)
+        finally:
+            self.release()
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
+        self.acquire()
+        try:
+            deliver(self.target, items, count, taken)
+        finally:
+            self.release()
+        return 0
+
+    cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
+        self.acquire()
+        try:
+            deliver_objects(self.target, items, count, taken)
+        finally:
+            self.release()
+        return 0
+
+    def flush(self):
+        """Flush the sink behind, under the lock."""
+        self.acquire()
+        try:
+            self.target.flush()
+        finally:
+            self.release()
+
+    def close(self):
+        """Close the sink behind, under the lock."""
+        if sr_state(&self.state) == SR_CLOSED:
+            return
+        self.acquire()
+        try:
+            if sr_state(&self.state) != SR_CLOSED:  # by whoever had the lock
+                hang_up(self.target)
+                self.shut()
+        finally:
+            self.release()

@@ -1,0 +1,159 @@
+"""A sink of its own for each producer."""
+cimport cython
+from cpython.object cimport PyObject
+
+from spill_ring.sinks.function cimport as_sink
+from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, sr_state
+from spill_ring._core.sink cimport Sink, ascend, deliver_any, descend, engage, hang_up
+
+import operator
+
+
+cdef class ProducerSink(Sink):
+    """ProducerSink(factory)\n--\n
+    Makes each producer a sink of its own.
+
+    Parameters
+    ----------
+    factory : callable
+        ``factory(i)`` returns the sink of producer i; called once for each, when it is first needed.
+
+    Notes
+    -----
+    A ring with one producer is producer 0. **Thread safety.** :meth:`producer` and sending from one
+    thread for each producer; the sinks share nothing here.
+
+    >>> sinks = ProducerSink(lambda i: CollectSink())
+    >>> ring = ArrayRing(2, sink=sinks)
+    >>> ring.extend([1, 2, 3])
+    >>> sinks.producer(0).items
+    array([1.])
+    """
+
+    def __cinit__(self, *args, **kwargs):
+        self.state = SR_NEW
+
+    def __init__(self, factory):
+        if not callable(factory):
+            raise TypeError(f"factory must be a callable that makes a sink for a producer, not {factory!r}")
+        self.claim(None)
+        self.given = {}
+        self.made = {}
+        self.used = set()
+        self.factory = factory
+        self.leave()
+
+    def producer(self, index, /):
+        """The sink of producer `index`, as the factory made it.
+
+        Parameters
+        ----------
+        index : int
+            From 0.
+        """
+        number = operator.index(index)
+        if number < 0:
+            raise ValueError(f"producers count from 0, not {index}")
+        if number not in self.given:
+            self.sink_of(number)
+        return self.given[number]
+
+    cdef Sink sink_of(self, object index):
+        cdef Sink sink = self.made.get(index)
+        cdef Sink other
+        if sink is None:
+            if sr_state(&self.state) == SR_CLOSED:
+                self.refuse(SR_CLOSED)
+            given = self.factory(index)
+            sink = as_sink(given)
+            if self.is_bound:
+                sink.bind(self.bound_to())
+            with cython.critical_section(self):
+                other = self.made.get(index)
+                if other is not None:  # made meanwhile for the same index: it counts
+                    return other
+                self.given[index] = given
+                self.made[index] = sink
+            if self.is_bound:  # also meanwhile
+                sink.bind(self.bound_to())
+                self.use(index, sink)
+        return sink
+
+    cdef int bind(self, object dtype) except -1:
+        if sr_state(&self.state) <= SR_MAKING:
+            self.refuse(SR_NEW)
+        self.bind_made(dtype)
+        Sink.bind(self, dtype)
+        return self.bind_made(dtype)  # those that were made meanwhile
+
+    cdef int bind_made(self, object dtype) except -1:
+        cdef Sink sink
+        cdef int steps
+        for index, sink in list(self.made.items()):
+            steps = descend(sink)
+            try:
+                sink.bind(dtype)
+            finally:
+                ascend(steps)
+            self.use(index, sink)
+        return 0
+
+    cdef list sinks_behind(self):
+        return list(self.made.values())
+
+    cdef int use(self, object index, Sink sink) except -1:
+        """Be a user of a sink. Until something is sent here they are only made, for rings that use and close them."""
+        with cython.critical_section(self):
+            if index not in self.used:
+                engage(self, sink)
+                self.used.add(index)
+        return 0
+
+    cdef int send_on(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
+        cdef Sink sink = self.sink_of(0)
+        cdef int steps = descend(sink)
+        try:
+            return deliver_any(sink, self.item_type, items, count, taken)
+        finally:
+            ascend(steps)
+
+    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+        return self.send_on(items, count, taken)
+
+    cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
+        return self.send_on(items, count, taken)
+
+    def flush(self):
+        """Flush every sink that was made."""
+        for sink in list(self.made.values()):
+            sink.flush()
+
+    def close(self):
+        """Close every sink that was made; the first error is raised after the last."""
+        cdef Sink sink
+        failure = None
+        if sr_state(&self.state) == SR_CLOSED:
+            return
+        for index in list(self.made):
+            sink = self.made.pop(index, None)  # so that one alone hangs up
+            if sink is None:
+                continue
+            try:
+                if index in self.used:
+                    hang_up(sink)
+                elif sink.users == 0:
+                    sink.close()
+            except BaseException as error:
+                self.made[index] = sink
+                failure = error if failure is None else failure
+        if failure is not None:
+            raise failure
+        self.shut()
+
+    @property
+    def factory(self):
+        """What makes the sinks."""
+        return self.factory
+
+    def __repr__(self):
+        return f"ProducerSink({self.factory!r})"

@@ -1,0 +1,186 @@
+"""Waiting: a thread sleeps until another one has done something, or an event loop is told of it.
+
+The sleeper pays for everything: it tries for a few microseconds, then says what it waits for, looks
+again behind a barrier for both sides, and sleeps. The other side only looks whether anyone waits.
+"""
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from libc.limits cimport LLONG_MAX
+
+from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, sr_leave, sr_move
+from spill_ring.threads.core cimport sr_relax
+
+import math
+import os
+import threading
+
+
+cdef extern from "parking.h" nogil:
+    long long sr_now()
+    bint sr_barrier()
+    unsigned sr_wakes(sr_parking *parking)
+    void sr_sleep(sr_parking *parking, unsigned wakes, long long ns)
+    void sr_wake_by(sr_parking *parking, int fd)
+    void sr_wake_parked(void *parking)
+
+
+cdef extern from "Python.h" nogil:
+    ctypedef struct PyThreadState:
+        pass
+    bint PyGILState_Check()
+    unsigned long PyThread_get_thread_ident()
+    PyThreadState *PyEval_SaveThread()
+    void PyEval_RestoreThread(PyThreadState *thread)
+
+
+cdef long long FOREVER = LLONG_MAX
+cdef long long SPIN = 10_000  # ns; about what going to sleep and being woken costs
+# A signal that arrives just before the sleep doesn't end it, so no sleep is longer than this.
+cdef long long LONGEST = 100_000_000
+cdef long long UNSURE = 50_000  # without a barrier a wake may be missed
+
+
+cdef class Parking:
+    """Where one side of a ring sleeps. Not made by hand."""
+
+    def __cinit__(self):
+        self.read_fd = self.write_fd = -1
+        self.listening = SR_OPEN
+        self.place = <sr_parking *>PyMem_RawCalloc(1, sizeof(sr_parking))
+        if self.place == NULL:
+            raise MemoryError
+        sr_wake_by(self.place, -1)
+
+    def __dealloc__(self):
+        self.close()
+        PyMem_RawFree(self.place)
+
+    cdef int close(self) except -1:
+        if self.read_fd >= 0:
+            os.close(self.read_fd)
+            if self.write_fd != self.read_fd:
+                os.close(self.write_fd)
+        self.read_fd = self.write_fd = -1
+        return 0
+
+    cdef int fileno(self) except -2:
+        """The descriptor that becomes readable with a wake, for an event loop; -1 on Windows, whose loops wait for
+        none. It is ours for good: a late wake must not write to what somebody else has opened meanwhile."""
+        if self.pid != os.getpid():  # after a fork, or the first time
+            self.close()
+            self.listen_no_more()
+            self.pid = os.getpid()
+            if hasattr(os, "eventfd"):
+                self.read_fd = self.write_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            elif os.name != "nt":
+                self.read_fd, self.write_fd = os.pipe()
+                os.set_blocking(self.read_fd, False)
+                os.set_blocking(self.write_fd, False)
+        return self.read_fd
+
+    cdef bint listen(self) noexcept nogil:
+        """Let wakes be written to the descriptor; False where that is done already, by who will read them."""
+        if sr_move(&self.listening, SR_OPEN, SR_BUSY) != SR_OPEN:
+            return False
+        sr_wake_by(self.place, self.write_fd)
+        return True
+
+    cdef void listen_no_more(self) noexcept nogil:
+        sr_wake_by(self.place, -1)
+        sr_leave(&self.listening, SR_OPEN)
+
+    cdef void wake(self) noexcept nogil:
+        sr_wake_parked(self.place)
+
+
+def poll_interval():
+    """Seconds after which an event loop has to look by itself; None where a wake is never missed."""
+    return None if sr_barrier() else 0.001
+
+
+cdef bint ask_for(const awaited *what) noexcept nogil:
+    what.arm(what)
+    sr_barrier()
+    if what.is_there(what):
+        what.disarm(what)
+        return True
+    return False
+
+
+cdef bint wait_for(Parking parking, const awaited *what, long long deadline) except -1 nogil:
+    cdef PyThreadState *thread = NULL
+    if what.is_there(what):
+        return True
+    if deadline == NO_WAIT:
+        return False
+    if PyGILState_Check():
+        # Also where a sink waits: whom it waits for may need the GIL.
+        thread = PyEval_SaveThread()
+    try:
+        return sleep_for(parking, what, deadline)
+    finally:
+        if thread != NULL:
+            PyEval_RestoreThread(thread)
+
+
+cdef bint sleep_for(Parking parking, const awaited *what, long long deadline) except -1 nogil:
+    cdef long long start = sr_now()
+    cdef long long now = start
+    cdef unsigned wakes
+    cdef bint sure
+    while now - start < SPIN and now < deadline:
+        sr_relax()
+        if what.is_there(what):
+            return True
+        now = sr_now()
+    while now < deadline:
+        wakes = sr_wakes(parking.place)  # before the look: a wake after it ends the sleep at once
+        what.arm(what)
+        sure = sr_barrier()
+        if not what.is_there(what):
+            sr_sleep(parking.place, wakes, min(deadline - now, LONGEST if sure else UNSURE))
+        what.disarm(what)
+        if what.is_there(what):
+            return True
+        if PyThread_get_thread_ident() == main_thread:
+            run_signal_handlers()
+        now = sr_now()
+    return what.is_there(what)
+
+
+# Signal handlers run in the main thread. Another one must not even ask for the GIL: it may be a daemon that is still
+# asleep when there is no interpreter any more.
+cdef unsigned long main_thread = threading.main_thread().ident
+
+
+def _after_fork_in_child():
+    global main_thread
+    main_thread = PyThread_get_thread_ident()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+cdef int run_signal_handlers() except -1 with gil:
+    PyErr_CheckSignals()
+    return 0
+
+
+cdef long long deadline_of(object timeout) except -1:
+    cdef double seconds
+    if timeout is None:
+        return FOREVER
+    try:
+        seconds = timeout
+    except OverflowError:  # an int larger than any float
+        seconds = math.inf if timeout > 0 else -1
+    except TypeError:
+        raise TypeError(f"timeout must be a number of seconds, or None to wait for ever; not {timeout!r}") from None
+    if not seconds >= 0:  # or NaN
+        raise ValueError(f"timeout must be None or a number of seconds, at least 0; not {timeout!r}")
+    if seconds == 0:
+        return NO_WAIT
+    if seconds > 9e9:
+        return FOREVER
+    return sr_now() + <long long>(seconds * 1e9)

@@ -1,0 +1,82 @@
+"""Objects in a ring between threads: the references that its slots hold, moved in and out."""
+from cpython.list cimport PyList_New
+from cpython.mem cimport PyMem_RawFree
+from cpython.object cimport PyObject
+
+from spill_ring.threads.core cimport (
+    sr_claim, sr_finish, sr_next, sr_slot, sr_spsc, sr_spsc_clear, sr_spsc_commit, sr_spsc_room,
+)
+
+
+cdef extern from "Python.h":
+    void Py_INCREF(PyObject *o)
+    void Py_DECREF(PyObject *o)
+    void PyList_SET_ITEM(object list, Py_ssize_t i, PyObject *item)
+    const Py_ssize_t PY_SSIZE_T_MAX
+
+
+cdef int visit_slots(sr_spsc *core, visitproc visit, void *arg) noexcept:
+    cdef PyObject **slots = <PyObject **>core.items
+    cdef Py_ssize_t i
+    cdef int result = 0
+    for i in range(<Py_ssize_t>core.mask + 1):
+        if slots[i] != NULL and result == 0:
+            result = visit(slots[i], arg)
+    return result
+
+
+cdef void free_slots(sr_spsc *core) noexcept:
+    cdef PyObject **slots = <PyObject **>core.items
+    cdef Py_ssize_t i
+    for i in range(<Py_ssize_t>core.mask + 1):
+        if slots[i] != NULL:
+            Py_DECREF(slots[i])
+    PyMem_RawFree(slots)
+
+
+cdef Py_ssize_t put_objects_in(sr_spsc *core, PyObject **items, Py_ssize_t count) noexcept:
+    cdef Py_ssize_t i
+    count = <Py_ssize_t>sr_spsc_room(core, count)
+    for i in range(count):  # one by one: they may go on at the memory's start
+        Py_INCREF(items[i])
+        (<PyObject **>sr_next(core))[0] = items[i]
+        sr_spsc_commit(core, 1)
+    return count
+
+
+cdef list take_objects_out(sr_spsc *core, Py_ssize_t n):
+    cdef Py_ssize_t count
+    cdef list part
+    cdef list taken = []
+    cdef bint was_held = True
+    while was_held and len(taken) < n:
+        was_held = core.held_count != 0
+        count = <Py_ssize_t>sr_claim(core, n - len(taken), False)
+        part = PyList_New(count)
+        move_held(core, part, count)
+        sr_finish(core, count)
+        taken = taken + part if taken else part
+    return taken
+
+
+cdef int drop_objects(sr_spsc *core, list dropped) except -1:
+    cdef Py_ssize_t count
+    cdef list part
+    while True:
+        count = <Py_ssize_t>sr_claim(core, PY_SSIZE_T_MAX, False)
+        if count == 0:
+            return 0
+        part = PyList_New(count)
+        dropped.append(part)
+        move_held(core, part, count)
+        sr_spsc_clear(core, count)
+
+
+cdef inline void move_held(sr_spsc *core, list part, Py_ssize_t count) noexcept:
+    """The first of what is held into a list that was made for them."""
+    cdef Py_ssize_t i
+    cdef PyObject **slot
+    for i in range(count):
+        slot = <PyObject **>sr_slot(core, core.held + i)
+        PyList_SET_ITEM(part, i, slot[0])
+        slot[0] = NULL
