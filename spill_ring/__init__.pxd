@@ -1,7 +1,7 @@
 """The way in for Cython: `from spill_ring cimport ArrayRing, Sink`.
 
 What needs a C header is not here, so that the rest compiles without an include folder:
-`from spill_ring.threads.spsc cimport SpscRing`, with `spill_ring.get_include()`.
+`from spill_ring.spsc_ring cimport SpscRing`, with `spill_ring.get_include()`.
 """
 from spill_ring.rings.array cimport ArrayRing
 from spill_ring.sinks.collect cimport CollectSink

@@ -1,6 +1,7 @@
 """Compiles what is in tests/client, as a user would."""
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -11,6 +12,11 @@ import numpy as np
 from spill_ring import get_include
 
 CLIENT = Path(__file__).parent / "client"
+SETUP = """
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+setup(name="{name}", ext_modules=cythonize([Extension("{name}", ["{name}.pyx"], include_dirs={include_dirs})]))
+"""
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wno-unused-parameter", "-Werror"]
 
 
@@ -42,6 +48,22 @@ def extension(name, folder):
 
 
 def load(name, built):
+    spec = importlib.util.spec_from_file_location(name, built)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def compiled(name, folder, include_dirs=()):
+    """A module of tests/client, compiled as a user would."""
+    shutil.copy(CLIENT / f"{name}.pyx", folder)
+    (folder / "setup.py").write_text(SETUP.format(name=name, include_dirs=list(include_dirs)))
+    done = subprocess.run(
+        [sys.executable, "setup.py", "build_ext", "--inplace"], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "performance hint" not in done.stdout + done.stderr, done.stdout + done.stderr
+    [built] = folder.glob(f"{name}.*.so")
     spec = importlib.util.spec_from_file_location(name, built)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

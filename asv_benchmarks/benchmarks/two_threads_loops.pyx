@@ -1,7 +1,7 @@
 # cython: boundscheck=False, wraparound=False
 """The loops that two_threads.py times: one item at a time, without the GIL."""
-from spill_ring._core.sink cimport Sink
-from spill_ring.threads.spsc cimport SpscRing
+from spill_ring cimport Sink
+from spill_ring.spsc_ring cimport SpscRing
 
 
 cdef class CountSink(Sink):

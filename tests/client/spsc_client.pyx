@@ -3,8 +3,8 @@
 from libc.string cimport memcpy
 
 from spill_ring cimport ArrayRing
-from spill_ring._core.scalar cimport numeric
-from spill_ring.threads.spsc cimport SpscRing
+from spill_ring.scalar cimport numeric
+from spill_ring.spsc_ring cimport SpscRing
 
 
 cdef long long FOREVER = 2**63 - 1

@@ -2,6 +2,7 @@
 import enum
 import gc
 import math
+import os
 import pickle
 import struct
 import subprocess
@@ -705,7 +706,8 @@ def test_struct_agrees():
 def test_no_leak():
     """In an interpreter of its own: what else has run, and threads without a GIL, keep things of their own alive."""
     command = "import test_serialize; test_serialize.check_no_leak()"
-    subprocess.run([sys.executable, "-c", command], cwd=Path(__file__).parent, check=True)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", command], cwd=Path(__file__).parent, env=environment, check=True)
 
 
 def check_no_leak():

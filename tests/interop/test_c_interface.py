@@ -9,9 +9,8 @@ import weakref
 
 import numpy as np
 import pytest
-from compilers import extension
+from compilers import compiled, extension
 from memory import thread_states
-from test_cython import compiled
 
 from spill_ring import ArrayRing, CollectSink, FnSink, MpscRing, ObjectRing, Sink, SpscRing, get_include
 from spill_ring.interop.c_interface import Interface

@@ -22,8 +22,8 @@ import numpy as np
 import pytest
 
 from spill_ring import ArrayRing, BackgroundSink, DamagedError, DiskSink, ObjectRing, SpillLog, TeeSink
-from spill_ring.recording import segment
 from spill_ring import record as recorded
+from spill_ring.recording import segment
 from spill_ring.recording.checksum import checksum
 from spill_ring.recording.segment import header_of, with_count
 

@@ -14,7 +14,7 @@ from compilers import CLIENT, shared_library
 
 from spill_ring import SpillLog
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 MINUTES = 10
 FRAMES = MINUTES * 60 * 48_000  # a multiple of a block
 

@@ -29,8 +29,8 @@ from spill_ring import (
     SpillRing,
     TeeSink,
 )
-from spill_ring.rings.base import Ring
 from spill_ring._core.storage import Storage
+from spill_ring.rings.base import Ring
 
 RINGS = [ObjectRing, ArrayRing, SpillRing]
 

@@ -1,5 +1,6 @@
 """Records: dataclasses as items of typed rings."""
 import gc
+import os
 import subprocess
 import sys
 import threading
@@ -372,7 +373,8 @@ def test_a_new_that_takes_arguments_is_said_and_nothing_popped():
 def test_no_leak(check):
     """In an interpreter of its own: what else has run, and threads without a GIL, keep things of their own alive."""
     command = f"import test_record; test_record.{check}()"
-    subprocess.run([sys.executable, "-c", command], cwd=Path(__file__).parent, check=True)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", command], cwd=Path(__file__).parent, env=environment, check=True)
 
 
 def check_no_leak():

@@ -5,7 +5,7 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from kinds import KINDS
-from test_machine import Flaky, outcome
+from model import Flaky, outcome
 
 import spill_ring
 

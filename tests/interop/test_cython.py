@@ -2,9 +2,6 @@
 import gc
 import importlib.util
 import pkgutil
-import shutil
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -12,32 +9,9 @@ from queue import Full
 
 import numpy as np
 import pytest
-from compilers import cython_extension
+from compilers import compiled, cython_extension
 
 from spill_ring import ArrayRing, CollectSink, SpscRing, get_include
-
-HERE = Path(__file__).parent
-SETUP = """
-from Cython.Build import cythonize
-from setuptools import Extension, setup
-setup(name="{name}", ext_modules=cythonize([Extension("{name}", ["{name}.pyx"], include_dirs={include_dirs})]))
-"""
-
-
-def compiled(name, folder, include_dirs=()):
-    """A module of tests/client, compiled as a user would."""
-    shutil.copy(HERE / "client" / f"{name}.pyx", folder)
-    (folder / "setup.py").write_text(SETUP.format(name=name, include_dirs=list(include_dirs)))
-    done = subprocess.run(
-        [sys.executable, "setup.py", "build_ext", "--inplace"], cwd=folder, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "performance hint" not in done.stdout + done.stderr, done.stdout + done.stderr
-    [built] = folder.glob(f"{name}.*.so")
-    spec = importlib.util.spec_from_file_location(name, built)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
