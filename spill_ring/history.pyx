@@ -11,7 +11,7 @@ from spill_ring.rings.array cimport ArrayRing
 from spill_ring._core.block cimport new_block
 from spill_ring.serialization.record cimport load_item
 from spill_ring.rings.base cimport CLEARED, DRAINED, GAPS_REMEMBERED, POPPED, Ring, count_of, gap
-from spill_ring._core.sink cimport Sink, holding, refusal, takes_as
+from spill_ring._core.sink cimport Sink, KeptRange, items_error, takes_as
 
 import operator
 
@@ -212,9 +212,9 @@ cdef class History:
 
 cdef long long origin(Ring ring) except -1:
     """The number of the first item that was pushed into a ring."""
-    if not ring.places:
+    if not ring.history_origins:
         return 0
-    sink, met = ring.places[0]
+    sink, met = ring.history_origins[0]
     return met + (origin(sink) if isinstance(sink, Ring) else 0)
 
 
@@ -259,7 +259,7 @@ cdef int read(Ring ring, long long start, Py_ssize_t count, long long number, li
     cdef Py_ssize_t gone
     ring.enter()
     try:
-        ring.trim()
+        ring.sync_head()
         gone = <Py_ssize_t>max(0, min(count, ring.head - start))
         if gone:
             read_gone(ring, start, gone, number, parts)
@@ -278,7 +278,7 @@ cdef int read_gone(Ring ring, long long start, Py_ssize_t count, long long numbe
     cdef gap found
     name = type(ring).__name__
     if start < ring.known_from and ring.known_from > 0:
-        raise refusal(
+        raise items_error(
             RuntimeError, number, min(count, ring.known_from - start),
             f"left an {name} so long ago that it can't be told where to: it remembers the last {GAPS_REMEMBERED} times "
             "that something was popped, cleared or drained between two evictions",
@@ -287,7 +287,7 @@ cdef int read_gone(Ring ring, long long start, Py_ssize_t count, long long numbe
         found = ring.last if i == ring.gaps else ring.older[i % GAPS_REMEMBERED]
         if max(found.start, start) < min(found.end, stop):
             how = {POPPED: "popped from", CLEARED: "cleared from", DRAINED: "drained elsewhere from"}[found.cause]
-            raise refusal(
+            raise items_error(
                 IndexError, number + max(0, found.start - start), min(found.end, stop) - max(found.start, start),
                 f"{how} an {name}", "was", "were",
             )
@@ -295,7 +295,7 @@ cdef int read_gone(Ring ring, long long start, Py_ssize_t count, long long numbe
             back -= found.end - found.start
     if ring.target is None:
         why = f"dropped by an {name} of capacity {ring.size} without a sink"
-        raise refusal(IndexError, number, count, why, "was", "were")
+        raise items_error(IndexError, number, count, why, "was", "were")
     return read_behind(ring, ring.target, run(number, count, back, ring.head - ring.bypassed, start < 0), parts)
 
 
@@ -303,22 +303,22 @@ cdef int read_behind(Ring ring, Sink sink, run wanted, list parts) except -1:
     """Gather items that were sent to a sink."""
     if not takes_as(sink, sink.described_class()):
         why = f"went on to a sink that can't be read back: {type(sink).__name__}"
-        raise refusal(IndexError, wanted.number, wanted.count, why)
-    if sink.held_back() is None:
-        return read_kept(ring, sink, wanted, parts)
-    why = sink.hold_still()
+        raise items_error(IndexError, wanted.number, wanted.count, why)
+    if sink.pending_items() is None:
+        return read_from_keeper(ring, sink, wanted, parts)
+    why = sink.pause()
     try:
         if why is not None:
-            raise refusal(RuntimeError, wanted.number, wanted.count, why)
+            raise items_error(RuntimeError, wanted.number, wanted.count, why)
         return read_any(ring, sink, wanted, parts)
     finally:
-        sink.let_go()
+        sink.resume()
 
 
 cdef int read_any(Ring ring, Sink sink, run wanted, list parts) except -1:
     """Gather items from the first of the sinks behind another that has them."""
     failures = []
-    for target, held in zip(sink.sinks_behind(), sink.held_back(), strict=True):
+    for target, held in zip(sink.sinks_behind(), sink.pending_items(), strict=True):
         found = []
         try:
             read_over(ring, target, held, wanted, found)
@@ -349,27 +349,27 @@ cdef int read_over(Ring ring, Sink sink, object held, run wanted, list parts) ex
     return 0
 
 
-cdef int read_kept(Ring ring, Sink sink, run wanted, list parts) except -1:
+cdef int read_from_keeper(Ring ring, Sink sink, run wanted, list parts) except -1:
     """Gather items from a sink that keeps them."""
-    cdef holding here
+    cdef KeptRange here
     cdef long long start
     if not count_behind(ring, sink, wanted.sent, &here) and wanted.is_older:
         why = f"came before this {type(ring).__name__}, whose numbers begin in another sink"
-        raise refusal(IndexError, wanted.number, wanted.count, why)
+        raise items_error(IndexError, wanted.number, wanted.count, why)
     start = here.end - wanted.back  # by the sink's own numbers
     if isinstance(sink, Ring):
         return read(<Ring>sink, start, wanted.count, wanted.number, parts)
-    parts.append(sink.copy_kept(start, wanted.count, wanted.number))
+    parts.append(sink.read_kept(start, wanted.count, wanted.number))
     return 0
 
 
-cdef bint count_behind(Ring ring, Sink sink, long long sent, holding *here) except -1:
+cdef bint count_behind(Ring ring, Sink sink, long long sent, KeptRange *here) except -1:
     """Count what a sink has got, if only the ring has fed it since they met. Do the ring's numbers begin in it?"""
-    sink.count_kept(here)
-    for place, met in ring.places:
+    sink.kept_range(here)
+    for place, met in ring.history_origins:
         if place is sink:
             if met + sent == here.end and not here.was_changed:
-                return ring.places[0][0] is sink
+                return ring.history_origins[0][0] is sink
             break
     raise RuntimeError(
         f"others than this {type(ring).__name__} have fed the {type(sink).__name__} behind it, or changed its list, "
@@ -384,7 +384,7 @@ cdef long long complete_from(Ring ring) except? -1:
     cdef long long first
     ring.enter()
     try:
-        ring.trim()
+        ring.sync_head()
         first = ring.head
         if ring.target is not None:
             first -= there_behind(ring, ring.target, ring.head - ring.bypassed)
@@ -397,22 +397,22 @@ cdef long long there_behind(Ring ring, Sink sink, long long sent) except -1:
     """Of what a ring's sink was sent, how many of the last are there."""
     if not takes_as(sink, sink.described_class()):
         return 0
-    if sink.held_back() is None:
+    if sink.pending_items() is None:
         return there_in(ring, sink, sent)
-    why = sink.hold_still()
+    why = sink.pause()
     try:
         if why is not None:
             return 0
         return max([
             there_behind(ring, target, sent - len(held)) + len(held)
-            for target, held in zip(sink.sinks_behind(), sink.held_back(), strict=True)
+            for target, held in zip(sink.sinks_behind(), sink.pending_items(), strict=True)
         ])
     finally:
-        sink.let_go()
+        sink.resume()
 
 
 cdef long long there_in(Ring ring, Sink sink, long long sent) except -1:
-    cdef holding here
+    cdef KeptRange here
     cdef bint has_older
     cdef long long there
     try:

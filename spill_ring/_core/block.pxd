@@ -4,7 +4,7 @@ cimport numpy as cnp
 
 cdef enum:
     # Bytes from which a copy lets go of the GIL: shorter ones take less time than to get it back.
-    LET_GO = 65536
+    GIL_RELEASE_BYTES = 65536
 
 cdef cnp.dtype item_dtype(object dtype)
 cdef cnp.ndarray new_block(cnp.dtype dtype, Py_ssize_t count)
@@ -19,7 +19,7 @@ cdef cnp.ndarray as_block(object items, cnp.dtype dtype)
 cdef cnp.ndarray as_item(object item, cnp.dtype dtype)
 
 # `out` as an array into which items of `dtype` can be removed, or an error that says why not.
-cdef object as_room(object out, cnp.dtype dtype)
+cdef object as_destination(object out, cnp.dtype dtype)
 
 # The `scalar_index` of a dtype's C type; -1 if its items are no plain C numbers.
 cdef int scalar_of(cnp.dtype dtype) except? -1

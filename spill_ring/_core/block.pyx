@@ -72,7 +72,7 @@ cdef cnp.ndarray copy_block_for_python(cnp.dtype dtype, const void *items, Py_ss
     cdef Py_ssize_t nbytes = count * dtype.itemsize
     cdef cnp.ndarray block
     cdef void *data
-    if nbytes < LET_GO:
+    if nbytes < GIL_RELEASE_BYTES:
         return copy_block(dtype, items, count)
     block = new_block(dtype, count)
     data = cnp.PyArray_DATA(block)
@@ -214,7 +214,7 @@ cdef int check_range(cnp.dtype base, object low, object high) except -1:
     return 0
 
 
-cdef object as_room(object out, cnp.dtype dtype):
+cdef object as_destination(object out, cnp.dtype dtype):
     try:
         array = np.asarray(out, copy=False)
     except ValueError:

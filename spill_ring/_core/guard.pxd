@@ -12,7 +12,7 @@ of the object: nothing on a Python with a GIL, and let go of where a thread wait
     Ring, ObjectRing, ArrayRing
                      entered for everything but what anyone may ask at any time: `len`, `stats`,
                      `is_empty`, `is_full` read plain counters, and are approximate while another
-                     thread is inside. What ran in a sink or destructor comes after `tidy` has left.
+                     thread is inside. What ran in a sink or destructor comes after `run_deferred` has left.
     RingIterator     its ring is entered for each step, and the iterator's position moves in there.
     Loan             a number, which the ring compares while it is entered: of two that leave, one does.
     SpscRing         each side entered by itself, and what a side owns is touched by nobody else; between the two
@@ -44,7 +44,7 @@ of the object: nothing on a Python with a GIL, and let go of where a thread wait
     Storage          its memory is the ring's; the list of mirrors and their number have a mutex.
     Plan             never changed once it is known; making one twice does no harm.
     plans known      a dict of which each step is one; a reference is taken by the step that finds it.
-    left_open, rings
+    open_sinks, rings
                      WeakValueDictionaries: Python's own.
 
 Not protected: the lists inside a ring or sink against another thread that finds them by way of `gc`
@@ -54,18 +54,18 @@ in the child, but for the sides of an `SpscRing`, a `LockedSink`, and a `Backgro
 
 cdef extern from * nogil:
     """
-    /* SR_AHEAD: open, while compiled code writes single values ahead of the accounting. SR_FORKED: reserved, in
+    /* SR_WINDOW: open, while compiled code writes single values ahead of the accounting. SR_FORKED: reserved, in
      * a forked child, by a thread that may not be here. */
-    enum { SR_NEW, SR_MAKING, SR_OPEN, SR_AHEAD, SR_BUSY, SR_RESERVED, SR_FORKED, SR_CLOSED };
+    enum { SR_NEW, SR_MAKING, SR_OPEN, SR_WINDOW, SR_BUSY, SR_RESERVED, SR_FORKED, SR_CLOSED };
 
     /* With the GIL a plain flag is enough: nothing else runs between the look and the store, and
      * whatever lets another thread in (a sink that runs Python) leaves the flag set. Without it
-     * the flag is taken with a compare-and-swap: acquire pairs with the release in sr_leave, so
+     * the flag is taken with a compare-and-swap: acquire pairs with the release in sr_state_store, so
      * that who comes in sees all that the one before wrote. The atomics are CPython's own, since plain
      * variables have none that all compilers know; they are as strong or stronger. */
 
     /* From `from` to `to`; returns the state found, which is `from` if it was taken. */
-    static inline int sr_move(int *state, int from, int to)
+    static inline int sr_state_cas(int *state, int from, int to)
     {
     #ifdef Py_GIL_DISABLED
         _Py_atomic_compare_exchange_int(state, &from, to);
@@ -79,7 +79,7 @@ cdef extern from * nogil:
     }
 
     /* What anyone may ask. Acquire, too: who sees SR_OPEN sees what was made. */
-    static inline int sr_state(int *state)
+    static inline int sr_state_load(int *state)
     {
     #ifdef Py_GIL_DISABLED
         return _Py_atomic_load_int_acquire(state);
@@ -90,7 +90,7 @@ cdef extern from * nogil:
 
     /* Add to a count that any thread may change; returns the new one. Acquire and release: who
      * brings it to nothing sees what the others did before. */
-    static inline Py_ssize_t sr_add(Py_ssize_t *count, Py_ssize_t by)
+    static inline Py_ssize_t sr_add_fetch(Py_ssize_t *count, Py_ssize_t by)
     {
     #ifdef Py_GIL_DISABLED
         return _Py_atomic_add_ssize(count, by) + by;
@@ -99,7 +99,7 @@ cdef extern from * nogil:
     #endif
     }
 
-    static inline void sr_leave(int *state, int to)
+    static inline void sr_state_store(int *state, int to)
     {
     #ifdef Py_GIL_DISABLED
         _Py_atomic_store_int_release(state, to);
@@ -110,19 +110,19 @@ cdef extern from * nogil:
 
     /* The same around a few instructions that call nothing: with the GIL a look is enough, since
      * nobody can come in meanwhile. */
-    static inline int sr_hold(int *state)
+    static inline int sr_try_lock(int *state)
     {
     #ifdef Py_GIL_DISABLED
-        return sr_move(state, SR_OPEN, SR_BUSY) == SR_OPEN;
+        return sr_state_cas(state, SR_OPEN, SR_BUSY) == SR_OPEN;
     #else
         return *state == SR_OPEN;
     #endif
     }
 
-    static inline void sr_let_go(int *state)
+    static inline void sr_unlock(int *state)
     {
     #ifdef Py_GIL_DISABLED
-        sr_leave(state, SR_OPEN);
+        sr_state_store(state, SR_OPEN);
     #else
         (void)state;
     #endif
@@ -132,14 +132,14 @@ cdef extern from * nogil:
         SR_NEW
         SR_MAKING
         SR_OPEN
-        SR_AHEAD
+        SR_WINDOW
         SR_BUSY
         SR_RESERVED
         SR_FORKED
         SR_CLOSED
-    int sr_move(int *state, int expected, int to)
-    int sr_state(int *state)
-    Py_ssize_t sr_add(Py_ssize_t *count, Py_ssize_t by)
-    void sr_leave(int *state, int to)
-    bint sr_hold(int *state)
-    void sr_let_go(int *state)
+    int sr_state_cas(int *state, int expected, int to)
+    int sr_state_load(int *state)
+    Py_ssize_t sr_add_fetch(Py_ssize_t *count, Py_ssize_t by)
+    void sr_state_store(int *state, int to)
+    bint sr_try_lock(int *state)
+    void sr_unlock(int *state)

@@ -10,7 +10,7 @@ from cpython.object cimport PyObject
 
 from spill_ring._core.block cimport as_block, copy_block_for_python, item_dtype
 from spill_ring._core.guard cimport (
-    SR_AHEAD, SR_BUSY, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, SR_RESERVED, sr_add, sr_leave, sr_state, sr_move
+    SR_WINDOW, SR_BUSY, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, SR_RESERVED, sr_add_fetch, sr_state_store, sr_state_load, sr_state_cas
 )
 
 import os
@@ -36,7 +36,7 @@ cdef extern from *:
     #endif
     typedef struct { void *sink; Py_ssize_t taken; } sr_sending;
     static SR_OF_THE_THREAD sr_sending sr_innermost;
-    static SR_OF_THE_THREAD int sr_depth; /* what `descend` has counted */
+    static SR_OF_THE_THREAD int sr_depth; /* what `enter_chain` has counted */
     """
     ctypedef struct sr_sending:
         void *sink
@@ -89,17 +89,17 @@ cdef class Sink:
                 dtype = item_dtype(dtype)  # what `reduce` made, or an array sent by hand, may be no items
             is_first = not self.is_bound
             if is_first:
-                self.fit(dtype)
+                self.allocate_for(dtype)
                 self.item_type = dtype
                 self.itemsize = 0 if dtype is None else (<cnp.dtype>dtype).itemsize
                 self.is_bound = True
-                self.is_relied_on = False
+                self.dtype_published = False
             else:
                 found = self.item_type
                 # None == dtype("f8") to numpy
                 clashes = (dtype is None) != (found is None) or dtype is not None and dtype != found
                 if not clashes:
-                    self.is_relied_on = True
+                    self.dtype_published = True
         if clashes:
             raise TypeError(f"{type(self).__name__} takes {describe(found)}, so it can't take {describe(dtype)}")
         if is_first:
@@ -108,14 +108,14 @@ cdef class Sink:
             except BaseException:
                 # One that came meanwhile is going to send such items: too late for others.
                 with cython.critical_section(self):
-                    self.is_bound = self.is_relied_on
+                    self.is_bound = self.dtype_published
                 raise
         return 0
 
-    cdef int fit(self, object dtype) except -1:
+    cdef int allocate_for(self, object dtype) except -1:
         return 0
 
-    cdef object bound_to(self):
+    cdef object bound_dtype(self):
         with cython.critical_section(self):
             return self.item_type if self.is_bound else None
 
@@ -125,50 +125,50 @@ cdef class Sink:
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
         return self.send_block(items, count, taken)
 
-    cdef Py_ssize_t lend_room(self) noexcept nogil:
+    cdef Py_ssize_t lend_slots(self) noexcept nogil:
         return 0
 
     cdef type lending_class(self):
         return None
 
-    cdef void take_in(self, Py_ssize_t count) noexcept nogil:
+    cdef void count_window(self, Py_ssize_t count) noexcept nogil:
         pass
 
     cdef int try_enter(self) noexcept nogil:
-        cdef int found = sr_move(&self.state, SR_OPEN, SR_BUSY)
-        if found == SR_AHEAD:
-            found = sr_move(&self.state, SR_AHEAD, SR_BUSY)
-            if found == SR_AHEAD:
-                self.catch_up()
+        cdef int found = sr_state_cas(&self.state, SR_OPEN, SR_BUSY)
+        if found == SR_WINDOW:
+            found = sr_state_cas(&self.state, SR_WINDOW, SR_BUSY)
+            if found == SR_WINDOW:
+                self.close_window()
                 return SR_OPEN
         return found
 
-    cdef bint go_ahead(self) noexcept nogil:
+    cdef bint open_window(self) noexcept nogil:
         cdef Py_ssize_t room
         if not self.is_guarded:  # nobody would enter, and catch up
             return False
         if self.try_enter() != SR_OPEN:
             return False
-        room = self.lend_room()
-        self.opened = self.next
-        self.stop = self.next + room * self.itemsize
-        sr_leave(&self.state, SR_AHEAD if room else SR_OPEN)
+        room = self.lend_slots()
+        self.window_start = self.cursor
+        self.window_end = self.cursor + room * self.itemsize
+        sr_state_store(&self.state, SR_WINDOW if room else SR_OPEN)
         return room > 0
 
-    cdef void catch_up(self) noexcept nogil:
-        self.take_in(self.ahead())
-        self.opened = self.next
-        self.stop = NULL
+    cdef void close_window(self) noexcept nogil:
+        self.count_window(self.uncounted())
+        self.window_start = self.cursor
+        self.window_end = NULL
 
     cdef void *native_class(self) noexcept nogil:
         return NULL
 
-    cdef int admit(self, int state) except -1 nogil:
-        if state == SR_AHEAD:
+    cdef int enter_slow(self, int state) except -1 nogil:
+        if state == SR_WINDOW:
             state = self.try_enter()
-        return 0 if state == SR_OPEN else self.refuse(state)
+        return 0 if state == SR_OPEN else self.raise_for_state(state)
 
-    cdef int refuse(self, int state) except -1 with gil:
+    cdef int raise_for_state(self, int state) except -1 with gil:
         name = type(self).__name__
         if state == SR_CLOSED:
             raise ValueError(f"{name} is closed")
@@ -198,17 +198,17 @@ cdef class Sink:
         cdef Py_ssize_t taken = 0
         cdef cnp.ndarray block
         cdef PyObject *item = <PyObject *>items
-        if sr_state(&self.state) <= SR_MAKING:
-            self.refuse(SR_NEW)
-        dtype = self.bound_to()
+        if sr_state_load(&self.state) <= SR_MAKING:
+            self.raise_for_state(SR_NEW)
+        dtype = self.bound_dtype()
         if dtype is None:  # or bound to objects, which `bind` then confirms
             if not self.is_bound and isinstance(items, np.ndarray) and items.ndim:
                 self.bind(np.dtype((items.dtype, items.shape[1:])))
             elif not self.is_bound:
                 self.bind(None)
-            dtype = self.bound_to()
+            dtype = self.bound_dtype()
         with cython.critical_section(self):
-            self.is_relied_on = True  # what is kept of this is no other dtype's
+            self.dtype_published = True  # what is kept of this is no other dtype's
         try:
             if dtype is None:
                 guarded_objects(self, &item, 1, &taken)
@@ -245,36 +245,36 @@ cdef class Sink:
 
     def close(self):
         """Flush, then take nothing more. Closing again does nothing; if the flush raises, the sink stays open."""
-        if sr_state(&self.state) != SR_CLOSED:
+        if sr_state_load(&self.state) != SR_CLOSED:
             self.flush()
-            self.shut()
+            self.mark_closed()
 
-    cdef int claim(self, Sink target) except -1:
-        if sr_move(&self.state, SR_NEW, SR_MAKING) != SR_NEW:
+    cdef int begin_init(self, Sink target) except -1:
+        if sr_state_cas(&self.state, SR_NEW, SR_MAKING) != SR_NEW:
             raise RuntimeError(f"{type(self).__name__} is initialised already")
         if target is not None:
             try:
-                engage(self, target)
+                add_user(self, target)
             except BaseException:
-                sr_leave(&self.state, SR_NEW)
+                sr_state_store(&self.state, SR_NEW)
                 raise
         return 0
 
-    cdef int shut(self) except -1:
-        cdef int found = sr_move(&self.state, SR_OPEN, SR_CLOSED)
+    cdef int mark_closed(self) except -1:
+        cdef int found = sr_state_cas(&self.state, SR_OPEN, SR_CLOSED)
         if found != SR_OPEN and found != SR_CLOSED:
-            self.admit(found)
-            sr_leave(&self.state, SR_CLOSED)
+            self.enter_slow(found)
+            sr_state_store(&self.state, SR_CLOSED)
         return 0
 
-    cdef int tidy(self, int state) except -1:
-        sr_leave(&self.state, state)
+    cdef int run_deferred(self, int state) except -1:
+        sr_state_store(&self.state, state)
         return 0
 
-    cdef bint is_owing(self) noexcept:
+    cdef bint has_pending(self) noexcept:
         return False
 
-    cdef int flush_rest(self) except -1:
+    cdef int flush_pending(self) except -1:
         self.flush()
         return 0
 
@@ -284,40 +284,40 @@ cdef class Sink:
     cdef type described_class(self):
         return None
 
-    cdef list held_back(self):
+    cdef list pending_items(self):
         return None
 
-    cdef str hold_still(self):
+    cdef str pause(self):
         self.enter()
 
-    cdef int let_go(self) except -1:
+    cdef int resume(self) except -1:
         self.leave()
         return 0
 
-    cdef int meet(self, long long on_the_way, list found) except -1:
+    cdef int find_keepers(self, long long on_the_way, list found) except -1:
         cdef Sink target
-        cdef holding here
+        cdef KeptRange here
         if not takes_as(self, self.described_class()):
             return 0
-        held = self.held_back()
+        held = self.pending_items()
         if held is None:
-            self.count_kept(&here)
+            self.kept_range(&here)
             found.append((self, here.end + on_the_way))
             return 0
         for target, waiting in zip(self.sinks_behind(), held, strict=True):
-            target.meet(on_the_way + len(waiting), found)
+            target.find_keepers(on_the_way + len(waiting), found)
         return 0
 
-    cdef int count_kept(self, holding *found) except -1:
+    cdef int kept_range(self, KeptRange *found) except -1:
         raise NotImplementedError(f"{type(self).__name__} doesn't count what it keeps")
 
-    cdef object copy_kept(self, long long start, Py_ssize_t count, object number):
+    cdef object read_kept(self, long long start, Py_ssize_t count, object number):
         raise NotImplementedError(f"{type(self).__name__} gives no copy of what it keeps")
 
     @property
     def closed(self):
         """True once :meth:`close` has been through."""
-        return sr_state(&self.state) == SR_CLOSED
+        return sr_state_load(&self.state) == SR_CLOSED
 
     def __enter__(self):
         self.enter()
@@ -343,7 +343,7 @@ cdef bint takes_as(Sink sink, type cls) except -1:
     return False
 
 
-cdef object refusal(object error, object first, object count, str why, str one="", str many=""):
+cdef object items_error(object error, object first, object count, str why, str one="", str many=""):
     what = f"item {first} {one}" if count == 1 else f"items {first} to {first + count} {many}"
     return error(f"{what.strip()} {why}")
 
@@ -353,15 +353,15 @@ cdef str describe(object dtype):
 
 
 cdef bint needs_python(Sink sink) noexcept nogil:
-    cdef int state = sr_state(&sink.state)
-    return state != SR_OPEN and state != SR_AHEAD or Py_TYPE(sink) != sink.native_class()
+    cdef int state = sr_state_load(&sink.state)
+    return state != SR_OPEN and state != SR_WINDOW or Py_TYPE(sink) != sink.native_class()
 
 
 cdef int deliver(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
     if not sink.overrides_send:
         return guarded(sink, items, count, taken)
-    if sr_state(&sink.state) == SR_CLOSED:
-        sink.refuse(SR_CLOSED)
+    if sr_state_load(&sink.state) == SR_CLOSED:
+        sink.raise_for_state(SR_CLOSED)
     return call_send(sink, items, count, taken)
 
 
@@ -380,9 +380,9 @@ cdef int deliver_any(Sink sink, object dtype, const void *items, Py_ssize_t coun
 cdef int guarded(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
     cdef int state
     if not sink.is_guarded:
-        state = sr_state(&sink.state)
+        state = sr_state_load(&sink.state)
         if state != SR_OPEN:
-            sink.refuse(state)
+            sink.raise_for_state(state)
         return sink.send_block(items, count, taken)
     sink.enter()
     try:
@@ -395,16 +395,16 @@ cdef int guarded(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *tak
 cdef int guarded_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
     cdef int state
     if not sink.is_guarded:
-        state = sr_state(&sink.state)
+        state = sr_state_load(&sink.state)
         if state != SR_OPEN:
-            sink.refuse(state)
+            sink.raise_for_state(state)
         return sink.send_objects(items, count, taken)
     sink.enter()
     try:
         sink.send_objects(items, count, taken)
     finally:
-        if sink.is_untidy:
-            sink.tidy(SR_OPEN)
+        if sink.has_deferred:
+            sink.run_deferred(SR_OPEN)
         else:
             sink.leave()
     return 0
@@ -434,8 +434,8 @@ cdef int call_send_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssi
     cdef sr_sending outer = sr_innermost
     try:
         for i in range(count):
-            if sr_state(&sink.state) == SR_CLOSED:
-                sink.refuse(SR_CLOSED)
+            if sr_state_load(&sink.state) == SR_CLOSED:
+                sink.raise_for_state(SR_CLOSED)
             sr_innermost.sink = <void *>sink
             sr_innermost.taken = 0
             try:
@@ -461,23 +461,23 @@ cdef int warn_lost(object holder, Py_ssize_t count, object error, str name=None)
     return 0
 
 
-cdef int engage(Sink user, Sink sink) except -1:
+cdef int add_user(Sink user, Sink sink) except -1:
     """Make `user` a user of `sink`: the one way in which chains come about, and so they can't loop."""
     cdef int state
-    sr_add(&sink.users, 1)  # first, so that nobody closes it as the last meanwhile
+    sr_add_fetch(&sink.n_users, 1)  # first, so that nobody closes it as the last meanwhile
     try:
-        state = sr_state(&sink.state)
+        state = sr_state_load(&sink.state)
         if state <= SR_MAKING or state == SR_CLOSED:
-            sink.refuse(state)
+            sink.raise_for_state(state)
         check_depth(sink.depth)
     except BaseException:
-        sr_add(&sink.users, -1)
+        sr_add_fetch(&sink.n_users, -1)
         raise
     user.depth = max(user.depth, sink.depth + 1)
     return 0
 
 
-cdef int descend(Sink sink) except -1:
+cdef int enter_chain(Sink sink) except -1:
     global sr_depth
     cdef int steps = sink.depth + 1
     check_depth(sr_depth + sink.depth)
@@ -485,7 +485,7 @@ cdef int descend(Sink sink) except -1:
     return steps
 
 
-cdef void ascend(int steps) noexcept:
+cdef void leave_chain(int steps) noexcept:
     global sr_depth
     sr_depth -= steps
 
@@ -496,12 +496,12 @@ cdef int check_depth(int depth) except -1:
     return 0
 
 
-cdef int hang_up(Sink sink) except -1:
-    if sr_add(&sink.users, -1) <= 0 and sr_state(&sink.state) != SR_CLOSED:
+cdef int drop_user(Sink sink) except -1:
+    if sr_add_fetch(&sink.n_users, -1) <= 0 and sr_state_load(&sink.state) != SR_CLOSED:
         try:
             sink.close()
         except BaseException:
-            sr_add(&sink.users, 1)  # who hung up may try again
+            sr_add_fetch(&sink.n_users, 1)  # who hung up may try again
             raise
     return 0
 

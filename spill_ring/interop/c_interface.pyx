@@ -10,7 +10,7 @@ from libc.limits cimport LLONG_MAX
 
 from spill_ring.rings.array cimport ArrayRing
 from spill_ring._core.guard cimport (
-    SR_AHEAD, SR_BUSY, SR_CLOSED, SR_FORKED, SR_NEW, SR_OPEN, SR_RESERVED, SR_MAKING, sr_leave, sr_move, sr_state,
+    SR_WINDOW, SR_BUSY, SR_CLOSED, SR_FORKED, SR_NEW, SR_OPEN, SR_RESERVED, SR_MAKING, sr_state_store, sr_state_cas, sr_state_load,
 )
 from spill_ring._core.sink cimport Sink, needs_python
 from spill_ring.threads.core cimport (
@@ -55,7 +55,7 @@ cdef extern from * nogil:
         if (has_failed)
             PyErr_WriteUnraisable(ring);
         if (has_failed && caller->is_foreign && !caller->is_attached)
-            PyGILState_Release(PyGILState_LOCKED); /* what sr_keep_thread took */
+            PyGILState_Release(PyGILState_LOCKED); /* what sr_ensure_thread_state took */
         if (has_failed || caller->is_attached)
             PyGILState_Release(caller->gil);
     }
@@ -101,7 +101,7 @@ cdef inline int push_entered(ArrayRing ring, const void *items, Py_ssize_t count
     if ring.evicts_nothing(count):
         ring.write(items, count)
         if count == 1 and ring.scalar >= 0:
-            ring.open_ahead()
+            ring.open_push_window()
         else:
             ring.leave()
         return 0
@@ -153,11 +153,11 @@ cdef void *reserve_over(ArrayRing ring, Py_ssize_t count) except NULL nogil:
 
 
 cdef int commit_to_array(void *state, Py_ssize_t count) noexcept nogil:
-    cdef int found = sr_move(&(<ArrayRing>state).state, SR_RESERVED, SR_BUSY)
+    cdef int found = sr_state_cas(&(<ArrayRing>state).state, SR_RESERVED, SR_BUSY)
     if found != SR_RESERVED:
-        return SPILL_RING_NOT_RESERVED if found == SR_OPEN or found == SR_AHEAD else refusal_in(found)
+        return SPILL_RING_NOT_RESERVED if found == SR_OPEN or found == SR_WINDOW else refusal_in(found)
     if not 0 <= count <= (<ArrayRing>state).reserved:
-        sr_leave(&(<ArrayRing>state).state, SR_RESERVED)
+        sr_state_store(&(<ArrayRing>state).state, SR_RESERVED)
         return SPILL_RING_BAD_COUNT
     (<ArrayRing>state).commit_reserved(count)  # raises nothing: the count is right
     return 0
@@ -166,8 +166,8 @@ cdef int commit_to_array(void *state, Py_ssize_t count) noexcept nogil:
 # -- SpscRing ------------------------------------------------------------------------------------------
 
 cdef int enter_side(int *state) noexcept nogil:
-    cdef int found = sr_move(state, SR_OPEN, SR_BUSY)
-    if found == SR_OPEN or found == SR_FORKED and sr_move(state, SR_FORKED, SR_BUSY) == SR_FORKED:
+    cdef int found = sr_state_cas(state, SR_OPEN, SR_BUSY)
+    if found == SR_OPEN or found == SR_FORKED and sr_state_cas(state, SR_FORKED, SR_BUSY) == SR_FORKED:
         return 0
     return refusal_in(found)
 
@@ -239,7 +239,7 @@ cdef inline int reserve_inside(SpscRing ring, Py_ssize_t count, void **room) noe
     if error == 0:
         ring.reserved = count
         ring.reservations += 1
-    sr_leave(&ring.state, SR_OPEN if error else SR_RESERVED)
+    sr_state_store(&ring.state, SR_OPEN if error else SR_RESERVED)
     return error
 
 
@@ -261,10 +261,10 @@ cdef int commit_to_spsc(void *state, Py_ssize_t count) noexcept nogil:
     if found != SR_RESERVED:
         return SPILL_RING_NOT_RESERVED if found == SR_OPEN else refusal_in(found)
     if <PyObject *>(<SpscRing>state).aside != <PyObject *>None:  # Python's `with` reserved it
-        sr_leave(place, SR_RESERVED)
+        sr_state_store(place, SR_RESERVED)
         return SPILL_RING_NOT_RESERVED
     if not 0 <= count <= (<SpscRing>state).reserved:
-        sr_leave(place, SR_RESERVED)
+        sr_state_store(place, SR_RESERVED)
         return SPILL_RING_BAD_COUNT
     commit_inside(<SpscRing>state, count)
     return 0
@@ -294,9 +294,9 @@ cdef Door open_door(object ring):
     cdef Door door = Door.__new__(Door)
     cdef ArrayRing array_ring
     cdef SpscRing spsc_ring
-    state = sr_state(&(<Sink?>ring).state)
+    state = sr_state_load(&(<Sink?>ring).state)
     if state <= SR_MAKING:
-        (<Sink>ring).refuse(SR_NEW)
+        (<Sink>ring).raise_for_state(SR_NEW)
     door.ring = ring
     door.c.version = SPILL_RING_VERSION
     door.c.size = sizeof(spill_ring_interface)
@@ -311,7 +311,7 @@ cdef Door open_door(object ring):
         door.c.reserve = reserve_in_array
         door.c.commit = commit_to_array
         if array_ring.scalar >= 0:
-            door.c.next = &array_ring.next
+            door.c.next = &array_ring.cursor
             door.c.stop = &array_ring.stops[array_ring.scalar]
         return door
     if not isinstance(ring, SpscRing):

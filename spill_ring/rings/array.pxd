@@ -18,13 +18,13 @@ cdef class ArrayRing(Ring):
     cdef char *base
     cdef long long mask  # items in one turn of the memory, less one
     cdef int scalar  # `scalar_index` of the items' C type; -1 if they are no plain C numbers
-    # While SR_AHEAD, `push_value` writes at `next` itself: up to a stop where there is room, and up to an evicting
+    # While SR_WINDOW, `push_value` writes at `next` itself: up to a stop where there is room, and up to an evicting
     # stop where the ring is full and its sink lends room, to which it moves the oldest. There is one of each for each
     # C type and only those of the dtype are ever set, so the one comparison that finds the end finds a wrong type too.
     cdef char *stops[12]
     cdef char *evicting_stops[12]
-    cdef Py_ssize_t to_oldest  # bytes from `next` to the oldest, up to an evicting stop
-    cdef bint may_borrow  # the target may lend room
+    cdef Py_ssize_t oldest_offset  # bytes from `next` to the oldest, up to an evicting stop
+    cdef bint target_lends  # the target may lend room
     cdef Py_ssize_t reserved  # items, while a reserve() is open
     cdef long long reservations  # how many there were: the number of the last
 
@@ -49,10 +49,10 @@ cdef class ArrayRing(Ring):
     cdef int extend_block(self, object block) except -1
     cdef int append_copy(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil
-    cdef void open_ahead(self) noexcept nogil
-    cdef int refuse_scalar(self, int scalar) except -1 with gil
-    cdef int refuse_count(self, Py_ssize_t count, Py_ssize_t room) except -1 with gil
-    cdef int refuse_commit(self) except -1 with gil
+    cdef void open_push_window(self) noexcept nogil
+    cdef int raise_scalar(self, int scalar) except -1 with gil
+    cdef int raise_count(self, Py_ssize_t count, Py_ssize_t room) except -1 with gil
+    cdef int raise_commit(self) except -1 with gil
     cdef char *run(self, long long position, Py_ssize_t count) noexcept nogil
     cdef object live(self)
 
@@ -80,13 +80,13 @@ cdef class ArrayRing(Ring):
         """Push one number of the C type that the dtype names, for loops that are compiled."""
         cdef numeric copy
         cdef int scalar = scalar_index(<numeric *>NULL)
-        cdef char *place = self.next
+        cdef char *place = self.cursor
         if place >= self.stops[scalar]:
-            if place >= self.evicting_stops[scalar] or self.target.next >= self.target.stop:
+            if place >= self.evicting_stops[scalar] or self.target.cursor >= self.target.window_end:
                 copy = value  # so that `value` needs no address, and can stay in a register
                 return self.push_scalar(&copy, scalar)
-            (<numeric *>self.target.next)[0] = (<numeric *>(place + self.to_oldest))[0]
-            self.target.next += sizeof(numeric)
+            (<numeric *>self.target.cursor)[0] = (<numeric *>(place + self.oldest_offset))[0]
+            self.target.cursor += sizeof(numeric)
         (<numeric *>place)[0] = value
-        self.next = place + sizeof(numeric)
+        self.cursor = place + sizeof(numeric)
         return 0

@@ -4,9 +4,9 @@ cimport numpy as cnp
 from libc.string cimport memmove
 
 from spill_ring._core.block cimport (
-    as_number, as_room, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
+    as_number, as_destination, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
 )
-from spill_ring._core.guard cimport SR_AHEAD, SR_BUSY, SR_OPEN, SR_RESERVED, sr_hold, sr_leave, sr_let_go, sr_move
+from spill_ring._core.guard cimport SR_WINDOW, SR_BUSY, SR_OPEN, SR_RESERVED, sr_try_lock, sr_state_store, sr_unlock, sr_state_cas
 from spill_ring.rings.loan cimport Loan, add_methods, lend
 from spill_ring.serialization.record cimport item_block, items_block, load_item, record_of
 from spill_ring.rings.base cimport Ring, capacity_of, count_of
@@ -86,7 +86,7 @@ cdef class ArrayRing(Ring):
         self.base = storage.base
         self.mask = storage.nbytes // items.itemsize - 1
         self.scalar = scalar
-        self.may_borrow = self.target is not None and takes_as(self.target, self.target.lending_class())
+        self.target_lends = self.target is not None and takes_as(self.target, self.target.lending_class())
         self.leave()
 
     @property
@@ -141,13 +141,13 @@ cdef class ArrayRing(Ring):
             Whatever the sink raises; then `item` was not appended.
         """
         # No more than this for a float that evicts nothing; all else goes to push_any.
-        if self.scalar == DOUBLE and isinstance(item, float) and sr_hold(&self.state):
+        if self.scalar == DOUBLE and isinstance(item, float) and sr_try_lock(&self.state):
             if self.tail < self.limit:
                 (<double *>self.base)[self.tail & self.mask] = PyFloat_AS_DOUBLE(item)
                 self.tail += 1
-                sr_let_go(&self.state)
+                sr_unlock(&self.state)
                 return
-            sr_let_go(&self.state)
+            sr_unlock(&self.state)
         self.push_any(item)
 
     cdef int push_any(self, object item) except -1:
@@ -178,7 +178,7 @@ cdef class ArrayRing(Ring):
             block = item_block(self.record, item, self.item_type)
             converted = cnp.PyArray_DATA(block)
         self.enter()  # only now: to convert an item may run Python
-        if self.trim() == self.size:
+        if self.sync_head() == self.size:
             self.leave()
             return False
         self.write(converted, 1)
@@ -242,7 +242,7 @@ cdef class ArrayRing(Ring):
         if self.overlaps(cnp.PyArray_DATA(block)):
             block = block.copy()
         self.enter()
-        count = min(cnp.PyArray_DIM(block, 0), self.size - self.trim())  # drawing them may have pushed others here
+        count = min(cnp.PyArray_DIM(block, 0), self.size - self.sync_head())  # drawing them may have pushed others here
         self.write(cnp.PyArray_DATA(block), count)
         self.leave()
         return count
@@ -259,7 +259,7 @@ cdef class ArrayRing(Ring):
         cdef Py_ssize_t taken = 0
         try:
             if count < 0:
-                self.refuse_count(count, self.size)
+                self.raise_count(count, self.size)
             self.append(items, count, &taken)
         finally:
             self.leave()
@@ -267,46 +267,46 @@ cdef class ArrayRing(Ring):
 
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil:
         if scalar != self.scalar:
-            return self.refuse_scalar(scalar)
+            return self.raise_scalar(scalar)
         self.push_block(value, 1)
-        if sr_move(&self.state, SR_OPEN, SR_BUSY) == SR_OPEN:
-            self.open_ahead()
+        if sr_state_cas(&self.state, SR_OPEN, SR_BUSY) == SR_OPEN:
+            self.open_push_window()
         return 0
 
-    cdef void open_ahead(self) noexcept nogil:
+    cdef void open_push_window(self) noexcept nogil:
         """Leave with room for `push_value`, if there is any without a call."""
-        cdef Py_ssize_t room = self.lend_room()
+        cdef Py_ssize_t room = self.lend_slots()
         cdef long long oldest = self.head & self.mask
-        self.opened = self.next
+        self.window_start = self.cursor
         if room:
-            self.stop = self.stops[self.scalar] = self.next + room * self.itemsize
-        elif self.may_borrow and self.target.go_ahead():
+            self.window_end = self.stops[self.scalar] = self.cursor + room * self.itemsize
+        elif self.target_lends and self.target.open_window():
             # Full: each new item moves the oldest, which is as far from it up to where the memory ends for either.
             room = <Py_ssize_t>(self.mask + 1 - max(oldest, self.tail & self.mask))
-            self.evicting_stops[self.scalar] = self.next + room * self.itemsize
-            self.to_oldest = self.base + <Py_ssize_t>oldest * self.itemsize - self.next
-            self.spills_ahead = True
+            self.evicting_stops[self.scalar] = self.cursor + room * self.itemsize
+            self.oldest_offset = self.base + <Py_ssize_t>oldest * self.itemsize - self.cursor
+            self.window_evicts = True
         else:
             self.leave()
             return
-        sr_leave(&self.state, SR_AHEAD)
+        sr_state_store(&self.state, SR_WINDOW)
 
-    cdef Py_ssize_t lend_room(self) noexcept nogil:
-        self.next = self.base + <Py_ssize_t>(self.tail & self.mask) * self.itemsize
+    cdef Py_ssize_t lend_slots(self) noexcept nogil:
+        self.cursor = self.base + <Py_ssize_t>(self.tail & self.mask) * self.itemsize
         return <Py_ssize_t>min(self.limit - self.tail, self.mask + 1 - (self.tail & self.mask))
 
-    cdef void take_in(self, Py_ssize_t count) noexcept nogil:
+    cdef void count_window(self, Py_ssize_t count) noexcept nogil:
         self.tail += count
-        if self.spills_ahead:
+        if self.window_evicts:
             self.spilled += count
             self.advance(count)
-            self.spills_ahead = False
+            self.window_evicts = False
         self.stops[self.scalar] = self.evicting_stops[self.scalar] = NULL
 
     cdef void *native_class(self) noexcept nogil:
         return <void *>ArrayRing if self.target is None or not needs_python(self.target) else NULL
 
-    cdef int refuse_scalar(self, int scalar) except -1 with gil:
+    cdef int raise_scalar(self, int scalar) except -1 with gil:
         kind = ("unsigned int", "int", "float")[scalar // 4]
         raise TypeError(
             f"push_value of a C {kind} of {1 << scalar % 4} bytes into an ArrayRing of dtype {self.item_type}"
@@ -326,11 +326,11 @@ cdef class ArrayRing(Ring):
         block = copy_block(self.item_type, items, count)
         return self.append(cnp.PyArray_DATA(block), count, taken)
 
-    cdef int store(self, const void *items, Py_ssize_t count) except -1 nogil:
+    cdef int write_new(self, const void *items, Py_ssize_t count) except -1 nogil:
         self.write(items, count)
         return 0
 
-    cdef int pass_on(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+    cdef int forward_new(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         return deliver(self.target, items, count, taken)
 
     # -- reserving -------------------------------------------------------------------------------
@@ -342,7 +342,7 @@ cdef class ArrayRing(Ring):
     cdef void *reserve_numbered(self, Py_ssize_t count, long long *number) except NULL nogil:
         cdef void *room
         if not 0 <= count <= self.size:
-            self.refuse_count(count, self.size)
+            self.raise_count(count, self.size)
         self.enter()
         room = self.reserve_over(count)
         number[0] = self.reservations
@@ -353,10 +353,10 @@ cdef class ArrayRing(Ring):
         cdef void *room
         cdef int next_state = SR_OPEN
         try:
-            excess = self.trim() + count - self.size
+            excess = self.sync_head() + count - self.size
             if excess > 0:
                 if self.target is None:
-                    self.release(excess)
+                    self.drop_oldest(excess)
                 else:
                     self.spill(self.target, excess)
             self.reserved = count
@@ -364,32 +364,32 @@ cdef class ArrayRing(Ring):
             room = self.base + (self.tail & self.mask) * self.itemsize
             next_state = SR_RESERVED
         finally:
-            sr_leave(&self.state, next_state)
+            sr_state_store(&self.state, next_state)
         return room
 
     cdef int commit(self, Py_ssize_t count) except -1 nogil:
         cdef int found
-        found = sr_move(&self.state, SR_RESERVED, SR_BUSY)
-        if found == SR_OPEN or found == SR_AHEAD:
-            self.refuse_commit()
+        found = sr_state_cas(&self.state, SR_RESERVED, SR_BUSY)
+        if found == SR_OPEN or found == SR_WINDOW:
+            self.raise_commit()
         elif found != SR_RESERVED:
-            self.refuse(found)
+            self.raise_for_state(found)
         return self.commit_reserved(count)
 
     cdef int commit_numbered(self, Py_ssize_t count, long long number) except -1 nogil:
         """Commit, unless that has been done; another reservation may be open by now."""
-        if sr_move(&self.state, SR_RESERVED, SR_BUSY) != SR_RESERVED:
+        if sr_state_cas(&self.state, SR_RESERVED, SR_BUSY) != SR_RESERVED:
             return 0
         if number != self.reservations:
-            sr_leave(&self.state, SR_RESERVED)
+            sr_state_store(&self.state, SR_RESERVED)
             return 0
         return self.commit_reserved(count)
 
     cdef int commit_reserved(self, Py_ssize_t count) except -1 nogil:
         cdef Py_ssize_t reserved = self.reserved
         if not 0 <= count <= reserved:
-            sr_leave(&self.state, SR_RESERVED)
-            self.refuse_count(count, reserved)
+            sr_state_store(&self.state, SR_RESERVED)
+            self.raise_count(count, reserved)
         self.storage.complete_write((self.tail & self.mask) * self.itemsize, count * self.itemsize)
         self.tail += count
         self.reserved = 0
@@ -397,10 +397,10 @@ cdef class ArrayRing(Ring):
         return 0
 
     # Raising has functions of its own: one that makes Python objects takes the GIL when it returns.
-    cdef int refuse_count(self, Py_ssize_t count, Py_ssize_t room) except -1 with gil:
+    cdef int raise_count(self, Py_ssize_t count, Py_ssize_t room) except -1 with gil:
         raise ValueError(f"{count} items where there is room for {room}")
 
-    cdef int refuse_commit(self) except -1 with gil:
+    cdef int raise_commit(self) except -1 with gil:
         raise RuntimeError(f"{type(self).__name__} has no open reserve() to commit")
 
     # -- popping ---------------------------------------------------------------------------------
@@ -411,10 +411,10 @@ cdef class ArrayRing(Ring):
         self.storage.complete_read(offset, count * self.itemsize)
         return self.base + offset
 
-    cdef int offer(self, Sink sink, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+    cdef int send_oldest(self, Sink sink, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         return deliver(sink, self.run(self.head, count), count, taken)
 
-    cdef int release(self, Py_ssize_t count) except -1 nogil:
+    cdef int drop_oldest(self, Py_ssize_t count) except -1 nogil:
         self.advance(count)
         return 0
 
@@ -432,7 +432,7 @@ cdef class ArrayRing(Ring):
         return self.live()[min(first, last):max(first, last) + 1][(0 if step > 0 else -1)::step].copy()
 
     cdef object live(self):
-        cdef Py_ssize_t count = self.trim()
+        cdef Py_ssize_t count = self.sync_head()
         return view_block(self.item_type, self.run(self.head, count), count, self.storage, False)
 
     def pop(self, default=...):
@@ -455,7 +455,7 @@ cdef class ArrayRing(Ring):
         """
         self.enter()
         try:
-            if self.trim() == 0:
+            if self.sync_head() == 0:
                 if default is ...:  # none was given
                     raise IndexError(f"pop from an empty {type(self).__name__}")
                 return default
@@ -507,12 +507,12 @@ cdef class ArrayRing(Ring):
         """
         cdef cnp.dtype dtype = self.item_type
         cdef Py_ssize_t count
-        array = as_room(out, dtype)
+        array = as_destination(out, dtype)
         if is_block(array, dtype):
             return self.pop_block(cnp.PyArray_DATA(array), cnp.PyArray_DIM(array, 0))
         self.enter()
         try:
-            count = min(<Py_ssize_t>len(array), self.trim())
+            count = min(<Py_ssize_t>len(array), self.sync_head())
             np.copyto(array[:count], self.live()[:count], casting="same_kind")
             self.pop_oldest(count)
             return count
@@ -521,12 +521,12 @@ cdef class ArrayRing(Ring):
 
     cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil:
         if count < 0:
-            self.refuse_count(count, self.size)
+            self.raise_count(count, self.size)
         self.enter()
         return self.pop_over(out, count)
 
     cdef Py_ssize_t pop_over(self, void *out, Py_ssize_t count) noexcept nogil:
-        count = min(count, self.trim())
+        count = min(count, self.sync_head())
         # memmove: `out` may be a block that reserve() gave out once
         memmove(out, self.run(self.head, count), count * self.itemsize)
         self.pop_oldest(count)
@@ -580,7 +580,7 @@ cdef class ArrayRing(Ring):
     cdef type described_class(self):
         return ArrayRing
 
-    cdef str shown(self):
+    cdef str repr_items(self):
         return np.array2string(self.view(), separator=", ", threshold=10, edgeitems=3)
 
 

@@ -20,13 +20,13 @@ cdef class Ring(Sink):
     # 10^10 items/s a long long lasts 29 years. `tail` is what was pushed, `head` what has left.
     cdef long long head, tail
     # An open ring's push needs no more than `tail < limit`: false when the ring is full and has a
-    # sink. A ring that drops is never full to it; `trim` brings its head up later.
+    # sink. A ring that drops is never full to it; `sync_head` brings its head up later.
     cdef long long limit
     cdef long long popped, spilled
-    cdef bint spills_ahead  # each item that is ahead has sent the oldest on to the sink
+    cdef bint window_evicts  # each item that is ahead has sent the oldest on to the sink
     cdef Py_ssize_t size  # the capacity
     cdef Sink target  # None: what is evicted is dropped
-    cdef object given  # the sink, as it was given
+    cdef object sink_as_given  # the sink, as it was given
     # For `history`:
     cdef gap last  # the gap that may go on
     cdef gap *older  # as many of those before as are remembered, in turn; there once there is one
@@ -34,29 +34,29 @@ cdef class Ring(Sink):
     cdef long long known_from  # whatever left before that, how it left is forgotten
     cdef long long bypassed  # items in all gaps: all else that left was sent to the sink
     # What keeps items directly behind, each with how many it had got, or were on the way, when the sink was attached.
-    cdef list places
+    cdef list history_origins
 
     # All that may fail or run Python comes first. After `start` nothing may fail, and the last thing is to
     # `leave` it open.
     cdef int start(self, Py_ssize_t size, object dtype, object sink) except -1
 
     # A kind of ring is a subclass that overrides these; `spill` registers it with SpillRing.
-    cdef int store(self, const void *items, Py_ssize_t count) except -1 nogil
-    cdef int pass_on(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
-    cdef int offer(self, Sink sink, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
-    cdef int release(self, Py_ssize_t count) except -1 nogil
+    cdef int write_new(self, const void *items, Py_ssize_t count) except -1 nogil
+    cdef int forward_new(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
+    cdef int send_oldest(self, Sink sink, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
+    cdef int drop_oldest(self, Py_ssize_t count) except -1 nogil
     cdef object item(self, long long position)
     cdef object copy(self, long long position, Py_ssize_t count, Py_ssize_t step)
-    cdef str shown(self)
-    # And, where there is something to do, this before a run is sent and `tidy` to leave the ring.
+    cdef str repr_items(self)
+    # And, where there is something to do, this before a run is sent and `run_deferred` to leave the ring.
     cdef int prepare(self, Py_ssize_t count) except -1 nogil
 
     cdef void begin_gap(self, long long start, int cause) noexcept nogil
-    cdef int missing(self) except -1 with gil
+    cdef int raise_abstract(self) except -1 with gil
     cdef int append(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
     cdef int spill(self, Sink sink, Py_ssize_t count) except -1 nogil
     cdef Py_ssize_t flush_through(self) except -1
-    cdef object end(self, Py_ssize_t index)
+    cdef object peek_at(self, Py_ssize_t index)
 
     @cython.final
     cdef inline Py_ssize_t count(self) noexcept nogil:
@@ -72,10 +72,10 @@ cdef class Ring(Sink):
     @cython.final
     cdef inline long long pushed(self) noexcept nogil:
         """The tail, also while `push_value` is ahead of it."""
-        return self.tail + self.ahead()
+        return self.tail + self.uncounted()
 
     @cython.final
-    cdef inline Py_ssize_t trim(self) noexcept nogil:
+    cdef inline Py_ssize_t sync_head(self) noexcept nogil:
         """Bring the head of a ring that drops up to where it is; `count()`. The ring is entered."""
         if self.tail - self.head > self.size:
             self.head = self.tail - self.size

@@ -3,8 +3,8 @@ from libc.limits cimport LLONG_MAX
 from libc.stdlib cimport free, malloc
 
 from spill_ring.sinks.function cimport as_sink
-from spill_ring._core.guard cimport SR_AHEAD, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_add, sr_state
-from spill_ring._core.sink cimport DropSink, hang_up, holding, warn_lost
+from spill_ring._core.guard cimport SR_WINDOW, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_add_fetch, sr_state_load
+from spill_ring._core.sink cimport DropSink, drop_user, KeptRange, warn_lost
 
 import atexit
 import operator
@@ -41,46 +41,46 @@ cdef class Ring(Sink):
 
     cdef int start(self, Py_ssize_t size, object dtype, object sink) except -1:
         cdef Sink target = None if sink is None else as_sink(sink)
-        cdef list places = []
+        cdef list history_origins = []
         if target is not None:
             target.bind(dtype)
-            target.meet(0, places)
-        self.claim(target)  # asked last: all of the above may run Python
+            target.find_keepers(0, history_origins)
+        self.begin_init(target)  # asked last: all of the above may run Python
         self.size = size
         self.item_type = dtype
         self.itemsize = sizeof(void *) if dtype is None else dtype.itemsize
         self.is_bound = True
-        self.given = sink
-        self.places = places
+        self.sink_as_given = sink
+        self.history_origins = history_origins
         self.target = None if type(target) is DropSink else target  # dropping needs no call
         self.limit = LLONG_MAX if self.target is None else self.size
         if self.target is not None:
             flush_at_exit(self)
         return 0
 
-    cdef int store(self, const void *items, Py_ssize_t count) except -1 nogil:
+    cdef int write_new(self, const void *items, Py_ssize_t count) except -1 nogil:
         """Write `count` new items, for which there is room, and move the tail."""
-        return self.missing()
+        return self.raise_abstract()
 
-    cdef int pass_on(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+    cdef int forward_new(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         """Send new items on to the ring's sink."""
-        return self.missing()
+        return self.raise_abstract()
 
-    cdef int offer(self, Sink sink, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+    cdef int send_oldest(self, Sink sink, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         """Send the oldest `count` to a sink, without moving the head."""
-        return self.missing()
+        return self.raise_abstract()
 
-    cdef int release(self, Py_ssize_t count) except -1 nogil:
+    cdef int drop_oldest(self, Py_ssize_t count) except -1 nogil:
         """Let go of the oldest `count`, and move the head."""
-        return self.missing()
+        return self.raise_abstract()
 
     cdef object item(self, long long position):
         """A copy of the item at a sequence number."""
-        self.missing()
+        self.raise_abstract()
 
     cdef object copy(self, long long position, Py_ssize_t count, Py_ssize_t step):
         """A copy of `count` items from a sequence number on."""
-        self.missing()
+        self.raise_abstract()
 
     cdef void begin_gap(self, long long start, int cause) noexcept nogil:
         """Remember the last gap with the older ones, if it was one, and begin another."""
@@ -98,11 +98,11 @@ cdef class Ring(Sink):
                 self.gaps += 1
         self.last = gap(start, start, cause)
 
-    cdef int missing(self) except -1 with gil:
+    cdef int raise_abstract(self) except -1 with gil:
         raise NotImplementedError(f"{type(self).__name__} lacks what every kind of ring defines")
 
     cdef int prepare(self, Py_ssize_t count) except -1 nogil:
-        """Get what `release` will need, which must not fail once a sink has taken the items."""
+        """Get what `drop_oldest` will need, which must not fail once a sink has taken the items."""
         return 0
 
     cdef int append(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
@@ -111,7 +111,7 @@ cdef class Ring(Sink):
         The ring is entered. `taken` grows by the items that left the caller, also when the sink
         raises; if it raises over the evicted ones, none of the new ones did.
         """
-        cdef Py_ssize_t resident = self.trim()
+        cdef Py_ssize_t resident = self.sync_head()
         cdef Py_ssize_t excess = resident + count - self.size
         cdef Py_ssize_t passed = 0
         if excess > 0:
@@ -124,14 +124,14 @@ cdef class Ring(Sink):
                     self.spill(self.target, min(excess, resident))
                 if excess > resident:
                     try:
-                        self.pass_on(items, excess - resident, &passed)
+                        self.forward_new(items, excess - resident, &passed)
                     finally:
                         self.tail += passed
                         self.spilled += passed
                         self.advance(passed)
                         taken[0] += passed
-        # A ring that drops need not move its head: `trim` sees that the tail has run ahead.
-        self.store(<const char *>items + passed * self.itemsize, count - passed)
+        # A ring that drops need not move its head: `sync_head` sees that the tail has run ahead.
+        self.write_new(<const char *>items + passed * self.itemsize, count - passed)
         taken[0] += count - passed
         return 0
 
@@ -140,10 +140,10 @@ cdef class Ring(Sink):
         cdef Py_ssize_t taken = 0
         self.prepare(count)
         try:
-            self.offer(sink, count, &taken)
+            self.send_oldest(sink, count, &taken)
         finally:
             self.spilled += taken
-            self.release(taken)
+            self.drop_oldest(taken)
         return 0
 
     def drain(self, sink, /):
@@ -175,12 +175,12 @@ cdef class Ring(Sink):
         cdef long long before
         if target is self:
             raise ValueError("a ring can't be drained into itself")
-        if sr_state(&self.state) <= SR_MAKING:
-            self.refuse(SR_NEW)
+        if sr_state_load(&self.state) <= SR_MAKING:
+            self.raise_for_state(SR_NEW)
         target.bind(self.item_type)
         self.enter()
         try:
-            count = self.trim()
+            count = self.sync_head()
             before = self.head
             try:
                 if count:
@@ -190,7 +190,7 @@ cdef class Ring(Sink):
                     self.bypass(before, self.head - before, DRAINED)
             return count
         finally:
-            self.tidy(SR_OPEN)
+            self.run_deferred(SR_OPEN)
 
     def flush(self):
         """Send everything resident to the sink, then flush the sink.
@@ -213,18 +213,18 @@ cdef class Ring(Sink):
         try:
             return self.flush_through()
         finally:
-            self.tidy(SR_OPEN)
+            self.run_deferred(SR_OPEN)
 
     cdef Py_ssize_t flush_through(self) except -1:
         """Flush, while the ring is entered: a sink that pushes back as it is flushed would lose that."""
-        cdef Py_ssize_t count = 0 if self.given is None else self.trim()
+        cdef Py_ssize_t count = 0 if self.sink_as_given is None else self.sync_head()
         if self.target is None:  # a DropSink, if any
             self.prepare(count)
-            self.release(count)
+            self.drop_oldest(count)
             return count
         if count:
             self.spill(self.target, count)
-        if sr_state(&self.target.state) != SR_CLOSED:
+        if sr_state_load(&self.target.state) != SR_CLOSED:
             self.target.flush()
         return count
 
@@ -241,12 +241,12 @@ cdef class Ring(Sink):
         cdef Py_ssize_t count
         self.enter()
         try:
-            count = self.trim()
+            count = self.sync_head()
             self.prepare(count)
             self.bypass(self.head, count, CLEARED)
-            self.release(count)
+            self.drop_oldest(count)
         finally:
-            self.tidy(SR_OPEN)
+            self.run_deferred(SR_OPEN)
 
     def close(self):
         """Flush, then close the sink, and so on to the end of the chain. Closing again does nothing.
@@ -267,26 +267,26 @@ cdef class Ring(Sink):
         """
         cdef Py_ssize_t count
         cdef int state = SR_OPEN
-        if sr_state(&self.state) == SR_CLOSED:
+        if sr_state_load(&self.state) == SR_CLOSED:
             return
         self.enter()
         try:
             self.flush_through()
             if self.target is not None:
-                hang_up(self.target)
-            count = self.trim()
+                drop_user(self.target)
+            count = self.sync_head()
             self.prepare(count)
-            self.release(count)
+            self.drop_oldest(count)
             state = SR_CLOSED
         finally:
-            self.tidy(state)
+            self.run_deferred(state)
 
     def __del__(self):
         # A sink may still be waiting for what is here. A file object that is dropped does the same.
-        cdef int state = sr_state(&self.state)
+        cdef int state = sr_state_load(&self.state)
         if self.target is None or state <= SR_MAKING or state == SR_CLOSED:
             return
-        sr_add(&self.target.users, -1)
+        sr_add_fetch(&self.target.n_users, -1)
         try:
             self.flush()
         except BaseException as error:
@@ -295,11 +295,11 @@ cdef class Ring(Sink):
     cdef list sinks_behind(self):
         return [] if self.target is None else [self.target]
 
-    cdef int count_kept(self, holding *found) except -1:
+    cdef int kept_range(self, KeptRange *found) except -1:
         found.end, found.first, found.was_changed = self.pushed(), self.head, False
         return 0
 
-    cdef bint is_owing(self) noexcept:
+    cdef bint has_pending(self) noexcept:
         return self.state != SR_CLOSED and self.count() > 0
 
     @property
@@ -310,7 +310,7 @@ cdef class Ring(Sink):
     @property
     def sink(self):
         """The sink, as it was given; None where what is evicted is dropped."""
-        return self.given
+        return self.sink_as_given
 
     @property
     def stats(self):
@@ -320,7 +320,7 @@ cdef class Ring(Sink):
         """
         cdef long long pushed = self.pushed()
         cdef long long left = pushed - self.resident(pushed)
-        cdef long long spilled = self.spilled + (self.ahead() if self.spills_ahead else 0)
+        cdef long long spilled = self.spilled + (self.uncounted() if self.window_evicts else 0)
         return Stats(pushed, self.popped, spilled, left - self.popped - spilled)
 
     @property
@@ -355,7 +355,7 @@ cdef class Ring(Sink):
                 raise IndexError("ring index out of range") from None
         self.enter()
         try:
-            count = self.trim()
+            count = self.sync_head()
             if isinstance(index, slice):
                 start, stop, step = index.indices(count)
                 return self.copy(self.head + start, len(range(start, stop, step)), step)
@@ -376,17 +376,17 @@ cdef class Ring(Sink):
 
     def peek(self):
         """The oldest item, left in place; `IndexError` when empty. O(1)."""
-        return self.end(0)
+        return self.peek_at(0)
 
     def peek_back(self):
         """The newest item, left in place; `IndexError` when empty. O(1)."""
-        return self.end(-1)
+        return self.peek_at(-1)
 
-    cdef object end(self, Py_ssize_t index):
+    cdef object peek_at(self, Py_ssize_t index):
         cdef Py_ssize_t count
         self.enter()
         try:
-            count = self.trim()
+            count = self.sync_head()
             if count == 0:
                 raise IndexError(f"{type(self).__name__} is empty")
             return self.item(self.head if index == 0 else self.tail - 1)
@@ -419,32 +419,32 @@ cdef class Ring(Sink):
         count = count_of(n)
         self.enter()
         try:
-            count = min(count, self.trim())
+            count = min(count, self.sync_head())
             return self.copy(self.tail - count, count, 1)
         finally:
             self.leave()
 
-    cdef str shown(self):
+    cdef str repr_items(self):
         """The content, or its two ends, for the repr."""
 
     def __repr__(self):
         name = type(self).__name__
-        cdef int state = sr_state(&self.state)
-        if state != SR_OPEN and state != SR_AHEAD:
+        cdef int state = sr_state_load(&self.state)
+        if state != SR_OPEN and state != SR_WINDOW:
             word = "closed" if state == SR_CLOSED else "not initialised" if state <= SR_MAKING else "in use"
             return f"<{name}: {word}, capacity={self.size}>"
         if Py_ReprEnter(self):  # a ring that holds itself
             return f"{name}(...)"
         try:
             dtype = "" if self.item_type is None else f", dtype={self.item_type}"
-            return f"{name}({self.shown()}, capacity={self.size}{dtype})"
+            return f"{name}({self.repr_items()}, capacity={self.size}{dtype})"
         finally:
             Py_ReprLeave(self)
 
 
 # A ring that is alive when the interpreter ends, in a module or a daemon thread, may never be
 # finalised; what it holds is flushed while everything still works.
-cdef object left_open = weakref.WeakValueDictionary()  # by id: a subclass may not be hashable
+cdef object open_sinks = weakref.WeakValueDictionary()  # by id: a subclass may not be hashable
 
 
 @atexit.register
@@ -452,17 +452,17 @@ def _flush_what_is_left_open():
     cdef Sink ring
     # Whoever sends first: then the threads of BackgroundSinks are idle when what is behind them is flushed.
     # (valuerefs gives a list: other threads may still make rings.)
-    rings = [ring for ring in [reference() for reference in left_open.valuerefs()] if ring is not None]
+    rings = [ring for ring in [reference() for reference in open_sinks.valuerefs()] if ring is not None]
     for ring in sorted(rings, key=lambda ring: (<Sink>ring).depth, reverse=True):
-        if ring.is_owing():
+        if ring.has_pending():
             try:
-                ring.flush_rest()
+                ring.flush_pending()
             except BaseException as error:
                 warn_lost(ring, len(ring), error)
 
 
 cdef int flush_at_exit(Sink ring) except -1:
-    left_open[id(ring)] = ring
+    open_sinks[id(ring)] = ring
     return 0
 
 
@@ -506,7 +506,7 @@ cdef class RingIterator:
     cdef RingIterator over(Ring ring, Py_ssize_t step):
         cdef RingIterator self = RingIterator.__new__(RingIterator)
         ring.enter()
-        self.left = ring.trim()
+        self.left = ring.sync_head()
         self.position = ring.head if step == 1 else ring.tail - 1
         self.version = ring.head + ring.tail  # both only grow
         ring.leave()
@@ -523,7 +523,7 @@ cdef class RingIterator:
             raise StopIteration
         ring.enter()
         try:
-            ring.trim()
+            ring.sync_head()
             if ring.head + ring.tail != self.version:
                 self.left = 0
                 raise RuntimeError(f"{type(ring).__name__} changed during iteration")

@@ -22,21 +22,21 @@ cdef class ObjectRing(Ring):
     cdef list items
     cdef Py_ssize_t slot  # where the next item goes
     # What was let go of while the ring was entered; a destructor may want to push here, so they run
-    # after `tidy` has left it.
+    # after `run_deferred` has left it.
     cdef list trash
     cdef Py_ssize_t trashed
 
     cdef int push_full(self, PyObject *item) except -1
     cdef int evict_oldest(self) except -1
     cdef int discard(self, PyObject *item) except -1
-    cdef int refuse_list(self) except -1
-    cdef list take(self, Py_ssize_t count)
+    cdef int raise_list(self) except -1
+    cdef list pop_list(self, Py_ssize_t count)
 
     @cython.final
     cdef inline PyObject **slots(self) except NULL:
         # The list can be found with gc.get_objects() and resized, or cleared as garbage.
         if sr_list_size(<PyObject *>self.items) != self.size:
-            self.refuse_list()
+            self.raise_list()
         return sr_list_items(<PyObject *>self.items)
 
     @cython.final

@@ -3,7 +3,7 @@ cimport cython
 from cpython.list cimport PyList_New
 from cpython.object cimport PyObject
 
-from spill_ring._core.guard cimport SR_OPEN, sr_hold, sr_leave, sr_let_go
+from spill_ring._core.guard cimport SR_OPEN, sr_try_lock, sr_state_store, sr_unlock
 from spill_ring.rings.base cimport Ring, capacity_of, count_of
 from spill_ring._core.sink cimport Sink, deliver_objects
 
@@ -73,7 +73,7 @@ cdef class ObjectRing(Ring):
         """``ObjectRing[int]``, for annotations."""
         return GenericAlias(cls, item)
 
-    cdef int refuse_list(self) except -1:
+    cdef int raise_list(self) except -1:
         raise RuntimeError("the list that holds a ring's items was changed behind its back")
 
     def push(self, item, /):
@@ -91,14 +91,14 @@ cdef class ObjectRing(Ring):
         cdef PyObject *old
         cdef PyObject *items
         # No more than this is as fast as a deque's append; all else goes to push_full.
-        if sr_hold(&self.state):
+        if sr_try_lock(&self.state):
             items = <PyObject *>self.items
             if self.tail < self.limit and sr_list_size(items) == self.size:
                 old = self.swap(sr_list_items(items), <PyObject *>item)
-                sr_let_go(&self.state)
+                sr_unlock(&self.state)
                 Py_DECREF(old)  # may run a destructor that pushes here again
                 return
-            sr_let_go(&self.state)
+            sr_unlock(&self.state)
         self.push_full(<PyObject *>item)
 
     cdef int push_full(self, PyObject *item) except -1:
@@ -110,8 +110,8 @@ cdef class ObjectRing(Ring):
                 self.evict_oldest()
             old = self.swap(self.slots(), item)
         finally:
-            if self.is_untidy:
-                self.tidy(SR_OPEN)
+            if self.has_deferred:
+                self.run_deferred(SR_OPEN)
             else:
                 self.leave()
         Py_DECREF(old)
@@ -130,7 +130,7 @@ cdef class ObjectRing(Ring):
             if raised and taken:  # and nothing will be written
                 self.prepare(1)
                 self.spilled += 1
-                self.release(1)
+                self.drop_oldest(1)
         self.spilled += 1
         self.advance(1)
         return 0
@@ -146,7 +146,7 @@ cdef class ObjectRing(Ring):
         cdef PyObject *old
         self.enter()
         try:
-            if self.trim() == self.size:
+            if self.sync_head() == self.size:
                 return False
             old = self.swap(self.slots(), <PyObject *>item)
         finally:
@@ -179,7 +179,7 @@ cdef class ObjectRing(Ring):
         try:
             self.append(PySequence_Fast_ITEMS(items), len(items), &taken)
         finally:
-            self.tidy(SR_OPEN)
+            self.run_deferred(SR_OPEN)
 
     def try_extend(self, items, /):
         """Push as many of the first items as there is room for; never evicts.
@@ -199,12 +199,12 @@ cdef class ObjectRing(Ring):
         self.enter()
         try:
             # drawing them may have pushed others here
-            self.append(PySequence_Fast_ITEMS(fitting), min(len(fitting), self.size - self.trim()), &taken)
+            self.append(PySequence_Fast_ITEMS(fitting), min(len(fitting), self.size - self.sync_head()), &taken)
             return taken
         finally:
-            self.tidy(SR_OPEN)
+            self.run_deferred(SR_OPEN)
 
-    cdef int store(self, const void *items, Py_ssize_t count) except -1 nogil:
+    cdef int write_new(self, const void *items, Py_ssize_t count) except -1 nogil:
         cdef Py_ssize_t i
         cdef PyObject **slots
         with gil:
@@ -220,7 +220,7 @@ cdef class ObjectRing(Ring):
                 self.trash = []
                 self.trashed = 0
             self.trash += [None] * count
-            self.is_untidy = True
+            self.has_deferred = True
         return 0
 
     cdef int discard(self, PyObject *item) except -1:
@@ -232,26 +232,26 @@ cdef class ObjectRing(Ring):
         Py_DECREF(item)
         return 0
 
-    cdef int tidy(self, int state) except -1:
-        self.is_untidy = False
+    cdef int run_deferred(self, int state) except -1:
+        self.has_deferred = False
         _trash, self.trash = self.trash, None  # freed when this returns
-        sr_leave(&self.state, state)
+        sr_state_store(&self.state, state)
         return 0
 
-    cdef int pass_on(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+    cdef int forward_new(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         with gil:
             return deliver_objects(self.target, <PyObject **>items, count, taken)
 
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
         return self.append(items, count, taken)
 
-    cdef int offer(self, Sink sink, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
+    cdef int send_oldest(self, Sink sink, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         with gil:
             items = tuple(self.copy(self.head, count, 1))  # whatever becomes of the list
             deliver_objects(sink, PySequence_Fast_ITEMS(items), count, taken)
         return 0
 
-    cdef int release(self, Py_ssize_t count) except -1 nogil:
+    cdef int drop_oldest(self, Py_ssize_t count) except -1 nogil:
         cdef Py_ssize_t slot = self.slot_of(self.head)
         cdef Py_ssize_t _
         cdef PyObject **slots
@@ -267,7 +267,7 @@ cdef class ObjectRing(Ring):
                 self.discard(item)
         return 0
 
-    cdef list take(self, Py_ssize_t count):
+    cdef list pop_list(self, Py_ssize_t count):
         """Pop the oldest `count`, as a list."""
         cdef PyObject **slots = self.slots()
         cdef Py_ssize_t slot = self.slot_of(self.head)
@@ -305,7 +305,7 @@ cdef class ObjectRing(Ring):
         cdef Py_ssize_t slot
         self.enter()
         try:
-            if self.trim() == 0:
+            if self.sync_head() == 0:
                 if default is ...:  # none was given
                     raise IndexError(f"pop from an empty {type(self).__name__}")
                 return default
@@ -336,8 +336,8 @@ cdef class ObjectRing(Ring):
         cdef Py_ssize_t count = self.size if n is None else count_of(n)
         self.enter()
         try:
-            count = min(count, self.trim())
-            return self.take(count)
+            count = min(count, self.sync_head())
+            return self.pop_list(count)
         finally:
             self.leave()
 
@@ -350,7 +350,7 @@ cdef class ObjectRing(Ring):
     cdef type described_class(self):
         return ObjectRing
 
-    cdef str shown(self):
+    cdef str repr_items(self):
         if self.count() <= 10:
             return repr(self[:])
         return f"[{repr(self[:3])[1:-1]}, ..., {repr(self[-3:])[1:-1]}]"

@@ -41,7 +41,7 @@ cdef class Product(Plan):
     cdef tuple names
 
     cdef int set_plans(self, tuple plans) except -1
-    cdef int admit(self, object value) except -1
+    cdef int enter_slow(self, object value) except -1
     cdef object part(self, object value, Py_ssize_t i)
     cdef object begin(self)
     cdef int add(self, object made, Py_ssize_t i, object part) except -1

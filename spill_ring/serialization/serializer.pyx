@@ -464,7 +464,7 @@ cdef class Product(Plan):
             self.units = tuple([unit for plan in plans for unit in plan.units])
         return 0
 
-    cdef int admit(self, object value) except -1:
+    cdef int enter_slow(self, object value) except -1:
         """Refuse what is none of this type."""
 
     cdef object part(self, object value, Py_ssize_t i):
@@ -490,7 +490,7 @@ cdef class Product(Plan):
         cdef Py_ssize_t i = 0
         if self.size >= 0:
             return Plan.write(self, value, out)
-        self.admit(value)
+        self.enter_slow(value)
         deeper(&out.depth, True)
         try:
             for i in range(len(self.plans)):
@@ -515,7 +515,7 @@ cdef class Product(Plan):
     cdef int store(self, object value, char *out) except -1:
         cdef Plan plan
         cdef Py_ssize_t i = 0
-        self.admit(value)
+        self.enter_slow(value)
         try:
             for i in range(len(self.plans)):
                 plan = <Plan>self.plans[i]
@@ -551,7 +551,7 @@ cdef class Product(Plan):
 
 @cython.final
 cdef class Tuple(Product):
-    cdef int admit(self, object value) except -1:
+    cdef int enter_slow(self, object value) except -1:
         if type(value) is not tuple or len(<tuple>value) != len(self.plans):
             raise TypeError(f"expected a tuple of {len(self.plans)}, not {value!r}")
         return 0
@@ -577,7 +577,7 @@ cdef tuple NO_ARGUMENTS = ()
 cdef class Dataclass(Product):
     """A record where there is a dtype."""
 
-    cdef int admit(self, object value) except -1:
+    cdef int enter_slow(self, object value) except -1:
         if type(value) is not self.type:  # of a subclass something would be missing afterwards
             raise TypeError(f"expected a {self.type.__name__}, not {value!r}")
         return 0

@@ -41,7 +41,7 @@ cdef class BatchSink(GroupingSink):
     cdef type described_class(self):
         return BatchSink
 
-    cdef list held_back(self):
+    cdef list pending_items(self):
         return [self.objects if self.item_type is None else self.group[:self.held]]
 
     cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 nogil:
@@ -64,5 +64,5 @@ cdef class BatchSink(GroupingSink):
 
     def flush(self):
         """Forward the items held back, fewer than n, then flush the sink behind."""
-        self.forward_rest(1)
+        self.flush_groups(1)
         self.target.flush()

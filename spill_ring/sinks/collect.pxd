@@ -10,4 +10,4 @@ cdef class CollectSink(Sink):
 
     cdef bint has_room(self, Py_ssize_t count) noexcept nogil  # there is memory for so many more, or there is now
     cdef int look(self) except -1
-    cdef int refuse_growth(self) except -1 with gil
+    cdef int raise_growth(self) except -1 with gil

@@ -6,8 +6,8 @@ from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from libc.string cimport memcpy
 
 from spill_ring._core.block cimport copy_block, new_block, view_block
-from spill_ring._core.guard cimport SR_BUSY, SR_CLOSED, SR_OPEN, sr_leave, sr_move
-from spill_ring._core.sink cimport Sink, holding, refusal, sr_keep_thread
+from spill_ring._core.guard cimport SR_BUSY, SR_CLOSED, SR_OPEN, sr_state_store, sr_state_cas
+from spill_ring._core.sink cimport Sink, KeptRange, items_error, sr_ensure_thread_state
 
 
 cdef void free_capsule(object capsule) noexcept:
@@ -41,20 +41,20 @@ cdef class CollectSink(Sink):
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         if not self.has_room(count):
-            sr_keep_thread()
-            return self.refuse_growth()
+            sr_ensure_thread_state()
+            return self.raise_growth()
         memcpy(self.data + self.count * self.itemsize, items, count * self.itemsize)
-        self.take_in(count)
+        self.count_window(count)
         taken[0] += count
         return 0
 
-    cdef Py_ssize_t lend_room(self) noexcept nogil:
+    cdef Py_ssize_t lend_slots(self) noexcept nogil:
         if not self.has_room(1):
             return 0
-        self.next = self.data + self.count * self.itemsize
+        self.cursor = self.data + self.count * self.itemsize
         return self.room - self.count
 
-    cdef void take_in(self, Py_ssize_t count) noexcept nogil:
+    cdef void count_window(self, Py_ssize_t count) noexcept nogil:
         self.count += count
         self.received += count
 
@@ -74,7 +74,7 @@ cdef class CollectSink(Sink):
     cdef void *native_class(self) noexcept nogil:
         return <void *>CollectSink
 
-    cdef int refuse_growth(self) except -1 with gil:
+    cdef int raise_growth(self) except -1 with gil:
         raise MemoryError(f"no memory to collect more than {self.count} items")
 
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
@@ -89,7 +89,7 @@ cdef class CollectSink(Sink):
     def items(self):
         """All that was gathered, oldest first: the list itself, or one ndarray, a copy (O(n))."""
         cdef int before
-        dtype = self.bound_to()
+        dtype = self.bound_dtype()
         if dtype is None:
             with cython.critical_section(self):
                 return self.objects
@@ -97,11 +97,11 @@ cdef class CollectSink(Sink):
         try:
             return copy_block(dtype, self.data, self.count)
         finally:
-            sr_leave(&self.state, before)
+            sr_state_store(&self.state, before)
 
     cdef int look(self) except -1:
         """Enter; what was collected may be had from a closed sink too. Returns the state to leave to."""
-        if sr_move(&self.state, SR_CLOSED, SR_BUSY) == SR_CLOSED:
+        if sr_state_cas(&self.state, SR_CLOSED, SR_BUSY) == SR_CLOSED:
             return SR_CLOSED
         self.enter()
         return SR_OPEN
@@ -116,7 +116,7 @@ cdef class CollectSink(Sink):
         """
         cdef void *data
         cdef Py_ssize_t count
-        dtype = self.bound_to()
+        dtype = self.bound_dtype()
         cdef int before = self.look()
         try:
             if dtype is None:
@@ -138,7 +138,7 @@ cdef class CollectSink(Sink):
             self.given_away = self.received
             return view_block(dtype, data, count, owner, True)
         finally:
-            sr_leave(&self.state, before)
+            sr_state_store(&self.state, before)
 
     cdef type lending_class(self):
         return CollectSink
@@ -146,28 +146,28 @@ cdef class CollectSink(Sink):
     cdef type described_class(self):
         return CollectSink
 
-    cdef int count_kept(self, holding *found) except -1:
-        found.end, found.first = self.received + self.ahead(), self.given_away
+    cdef int kept_range(self, KeptRange *found) except -1:
+        found.end, found.first = self.received + self.uncounted(), self.given_away
         # The list is the caller's too.
         found.was_changed = self.item_type is None and len(self) != self.received - self.given_away
         return 0
 
-    cdef object copy_kept(self, long long start, Py_ssize_t count, object number):
+    cdef object read_kept(self, long long start, Py_ssize_t count, object number):
         cdef long long at
         cdef int before = self.look()
         try:
             at = start - self.given_away
             if at < 0:
-                raise refusal(IndexError, number, min(count, -at), "taken from a CollectSink", "was", "were")
+                raise items_error(IndexError, number, min(count, -at), "taken from a CollectSink", "was", "were")
             if self.item_type is None:
                 return self.objects[at:at + count]
             return copy_block(self.item_type, self.data + <Py_ssize_t>at * self.itemsize, count)
         finally:
-            sr_leave(&self.state, before)
+            sr_state_store(&self.state, before)
 
     def __len__(self):
         with cython.critical_section(self):
-            return self.count + self.ahead() + len(self.objects)  # items of one kind: the rest is 0
+            return self.count + self.uncounted() + len(self.objects)  # items of one kind: the rest is 0
 
     def __repr__(self):
         return f"<CollectSink: {len(self)} items>"

@@ -5,8 +5,8 @@ Compiled, though most of it is Python, and so are the writes: no signal handler 
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
 
-from spill_ring._core.guard cimport SR_CLOSED, SR_NEW, SR_OPEN, sr_leave, sr_state
-from spill_ring._core.sink cimport Sink, describe, forks_so_far, holding, refusal
+from spill_ring._core.guard cimport SR_CLOSED, SR_NEW, SR_OPEN, sr_state_store, sr_state_load
+from spill_ring._core.sink cimport Sink, describe, forks_so_far, KeptRange, items_error
 
 import atexit
 import errno
@@ -267,7 +267,7 @@ cdef class DiskSink(Sink):
         if not 0 < interval < threading.TIMEOUT_MAX:
             raise ValueError(f"interval must be a time in seconds, not {interval!r}")
         encodes = encoder_of(encoder)
-        self.claim(None)
+        self.begin_init(None)
         self.forks = forks_so_far()
         try:
             self.path = os.path.abspath(folder)
@@ -275,7 +275,7 @@ cdef class DiskSink(Sink):
             self.manifest = read_manifest(self.path)
         except BaseException:
             self.unlock()
-            sr_leave(&self.state, SR_NEW)
+            sr_state_store(&self.state, SR_NEW)
             raise
         self.segment_bytes = size
         self.keep_bytes = keep_bytes
@@ -315,7 +315,7 @@ cdef class DiskSink(Sink):
             self.lock = -1
         return 0
 
-    cdef int fit(self, object dtype) except -1:
+    cdef int allocate_for(self, object dtype) except -1:
         """Begin the recording, or go on with it."""
         self.enter()
         try:
@@ -388,7 +388,7 @@ cdef class DiskSink(Sink):
             segments.append(segment)
         segment = segments[-1]
         self.cut_off([first for first in found if first > segment.first], dtype)
-        self.full = [self.resume(full) for full in segments[:-1]]
+        self.full = [self.reopen(full) for full in segments[:-1]]
         if segment.damage is not None or segment.has_holes:
             warnings.warn(
                 f"{segment.damage or segment.path + ' is damaged'}; the recording goes on after item {segment.end}",
@@ -396,7 +396,7 @@ cdef class DiskSink(Sink):
             )
             self.writing = self.new_segment(max(segment.end, segment.first + 1), dtype)
         else:
-            self.writing = self.resume(segment)
+            self.writing = self.reopen(segment)
             self.cut_tail(self.writing, segment)
         self.writing.is_synced = False
         self.sync_all()
@@ -419,7 +419,7 @@ cdef class DiskSink(Sink):
             )
         return 0
 
-    cdef _Writing resume(self, object segment):
+    cdef _Writing reopen(self, object segment):
         cdef _Writing writing = _Writing()
         writing.open(self.path, segment.first, segment.dtype, 0)
         writing.end = segment.end
@@ -449,14 +449,14 @@ cdef class DiskSink(Sink):
                 remove_segment(self.path, begin, self.dtype)
         return 0
 
-    cdef int refuse_fork(self) except -1:
+    cdef int raise_fork(self) except -1:
         """A child has its parent's files, and locks that a thread may hold which it hasn't got."""
         if self.forks != forks_so_far():
             raise RuntimeError(f"{self!r} belongs to the process that opened it; a forked one needs its own folder")
         return 0
 
     cdef int check(self) except -1:
-        self.refuse_fork()
+        self.raise_fork()
         if self.error is not None:
             with self.sync_lock:
                 error, self.error = self.error, None
@@ -466,7 +466,7 @@ cdef class DiskSink(Sink):
     cdef int change_over(self) except -1:
         """Begin the next segment. The thread seals the one that is full: the producer has not to wait for the disk."""
         cdef _Writing new
-        self.refuse_fork()
+        self.raise_fork()
         new = self.new_segment(self.writing.end, self.dtype)
         new.time = self.writing.time
         with self.change_lock:
@@ -550,7 +550,7 @@ cdef class DiskSink(Sink):
 
     cdef bint write(self, object block, Py_ssize_t count) except -1:
         """Add a block. False: the disk is too full for it; a part may fit."""
-        self.refuse_fork()  # of a signal handler, or in `encode`, since the check
+        self.raise_fork()  # of a signal handler, or in `encode`, since the check
         try:
             self.writing.write(block, count, self.sync == "always")
         except OSError as error:
@@ -569,7 +569,7 @@ cdef class DiskSink(Sink):
 
     cdef int sync_now(self) except -1:
         """Make last what is there. In any thread."""
-        self.refuse_fork()
+        self.raise_fork()
         with self.sync_lock:
             self.sync_all()
         return 0
@@ -617,18 +617,18 @@ cdef class DiskSink(Sink):
     cdef type described_class(self):
         return DiskSink
 
-    cdef int meet(self, long long on_the_way, list found) except -1:
+    cdef int find_keepers(self, long long on_the_way, list found) except -1:
         # One that is closed, somewhere behind, gets nothing any more.
-        return Sink.meet(self, on_the_way, found) if sr_state(&self.state) != SR_CLOSED else 0
+        return Sink.find_keepers(self, on_the_way, found) if sr_state_load(&self.state) != SR_CLOSED else 0
 
-    cdef int count_kept(self, holding *found) except -1:
-        if sr_state(&self.state) == SR_CLOSED:
+    cdef int kept_range(self, KeptRange *found) except -1:
+        if sr_state_load(&self.state) == SR_CLOSED:
             raise ValueError(f"DiskSink is closed; SpillLog({self.path!r}) reads what it recorded")
         found.end, found.first, found.was_changed = self.count, self.removed, False
         return 0
 
-    cdef object copy_kept(self, long long start, Py_ssize_t count, object number):
-        self.refuse_removed(start, count, number)
+    cdef object read_kept(self, long long start, Py_ssize_t count, object number):
+        self.raise_removed(start, count, number)
         with self.log_lock:
             log = self.log
             if log is None:
@@ -638,13 +638,13 @@ cdef class DiskSink(Sink):
                     raise DamagedError(self.path, "it ends too early", start, start + count)
                 return log[start:start + count]
             except (DamagedError, IndexError):
-                self.refuse_removed(start, count, number)  # in the thread, since the last look
+                self.raise_removed(start, count, number)  # in the thread, since the last look
                 raise
 
-    cdef int refuse_removed(self, long long start, Py_ssize_t count, object number) except -1:
+    cdef int raise_removed(self, long long start, Py_ssize_t count, object number) except -1:
         cdef long long removed = self.removed
         if start < removed:
-            raise refusal(IndexError, number, min(count, removed - start), f"removed by {self!r}", "was", "were")
+            raise items_error(IndexError, number, min(count, removed - start), f"removed by {self!r}", "was", "were")
         return 0
 
     def flush(self):
@@ -655,7 +655,7 @@ cdef class DiskSink(Sink):
         OSError
             The disk failed: what is not synced yet is tried again by the next call. Or the folder was removed.
         """
-        if sr_state(&self.state) == SR_CLOSED:
+        if sr_state_load(&self.state) == SR_CLOSED:
             return
         self.enter()
         try:
@@ -673,7 +673,7 @@ cdef class DiskSink(Sink):
             The disk failed. The sink is still open then, and can be closed again. (Not if the folder was removed.)
         """
         cdef int state = SR_OPEN
-        if sr_state(&self.state) == SR_CLOSED:
+        if sr_state_load(&self.state) == SR_CLOSED:
             return
         self.enter()
         try:
@@ -693,10 +693,10 @@ cdef class DiskSink(Sink):
                 self.writing = self.log = None
                 self.full = []
                 self.unlock()
-            sr_leave(&self.state, state)
+            sr_state_store(&self.state, state)
 
     def __del__(self):
-        if sr_state(&self.state) != SR_OPEN:
+        if sr_state_load(&self.state) != SR_OPEN:
             return
         try:
             self.close()

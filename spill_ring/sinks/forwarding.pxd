@@ -8,5 +8,5 @@ cdef class ForwardingSink(Sink):
 
     cdef int attach(self, object given) except -1
     cdef int adopt(self) except -1
-    cdef int forward_rest(self, Py_ssize_t least) except -1
+    cdef int flush_groups(self, Py_ssize_t least) except -1
     cdef int forward_all(self, Py_ssize_t least) except -1

@@ -1,7 +1,7 @@
 """What the sinks in front of one other sink share."""
 from spill_ring.sinks.function cimport as_sink
-from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_leave, sr_state
-from spill_ring._core.sink cimport Sink, hang_up
+from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_state_store, sr_state_load
+from spill_ring._core.sink cimport Sink, drop_user
 
 
 cdef class ForwardingSink(Sink):
@@ -18,7 +18,7 @@ cdef class ForwardingSink(Sink):
 
     cdef int attach(self, object given) except -1:
         cdef Sink target = as_sink(given)
-        self.claim(target)  # asked last: making a sink of what was given may run Python
+        self.begin_init(target)  # asked last: making a sink of what was given may run Python
         self.sink = given
         self.target = target
         return 0
@@ -26,21 +26,21 @@ cdef class ForwardingSink(Sink):
     cdef int adopt(self) except -1:
         """Open. A ring behind says what is to come, also to a ReduceSink in front, which asks."""
         self.leave()
-        return self.bind(self.target.bound_to()) if self.target.is_bound else 0
+        return self.bind(self.target.bound_dtype()) if self.target.is_bound else 0
 
     cdef list sinks_behind(self):
         return [self.target]
 
-    cdef list held_back(self):
+    cdef list pending_items(self):
         return [()]
 
     cdef int bind(self, object dtype) except -1:
-        if sr_state(&self.state) <= SR_MAKING:
-            self.refuse(SR_NEW)
+        if sr_state_load(&self.state) <= SR_MAKING:
+            self.raise_for_state(SR_NEW)
         self.target.bind(dtype)
         return Sink.bind(self, dtype)
 
-    cdef int forward_rest(self, Py_ssize_t least) except -1:
+    cdef int flush_groups(self, Py_ssize_t least) except -1:
         """Send on what is held back, if that is so much."""
         self.enter()
         try:
@@ -60,16 +60,16 @@ cdef class ForwardingSink(Sink):
     def close(self):
         """Flush, then close the sink behind."""
         cdef int state = SR_OPEN
-        if sr_state(&self.state) == SR_CLOSED:
+        if sr_state_load(&self.state) == SR_CLOSED:
             return
         self.flush()
         self.enter()
         try:
             self.forward_all(1)  # of what came meanwhile, and now nothing comes any more
-            hang_up(self.target)
+            drop_user(self.target)
             state = SR_CLOSED
         finally:
-            sr_leave(&self.state, state)
+            sr_state_store(&self.state, state)
 
     @property
     def sink(self):

@@ -10,7 +10,7 @@ cdef class FnSink(Sink):
     cdef void *user_data
 
     cdef int call_fn(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil
-    cdef int refuse_error(self, int error, Py_ssize_t count) except -1 with gil
+    cdef int raise_error(self, int error, Py_ssize_t count) except -1 with gil
 
 
 # What a user gave as `sink=`, as a Sink that is yet to be bound.

@@ -2,9 +2,9 @@
 from cpython.object cimport PyObject
 
 from spill_ring._core.block cimport copy_block_for_python
-from spill_ring._core.guard cimport SR_CLOSED, SR_NEW, sr_state
+from spill_ring._core.guard cimport SR_CLOSED, SR_NEW, sr_state_load
 from spill_ring.sinks.compiled cimport native_function, native_sink
-from spill_ring._core.sink cimport Sink, sr_keep_thread
+from spill_ring._core.sink cimport Sink, sr_ensure_thread_state
 
 
 cdef extern from * nogil:
@@ -70,14 +70,14 @@ cdef class FnSink(Sink):
         for given in (None if native != NULL else fn, flush):
             if given is not None and not callable(given):
                 raise TypeError(f"FnSink calls functions, and {given!r} is not callable")
-        self.claim(None)
+        self.begin_init(None)
         self.fn = fn
         self.on_flush = flush
         self.native = native
         self.user_data = user_data
         self.leave()
 
-    cdef int fit(self, object dtype) except -1:
+    cdef int allocate_for(self, object dtype) except -1:
         if dtype is None and self.native != NULL:
             raise TypeError(f"{self.fn!r} is a compiled function, which takes items of a dtype and no objects")
         return 0
@@ -95,8 +95,8 @@ cdef class FnSink(Sink):
         if thread != NULL:
             PyEval_RestoreThread(thread)
         if error:
-            sr_keep_thread()
-            return self.refuse_error(error, count)
+            sr_ensure_thread_state()
+            return self.raise_error(error, count)
         taken[0] += count
         return 0
 
@@ -105,7 +105,7 @@ cdef class FnSink(Sink):
         taken[0] += count
         return 0
 
-    cdef int refuse_error(self, int error, Py_ssize_t count) except -1 with gil:
+    cdef int raise_error(self, int error, Py_ssize_t count) except -1 with gil:
         raise RuntimeError(f"{self.fn!r} returned {error}, and has taken none of {count} items")
 
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
@@ -122,11 +122,11 @@ cdef class FnSink(Sink):
 
     def close(self):
         """Flush, then take nothing more; an object given as a sink is closed if it has a ``close``."""
-        if sr_state(&self.state) != SR_CLOSED:
+        if sr_state_load(&self.state) != SR_CLOSED:
             self.flush()
             if self.on_close is not None:
                 self.on_close()
-            self.shut()
+            self.mark_closed()
 
     @property
     def fn(self):
@@ -144,8 +144,8 @@ cdef Sink as_sink(object given):
         raise TypeError(f"sink is the class {given.__name__}; pass an instance of it")
     if isinstance(given, Sink):
         sink = given
-        if sr_state(&sink.state) == SR_CLOSED:
-            sink.refuse(SR_CLOSED)
+        if sr_state_load(&sink.state) == SR_CLOSED:
+            sink.raise_for_state(SR_CLOSED)
     elif hasattr(given, "makefile"):
         # its send() may take a part of the bytes, and says so where nobody listens
         raise TypeError(f"{given!r} is no sink; a socket goes into a FileSink, as socket.makefile('wb')")

@@ -5,7 +5,7 @@ from libc.string cimport memcpy, memmove
 
 from spill_ring._core.block cimport new_block
 from spill_ring.sinks.forwarding cimport ForwardingSink
-from spill_ring._core.guard cimport SR_CLOSED, sr_state
+from spill_ring._core.guard cimport SR_CLOSED, sr_state_load
 from spill_ring._core.sink cimport Sink, warn_lost
 
 import operator
@@ -34,7 +34,7 @@ cdef class GroupingSink(ForwardingSink):
         self.n = size
         return 0
 
-    cdef int fit(self, object dtype) except -1:
+    cdef int allocate_for(self, object dtype) except -1:
         """The memory for one group, before anything can be sent."""
         if dtype is None:
             return 0
@@ -112,10 +112,10 @@ cdef class GroupingSink(ForwardingSink):
         return 0
 
     def __del__(self):
-        if sr_state(&self.state) == SR_CLOSED or len(self) == 0:
+        if sr_state_load(&self.state) == SR_CLOSED or len(self) == 0:
             return
         try:
-            self.forward_rest(1)
+            self.flush_groups(1)
         except BaseException as error:
             warn_lost(self, len(self), error)
 

@@ -3,8 +3,8 @@ cimport cython
 from cpython.object cimport PyObject
 
 from spill_ring.sinks.forwarding cimport ForwardingSink
-from spill_ring._core.guard cimport SR_BUSY, SR_CLOSED, SR_MAKING, SR_NEW, sr_state
-from spill_ring._core.sink cimport deliver, deliver_objects, forks_so_far, hang_up
+from spill_ring._core.guard cimport SR_BUSY, SR_CLOSED, SR_MAKING, SR_NEW, sr_state_load
+from spill_ring._core.sink cimport deliver, deliver_objects, forks_so_far, drop_user
 
 import threading
 
@@ -47,7 +47,7 @@ cdef class LockedSink(ForwardingSink):
                 self.forks = forks_so_far()
             lock = self.lock
         if self.owner == me:
-            self.refuse(SR_BUSY)
+            self.raise_for_state(SR_BUSY)
         lock.acquire()
         self.owner = me
         return 0
@@ -60,23 +60,23 @@ cdef class LockedSink(ForwardingSink):
     cdef type described_class(self):
         return LockedSink
 
-    cdef str hold_still(self):
+    cdef str pause(self):
         self.acquire()
 
-    cdef int let_go(self) except -1:
+    cdef int resume(self) except -1:
         return self.release()
 
-    cdef int meet(self, long long on_the_way, list found) except -1:
+    cdef int find_keepers(self, long long on_the_way, list found) except -1:
         self.acquire()
         try:
-            return ForwardingSink.meet(self, on_the_way, found)
+            return ForwardingSink.find_keepers(self, on_the_way, found)
         finally:
             self.release()
 
     cdef int bind(self, object dtype) except -1:
         """Under the lock too: who comes second sends nothing before the first was `attached`."""
-        if sr_state(&self.state) <= SR_MAKING:
-            self.refuse(SR_NEW)
+        if sr_state_load(&self.state) <= SR_MAKING:
+            self.raise_for_state(SR_NEW)
         self.acquire()
         try:
             return ForwardingSink.bind(self, dtype)
@@ -109,12 +109,12 @@ cdef class LockedSink(ForwardingSink):
 
     def close(self):
         """Close the sink behind, under the lock."""
-        if sr_state(&self.state) == SR_CLOSED:
+        if sr_state_load(&self.state) == SR_CLOSED:
             return
         self.acquire()
         try:
-            if sr_state(&self.state) != SR_CLOSED:  # by whoever had the lock
-                hang_up(self.target)
-                self.shut()
+            if sr_state_load(&self.state) != SR_CLOSED:  # by whoever had the lock
+                drop_user(self.target)
+                self.mark_closed()
         finally:
             self.release()

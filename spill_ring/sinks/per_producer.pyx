@@ -3,8 +3,8 @@ cimport cython
 from cpython.object cimport PyObject
 
 from spill_ring.sinks.function cimport as_sink
-from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, sr_state
-from spill_ring._core.sink cimport Sink, ascend, deliver_any, descend, engage, hang_up
+from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, sr_state_load
+from spill_ring._core.sink cimport Sink, leave_chain, deliver_any, enter_chain, add_user, drop_user
 
 import operator
 
@@ -36,7 +36,7 @@ cdef class ProducerSink(Sink):
     def __init__(self, factory):
         if not callable(factory):
             raise TypeError(f"factory must be a callable that makes a sink for a producer, not {factory!r}")
-        self.claim(None)
+        self.begin_init(None)
         self.given = {}
         self.made = {}
         self.used = set()
@@ -62,12 +62,12 @@ cdef class ProducerSink(Sink):
         cdef Sink sink = self.made.get(index)
         cdef Sink other
         if sink is None:
-            if sr_state(&self.state) == SR_CLOSED:
-                self.refuse(SR_CLOSED)
+            if sr_state_load(&self.state) == SR_CLOSED:
+                self.raise_for_state(SR_CLOSED)
             given = self.factory(index)
             sink = as_sink(given)
             if self.is_bound:
-                sink.bind(self.bound_to())
+                sink.bind(self.bound_dtype())
             with cython.critical_section(self):
                 other = self.made.get(index)
                 if other is not None:  # made meanwhile for the same index: it counts
@@ -75,13 +75,13 @@ cdef class ProducerSink(Sink):
                 self.given[index] = given
                 self.made[index] = sink
             if self.is_bound:  # also meanwhile
-                sink.bind(self.bound_to())
+                sink.bind(self.bound_dtype())
                 self.use(index, sink)
         return sink
 
     cdef int bind(self, object dtype) except -1:
-        if sr_state(&self.state) <= SR_MAKING:
-            self.refuse(SR_NEW)
+        if sr_state_load(&self.state) <= SR_MAKING:
+            self.raise_for_state(SR_NEW)
         self.bind_made(dtype)
         Sink.bind(self, dtype)
         return self.bind_made(dtype)  # those that were made meanwhile
@@ -90,11 +90,11 @@ cdef class ProducerSink(Sink):
         cdef Sink sink
         cdef int steps
         for index, sink in list(self.made.items()):
-            steps = descend(sink)
+            steps = enter_chain(sink)
             try:
                 sink.bind(dtype)
             finally:
-                ascend(steps)
+                leave_chain(steps)
             self.use(index, sink)
         return 0
 
@@ -105,17 +105,17 @@ cdef class ProducerSink(Sink):
         """Be a user of a sink. Until something is sent here they are only made, for rings that use and close them."""
         with cython.critical_section(self):
             if index not in self.used:
-                engage(self, sink)
+                add_user(self, sink)
                 self.used.add(index)
         return 0
 
     cdef int send_on(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
         cdef Sink sink = self.sink_of(0)
-        cdef int steps = descend(sink)
+        cdef int steps = enter_chain(sink)
         try:
             return deliver_any(sink, self.item_type, items, count, taken)
         finally:
-            ascend(steps)
+            leave_chain(steps)
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         return self.send_on(items, count, taken)
@@ -132,7 +132,7 @@ cdef class ProducerSink(Sink):
         """Close every sink that was made; the first error is raised after the last."""
         cdef Sink sink
         failure = None
-        if sr_state(&self.state) == SR_CLOSED:
+        if sr_state_load(&self.state) == SR_CLOSED:
             return
         for index in list(self.made):
             sink = self.made.pop(index, None)  # so that one alone hangs up
@@ -140,15 +140,15 @@ cdef class ProducerSink(Sink):
                 continue
             try:
                 if index in self.used:
-                    hang_up(sink)
-                elif sink.users == 0:
+                    drop_user(sink)
+                elif sink.n_users == 0:
                     sink.close()
             except BaseException as error:
                 self.made[index] = sink
                 failure = error if failure is None else failure
         if failure is not None:
             raise failure
-        self.shut()
+        self.mark_closed()
 
     @property
     def factory(self):

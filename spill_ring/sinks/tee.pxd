@@ -6,7 +6,7 @@ cdef class TeeSink(Sink):
     cdef tuple sinks
     cdef list targets
     cdef list owed  # for each target, what the tee has taken and the target has not
-    cdef list hung_up
+    cdef list has_dropped
 
     cdef int send_to_all(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil
     cdef object copied(self, const void *items, Py_ssize_t start, Py_ssize_t stop)

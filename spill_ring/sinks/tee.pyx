@@ -4,8 +4,8 @@ from cpython.object cimport PyObject
 
 from spill_ring._core.block cimport copy_block
 from spill_ring.sinks.function cimport as_sink
-from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, sr_leave, sr_state
-from spill_ring._core.sink cimport Sink, deliver_any, engage, hang_up, warn_lost
+from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, sr_state_store, sr_state_load
+from spill_ring._core.sink cimport Sink, deliver_any, add_user, drop_user, warn_lost
 
 cnp.import_array()
 
@@ -39,16 +39,16 @@ cdef class TeeSink(Sink):
         if not sinks:
             raise TypeError("TeeSink needs at least one sink")
         targets = [as_sink(given) for given in sinks]
-        self.claim(None)
+        self.begin_init(None)
         try:
             for target in targets:
-                engage(self, target)
+                add_user(self, target)
         except BaseException:
-            sr_leave(&self.state, SR_NEW)
+            sr_state_store(&self.state, SR_NEW)
             raise
         self.targets = targets
         self.owed = [None] * len(sinks)
-        self.hung_up = [False] * len(sinks)
+        self.has_dropped = [False] * len(sinks)
         self.sinks = sinks
         self.leave()
 
@@ -58,13 +58,13 @@ cdef class TeeSink(Sink):
     cdef type described_class(self):
         return TeeSink
 
-    cdef list held_back(self):
+    cdef list pending_items(self):
         return [() if owed is None else owed for owed in self.owed]
 
     cdef int bind(self, object dtype) except -1:
         cdef Sink target
-        if sr_state(&self.state) <= SR_MAKING:
-            self.refuse(SR_NEW)
+        if sr_state_load(&self.state) <= SR_MAKING:
+            self.raise_for_state(SR_NEW)
         for target in self.targets:
             target.bind(dtype)
         return Sink.bind(self, dtype)
@@ -132,10 +132,10 @@ cdef class TeeSink(Sink):
                 try:
                     self.pay(i)
                     if call == "close":
-                        if not self.hung_up[i]:
-                            hang_up(target)
-                            self.hung_up[i] = True
-                    elif sr_state(&target.state) != SR_CLOSED:
+                        if not self.has_dropped[i]:
+                            drop_user(target)
+                            self.has_dropped[i] = True
+                    elif sr_state_load(&target.state) != SR_CLOSED:
                         target.flush()
                 except BaseException as error:
                     failure = error if failure is None else failure
@@ -154,12 +154,12 @@ cdef class TeeSink(Sink):
 
         A sink that is still owed something then stays open, and closing again goes on from there.
         """
-        if sr_state(&self.state) != SR_CLOSED:
+        if sr_state_load(&self.state) != SR_CLOSED:
             self.each("close")
-            self.shut()
+            self.mark_closed()
 
     def __del__(self):
-        cdef int state = sr_state(&self.state)
+        cdef int state = sr_state_load(&self.state)
         if state <= SR_MAKING or state == SR_CLOSED or not any(owed is not None for owed in self.owed):
             return
         try:

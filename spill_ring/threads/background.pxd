@@ -38,7 +38,7 @@ cdef class BackgroundSink(ForwardingSink):
     cdef int send_waiting(self) except -1
     cdef Py_ssize_t offer(self, const void *items, Py_ssize_t count) except -1 nogil
     cdef int raise_error(self) except -1 with gil
-    cdef int refuse_full(self, Py_ssize_t count) except -1 with gil
+    cdef int raise_full(self, Py_ssize_t count) except -1 with gil
     cdef bint is_running(self) noexcept nogil
     cdef int wait_until(self, bint (*is_there)(const awaited *what) noexcept nogil) except -1 nogil
     cdef void request(self, int kind) noexcept

@@ -2,12 +2,12 @@
 from cpython.object cimport PyObject
 
 from spill_ring.sinks.forwarding cimport ForwardingSink
-from spill_ring._core.guard cimport SR_BUSY, SR_CLOSED, SR_OPEN, sr_add, sr_leave, sr_move, sr_state
-from spill_ring.threads.eviction cimport empty_trash, outlet
+from spill_ring._core.guard cimport SR_BUSY, SR_CLOSED, SR_OPEN, sr_add_fetch, sr_state_store, sr_state_cas, sr_state_load
+from spill_ring.threads.eviction cimport empty_trash, SinkContext
 from spill_ring.threads.parking cimport FOREVER, awaited, wait_for
 from spill_ring.rings.base cimport capacity_of, flush_at_exit
-from spill_ring._core.sink cimport Sink, deliver_any, forks_so_far, hang_up, warn_lost
-from spill_ring.threads.references cimport put_objects_in
+from spill_ring._core.sink cimport Sink, deliver_any, forks_so_far, drop_user, warn_lost
+from spill_ring.threads.references cimport push_references
 from spill_ring.threads.core cimport (
     sr_await_no_more, sr_spsc_available, sr_spsc_await_items, sr_spsc_await_room, sr_spsc_count, sr_spsc_room,
     sr_spsc_try_push,
@@ -44,7 +44,7 @@ cdef class Worker:
         cdef awaited something
         cdef int request
         cdef bint is_orphan, is_last
-        if self.has_ended or sr_move(&self.ring.shared.consumer.state, SR_OPEN, SR_BUSY) != SR_OPEN:
+        if self.has_ended or sr_state_cas(&self.ring.shared.consumer.state, SR_OPEN, SR_BUSY) != SR_OPEN:
             return 0  # starting an earlier thread was interrupted, and it is at work
         self.thread = PyThread_get_thread_ident()
         something.context = <void *>self
@@ -60,8 +60,8 @@ cdef class Worker:
                     self.send()
                     continue
                 if request & KIND == CLOSE:
-                    hang_up(self.target)
-                elif (is_last or request & KIND == FLUSH) and sr_state(&self.target.state) != SR_CLOSED:
+                    drop_user(self.target)
+                elif (is_last or request & KIND == FLUSH) and sr_state_load(&self.target.state) != SR_CLOSED:
                     self.target.flush()
             except BaseException as error:
                 if not is_orphan:
@@ -77,7 +77,7 @@ cdef class Worker:
                 return 0
 
     cdef int send(self) except -1:
-        cdef outlet out = outlet(NULL, NULL, NULL, 0, 0)
+        cdef SinkContext out = SinkContext(NULL, NULL, NULL, 0, 0)
         try:
             self.ring.consumer.move_to(self.target, PY_SSIZE_T_MAX, &out)
         finally:
@@ -150,7 +150,7 @@ cdef class BackgroundSink(ForwardingSink):
         self.is_blocking = overflow == "block"
         self.adopt()
 
-    cdef int fit(self, object dtype) except -1:
+    cdef int allocate_for(self, object dtype) except -1:
         worker = Worker()
         worker.ring = SpscRing(self.capacity, dtype, overflow="reject")
         worker.target = self.target
@@ -160,15 +160,15 @@ cdef class BackgroundSink(ForwardingSink):
     cdef bint is_running(self) noexcept nogil:
         return self.forks == forks_so_far() and not self.worker.has_ended and not Py_IsFinalizing()
 
-    cdef int admit(self, int state) except -1 nogil:
+    cdef int enter_slow(self, int state) except -1 nogil:
         # In a forked child whoever was sending is not here; the next call makes it a thread of its own.
         if state == SR_BUSY and self.forks >= 0 and self.forks != forks_so_far():
             return 0
-        return self.refuse(state)
+        return self.raise_for_state(state)
 
     cdef int start(self) except -1 with gil:
         if self.worker.has_ended:  # a close() that was interrupted
-            self.refuse(SR_CLOSED)
+            self.raise_for_state(SR_CLOSED)
         if Py_IsFinalizing():
             raise RuntimeError(f"{self!r} has no thread any more: the interpreter is shutting down")
         if self.forks >= 0:
@@ -214,7 +214,7 @@ cdef class BackgroundSink(ForwardingSink):
             if count == 0:
                 return 0
             if not self.is_blocking:
-                return self.refuse_full(count)
+                return self.raise_full(count)
             self.wait_until(room_is_there)
 
     cdef int send_waiting(self) except -1:
@@ -230,7 +230,7 @@ cdef class BackgroundSink(ForwardingSink):
         if self.worker.ring.slots == NULL:
             return <Py_ssize_t>sr_spsc_try_push(self.worker.ring.core, items, count)
         with gil:
-            return put_objects_in(self.worker.ring.core, <PyObject **>items, count)
+            return push_references(self.worker.ring.core, <PyObject **>items, count)
 
     cdef int raise_error(self) except -1 with gil:
         error, self.worker.error = self.worker.error, None
@@ -238,14 +238,14 @@ cdef class BackgroundSink(ForwardingSink):
         self.worker.ring.consumer.parking.wake()
         raise error
 
-    cdef int refuse_full(self, Py_ssize_t count) except -1 with gil:
+    cdef int raise_full(self, Py_ssize_t count) except -1 with gil:
         raise Full(f"{self!r} has no room for {count} more items: it waits for its sink")
 
     cdef int wait_until(self, bint (*is_there)(const awaited *what) noexcept nogil) except -1 nogil:
         """Wait for the thread."""
         cdef awaited it
         if self.worker.thread == PyThread_get_thread_ident():  # the sink behind has called back
-            self.refuse(SR_BUSY)
+            self.raise_for_state(SR_BUSY)
         it.context, it.count, it.is_there = <void *>self.worker, 1, is_there
         it.arm, it.disarm = await_room, await_room_no_more
         wait_for(self.worker.ring.producer_parking, &it, FOREVER)
@@ -282,7 +282,7 @@ cdef class BackgroundSink(ForwardingSink):
     cdef type described_class(self):
         return BackgroundSink
 
-    cdef str hold_still(self):
+    cdef str pause(self):
         cdef bint is_through
         self.enter()
         try:
@@ -292,9 +292,9 @@ cdef class BackgroundSink(ForwardingSink):
             raise
         return None if is_through else f"may wait in {self!r}, whose sink raised: {self.worker.error!r}"
 
-    cdef int meet(self, long long on_the_way, list found) except -1:
+    cdef int find_keepers(self, long long on_the_way, list found) except -1:
         # Else somebody else uses it, and its thread may be anywhere.
-        return ForwardingSink.meet(self, on_the_way, found) if len(self) == 0 else 0
+        return ForwardingSink.find_keepers(self, on_the_way, found) if len(self) == 0 else 0
 
     def flush(self):
         """Wait until everything is through, and the sink behind is flushed.
@@ -330,7 +330,7 @@ cdef class BackgroundSink(ForwardingSink):
             Whatever the sink behind raised; then this one stays open, with what is not through.
         """
         cdef int state = SR_OPEN
-        if sr_state(&self.state) == SR_CLOSED:
+        if sr_state_load(&self.state) == SR_CLOSED:
             return
         self.enter()
         try:
@@ -340,13 +340,13 @@ cdef class BackgroundSink(ForwardingSink):
                 self.ask(CLOSE)
                 self.thread.join()
             elif self.worker is None or not self.worker.has_ended:
-                hang_up(self.target)
+                drop_user(self.target)
             state = SR_CLOSED
         finally:
-            sr_leave(&self.state, state)
+            sr_state_store(&self.state, state)
 
     def __del__(self):
-        if self.worker is None or sr_state(&self.state) == SR_CLOSED:
+        if self.worker is None or sr_state_load(&self.state) == SR_CLOSED:
             return
         try:
             if len(self) and not self.is_running():
@@ -355,15 +355,15 @@ cdef class BackgroundSink(ForwardingSink):
             warn_lost(self, len(self), error)
         if not self.is_running():
             return
-        sr_add(&self.target.users, -1)
+        sr_add_fetch(&self.target.n_users, -1)
         self.worker.is_orphan = True
         self.worker.ring.consumer.parking.wake()
         if self.worker.thread != PyThread_get_thread_ident():
             self.thread.join()
 
-    cdef bint is_owing(self) noexcept:
+    cdef bint has_pending(self) noexcept:
         """Also with nothing waiting: the thread keeps the sink behind, which nobody else will flush."""
-        if sr_state(&self.state) == SR_CLOSED or self.worker is None:
+        if sr_state_load(&self.state) == SR_CLOSED or self.worker is None:
             return False
         return self.is_running() or sr_spsc_count(self.worker.ring.core) > 0
 

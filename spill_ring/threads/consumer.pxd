@@ -1,7 +1,7 @@
 """The consumer of one ring between threads, or of several together: what there is for it, waiting and taking."""
 cimport cython
 
-from spill_ring.threads.eviction cimport outlet
+from spill_ring.threads.eviction cimport SinkContext
 from spill_ring.threads.parking cimport NO_WAIT, Parking
 from spill_ring._core.sink cimport Sink
 from spill_ring.threads.core cimport sr_shared, sr_spsc_available
@@ -32,7 +32,7 @@ cdef class Consumer:
     cdef object pop_many(self, Py_ssize_t n, long long deadline, Py_ssize_t *taken)
     cdef Py_ssize_t pop_into(self, void *out, Py_ssize_t room, long long deadline) except -1
     # Send up to `max` of each ring to a sink. The references of objects that were sent come to lie in `out`.
-    cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max, outlet *out) except -1
+    cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max, SinkContext *out) except -1
     # Objects come into the list.
     cdef int drop_all(self, list dropped) except -1
 

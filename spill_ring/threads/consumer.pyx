@@ -3,12 +3,12 @@ cimport cython
 cimport numpy as cnp
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 
-from spill_ring._core.block cimport LET_GO, new_block
-from spill_ring.threads.eviction cimport outlet, send_items_out, send_objects_out
+from spill_ring._core.block cimport GIL_RELEASE_BYTES, new_block
+from spill_ring.threads.eviction cimport SinkContext, send_items_out, send_objects_out
 from spill_ring.threads.parking cimport NO_WAIT, Parking, ask_for, awaited, wait_for
 from spill_ring.rings.base cimport count_of
 from spill_ring._core.sink cimport Sink
-from spill_ring.threads.references cimport drop_objects, take_objects_out
+from spill_ring.threads.references cimport clear_references, pop_references
 from spill_ring.threads.core cimport (
     sr_await_no_more, sr_drained, sr_index, sr_shared, sr_spsc, sr_spsc_available, sr_spsc_await_items, sr_spsc_clear,
     sr_spsc_drain, sr_spsc_is_closed, sr_spsc_pop,
@@ -76,7 +76,7 @@ cdef class Consumer:
             count = copy_letting_go(&self.rings, out, room)
         return count
 
-    cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max, outlet *out) except -1:
+    cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max, SinkContext *out) except -1:
         cdef Py_ssize_t i
         cdef Py_ssize_t moved = 0
         cdef sr_shared *ring
@@ -105,7 +105,7 @@ cdef class Consumer:
             if self.item_type is not None:
                 sr_spsc_clear(&self.rings.rings[i].core, PY_SSIZE_T_MAX)
             else:
-                drop_objects(&self.rings.rings[i].core, dropped)
+                clear_references(&self.rings.rings[i].core, dropped)
         return 0
 
     cdef int listen(self) except -2:
@@ -159,7 +159,7 @@ cdef inline Py_ssize_t copy_out(merged *rings, char *out, Py_ssize_t count) noex
 
 cdef inline Py_ssize_t copy_letting_go(merged *rings, void *out, Py_ssize_t count) noexcept:
     """The same with the GIL, which is let go of where it takes long."""
-    if count * <Py_ssize_t>rings.rings[0].core.itemsize >= LET_GO:
+    if count * <Py_ssize_t>rings.rings[0].core.itemsize >= GIL_RELEASE_BYTES:
         with nogil:
             return copy_out(rings, <char *>out, count)
     return copy_out(rings, <char *>out, count)
@@ -169,13 +169,13 @@ cdef inline list take_objects(merged *rings, Py_ssize_t count):
     cdef Py_ssize_t i, share, before
     cdef list taken
     if rings.count == 1:
-        return take_objects_out(&rings.rings[0].core, count)
+        return pop_references(&rings.rings[0].core, count)
     taken = []
     while True:
         before = len(taken)
         for i in range(rings.count):
             share = (count - len(taken) + rings.count - i - 1) // (rings.count - i)
-            taken += take_objects_out(&rings.rings[(rings.turn + i) % rings.count].core, share)
+            taken += pop_references(&rings.rings[(rings.turn + i) % rings.count].core, share)
         if len(taken) == count or len(taken) == before:
             break
     next_turn(rings)

@@ -10,7 +10,7 @@ cdef extern from "Python.h":
 
 
 cdef int send_items_out(void *context, const void *items, size_t count, size_t *taken) except -1 nogil:
-    cdef outlet *out = <outlet *>context
+    cdef SinkContext *out = <SinkContext *>context
     cdef unsigned long before = out.thread[0]  # a drain of several rings is inside of all until it ends
     out.thread[0] = PyThread_get_thread_ident()
     try:
@@ -20,7 +20,7 @@ cdef int send_items_out(void *context, const void *items, size_t count, size_t *
 
 
 cdef int send_objects_out(void *context, const void *items, size_t count, size_t *taken) except -1 nogil:
-    cdef outlet *out = <outlet *>context
+    cdef SinkContext *out = <SinkContext *>context
     cdef unsigned long before = out.thread[0]
     with gil:
         out.thread[0] = PyThread_get_thread_ident()
@@ -30,7 +30,7 @@ cdef int send_objects_out(void *context, const void *items, size_t count, size_t
             out.thread[0] = before
 
 
-cdef int pass_objects(outlet *out, PyObject **items, Py_ssize_t count, size_t *taken) except -1:
+cdef int pass_objects(SinkContext *out, PyObject **items, Py_ssize_t count, size_t *taken) except -1:
     """Send objects to a sink, and put the references of those it took aside."""
     cdef Py_ssize_t i
     cdef Py_ssize_t sent = 0

@@ -12,7 +12,7 @@ cdef class MpscRing:
     cdef Py_ssize_t count
     cdef Consumer consumer  # of all of them
     cdef object item_type  # None: objects
-    cdef object given  # the sink, as it was given
+    cdef object sink_as_given  # the sink, as it was given
 
     # Remove up to `count` items, in fair shares; returns how many.
     cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil

@@ -1,12 +1,12 @@
 """Several producers, each with a ring of its own, and one consumer that merges them while they run."""
 cimport numpy as cnp
 
-from spill_ring._core.block cimport as_room, is_block
+from spill_ring._core.block cimport as_destination, is_block
 from spill_ring.threads.consumer cimport Consumer, block_size
 from spill_ring.sinks.function cimport as_sink
-from spill_ring._core.guard cimport SR_MAKING, SR_NEW, SR_OPEN, sr_leave, sr_move, sr_state
+from spill_ring._core.guard cimport SR_MAKING, SR_NEW, SR_OPEN, sr_state_store, sr_state_cas, sr_state_load
 from spill_ring.sinks.locked cimport LockedSink
-from spill_ring.threads.eviction cimport empty_trash, outlet
+from spill_ring.threads.eviction cimport empty_trash, SinkContext
 from spill_ring.threads.parking cimport NO_WAIT, deadline_of
 from spill_ring.sinks.per_producer cimport ProducerSink
 from spill_ring.serialization.record cimport load_item
@@ -84,17 +84,17 @@ cdef class MpscRing:
         for i in range(count):
             rings.append(SpscRing(capacity, dtype, sink.producer(i) if isinstance(sink, ProducerSink) else shared))
         consumer = Consumer(count, rings[0].dtype)
-        if sr_move(&self.state, SR_NEW, SR_MAKING) != SR_NEW:  # asked last: making sinks may run Python
+        if sr_state_cas(&self.state, SR_NEW, SR_MAKING) != SR_NEW:  # asked last: making sinks may run Python
             raise RuntimeError(f"{type(self).__name__} is initialised already")
         for ring in rings:
             consumer.add(ring.shared)  # whoever pushes wakes the one consumer
             ring.consumer.parking = consumer.parking
         self.consumer = consumer
         self.count = count
-        self.given = sink
+        self.sink_as_given = sink
         self.item_type = rings[0].dtype
         self.rings = tuple(rings)
-        sr_leave(&self.state, SR_OPEN)
+        sr_state_store(&self.state, SR_OPEN)
 
     # -- the consumer's side ---------------------------------------------------------------------
 
@@ -102,7 +102,7 @@ cdef class MpscRing:
         return <SpscRing>self.rings[i]
 
     cdef int check_made(self) except -1:
-        if sr_state(&self.state) != SR_OPEN:
+        if sr_state_load(&self.state) != SR_OPEN:
             raise RuntimeError(f"{type(self).__name__} was never initialised: call super().__init__ first")
         return 0
 
@@ -265,7 +265,7 @@ cdef class MpscRing:
         cdef Py_ssize_t count
         if self.item_type is None:
             raise TypeError(f"a {type(self).__name__} of objects has nothing to copy: use pop_many")
-        array = as_room(out, self.item_type)
+        array = as_destination(out, self.item_type)
         if not is_block(array, self.item_type):
             raise ValueError(f"out must be C-contiguous, of dtype {self.item_type}; use pop_many for another one")
         self.enter()
@@ -302,7 +302,7 @@ cdef class MpscRing:
         cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
         cdef Sink target = as_sink(sink)
         cdef Py_ssize_t count
-        cdef outlet out = outlet(NULL, NULL, NULL, 0, 0)
+        cdef SinkContext out = SinkContext(NULL, NULL, NULL, 0, 0)
         if target in self.producers:
             raise ValueError("rings can't be drained into one of themselves")
         target.bind(self.item_type)
@@ -372,7 +372,7 @@ cdef class MpscRing:
         # One that is closed and through with its sink refuses. Here that counts only if they all are.
         open_rings = [
             ring for ring in self.producers
-            if not ring.closed or ring.target is not None and not sr_state(&ring.is_settled)
+            if not ring.closed or ring.target is not None and not sr_state_load(&ring.is_settled)
         ]
         count = 0
         failure = None
@@ -427,7 +427,7 @@ cdef class MpscRing:
     @property
     def sink(self):
         """The sink, as it was given; None where what is evicted is dropped."""
-        return self.given
+        return self.sink_as_given
 
     @property
     def closed(self):

@@ -7,7 +7,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.limits cimport LLONG_MAX
 
-from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, sr_leave, sr_move
+from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, sr_state_store, sr_state_cas
 from spill_ring.threads.core cimport sr_relax
 
 import math
@@ -80,14 +80,14 @@ cdef class Parking:
 
     cdef bint listen(self) noexcept nogil:
         """Let wakes be written to the descriptor; False where that is done already, by who will read them."""
-        if sr_move(&self.listening, SR_OPEN, SR_BUSY) != SR_OPEN:
+        if sr_state_cas(&self.listening, SR_OPEN, SR_BUSY) != SR_OPEN:
             return False
         sr_wake_by(self.place, self.write_fd)
         return True
 
     cdef void listen_no_more(self) noexcept nogil:
         sr_wake_by(self.place, -1)
-        sr_leave(&self.listening, SR_OPEN)
+        sr_state_store(&self.listening, SR_OPEN)
 
     cdef void wake(self) noexcept nogil:
         sr_wake_parked(self.place)

@@ -13,10 +13,10 @@ cdef int visit_slots(sr_spsc *core, visitproc visit, void *arg) noexcept
 cdef void free_slots(sr_spsc *core) noexcept
 
 # How many there was room for. Each takes a reference.
-cdef Py_ssize_t put_objects_in(sr_spsc *core, PyObject **items, Py_ssize_t count) noexcept
+cdef Py_ssize_t push_references(sr_spsc *core, PyObject **items, Py_ssize_t count) noexcept
 
 # Remove up to n of the oldest. They follow each other, but for what was held before.
-cdef list take_objects_out(sr_spsc *core, Py_ssize_t n)
+cdef list pop_references(sr_spsc *core, Py_ssize_t n)
 
 # Clear. The objects come into the list, to be let go of once the consumer's side is left.
-cdef int drop_objects(sr_spsc *core, list dropped) except -1
+cdef int clear_references(sr_spsc *core, list dropped) except -1

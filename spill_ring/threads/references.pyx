@@ -34,7 +34,7 @@ cdef void free_slots(sr_spsc *core) noexcept:
     PyMem_RawFree(slots)
 
 
-cdef Py_ssize_t put_objects_in(sr_spsc *core, PyObject **items, Py_ssize_t count) noexcept:
+cdef Py_ssize_t push_references(sr_spsc *core, PyObject **items, Py_ssize_t count) noexcept:
     cdef Py_ssize_t i
     count = <Py_ssize_t>sr_spsc_room(core, count)
     for i in range(count):  # one by one: they may go on at the memory's start
@@ -44,7 +44,7 @@ cdef Py_ssize_t put_objects_in(sr_spsc *core, PyObject **items, Py_ssize_t count
     return count
 
 
-cdef list take_objects_out(sr_spsc *core, Py_ssize_t n):
+cdef list pop_references(sr_spsc *core, Py_ssize_t n):
     cdef Py_ssize_t count
     cdef list part
     cdef list taken = []
@@ -59,7 +59,7 @@ cdef list take_objects_out(sr_spsc *core, Py_ssize_t n):
     return taken
 
 
-cdef int drop_objects(sr_spsc *core, list dropped) except -1:
+cdef int clear_references(sr_spsc *core, list dropped) except -1:
     cdef Py_ssize_t count
     cdef list part
     while True:

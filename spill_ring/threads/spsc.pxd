@@ -8,8 +8,8 @@ cimport cython
 from cpython.object cimport PyObject
 
 from spill_ring.threads.consumer cimport Consumer
-from spill_ring._core.guard cimport SR_BUSY, SR_FORKED, SR_OPEN, SR_RESERVED, sr_leave, sr_move
-from spill_ring.threads.eviction cimport outlet
+from spill_ring._core.guard cimport SR_BUSY, SR_FORKED, SR_OPEN, SR_RESERVED, sr_state_store, sr_state_cas
+from spill_ring.threads.eviction cimport SinkContext
 from spill_ring.threads.parking cimport Parking
 from spill_ring._core.scalar cimport numeric, scalar_index
 from spill_ring._core.sink cimport Sink
@@ -22,10 +22,10 @@ from spill_ring._core.storage cimport Storage
 
 cdef inline int move_reserved(int *state) noexcept nogil:
     """From SR_RESERVED to SR_BUSY, also in a forked child; the state found."""
-    cdef int found = sr_move(state, SR_RESERVED, SR_BUSY)
+    cdef int found = sr_state_cas(state, SR_RESERVED, SR_BUSY)
     if found != SR_FORKED:
         return found
-    return SR_RESERVED if sr_move(state, SR_FORKED, SR_BUSY) == SR_FORKED else SR_BUSY
+    return SR_RESERVED if sr_state_cas(state, SR_FORKED, SR_BUSY) == SR_FORKED else SR_BUSY
 
 
 cdef class SpscRing(Sink):
@@ -41,10 +41,10 @@ cdef class SpscRing(Sink):
     cdef Storage storage  # of a typed ring
     cdef object record  # the Dataclass whose instances its items are; None: they are numpy's
     cdef PyObject **slots  # of an object ring; NULL where there is none
-    cdef outlet evicted
+    cdef SinkContext evicted
     cdef Parking producer_parking
     cdef Sink target  # None: what is evicted is dropped
-    cdef object given  # the sink, as it was given
+    cdef object sink_as_given  # the sink, as it was given
     cdef int is_settled  # the sink was let go of
     cdef Py_ssize_t reserved
     cdef object aside  # a block that is reserved where the ring's own memory is not to be had
@@ -67,11 +67,11 @@ cdef class SpscRing(Sink):
     cdef bint wait_room(self, Py_ssize_t count, long long deadline) except -1 nogil
 
     cdef int take_over(self, int *state, int found) except -1 with gil
-    cdef int refuse_consumer(self, int found) except -1 with gil
-    cdef int refuse_full(self, Py_ssize_t count) except -1 with gil
-    cdef int refuse_count(self, Py_ssize_t count, Py_ssize_t room) except -1 with gil
-    cdef int refuse_commit(self) except -1 with gil
-    cdef int refuse_scalar(self, int scalar) except -1 with gil
+    cdef int raise_consumer(self, int found) except -1 with gil
+    cdef int raise_full(self, Py_ssize_t count) except -1 with gil
+    cdef int raise_count(self, Py_ssize_t count, Py_ssize_t room) except -1 with gil
+    cdef int raise_commit(self) except -1 with gil
+    cdef int raise_scalar(self, int scalar) except -1 with gil
     cdef void *reserve_aside(self, Py_ssize_t count) except NULL with gil
     cdef int commit_aside(self, Py_ssize_t count) except -1 with gil
     cdef int put_copy(
@@ -82,7 +82,7 @@ cdef class SpscRing(Sink):
     cdef int extend_objects(self, PyObject **items, Py_ssize_t count, long long deadline) except -1
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil
     cdef Py_ssize_t flush_all(self) except -1
-    cdef Py_ssize_t send_rest(self, outlet *out) except -1
+    cdef Py_ssize_t send_rest(self, SinkContext *out) except -1
     cdef int settle(self) except -1
     cdef Py_ssize_t try_push_copy(self, const void *items, Py_ssize_t count) except -1 with gil
     cdef Py_ssize_t convert_into(self, object array, long long deadline) except -1
@@ -115,12 +115,12 @@ cdef class SpscRing(Sink):
 
     @cython.final
     cdef inline int enter_consumer(self) except -1 nogil:
-        cdef int found = sr_move(&self.shared.consumer.state, SR_OPEN, SR_BUSY)
-        return 0 if found == SR_OPEN else self.refuse_consumer(found)
+        cdef int found = sr_state_cas(&self.shared.consumer.state, SR_OPEN, SR_BUSY)
+        return 0 if found == SR_OPEN else self.raise_consumer(found)
 
     @cython.final
     cdef inline void leave_consumer(self) noexcept nogil:
-        sr_leave(&self.shared.consumer.state, SR_OPEN)
+        sr_state_store(&self.shared.consumer.state, SR_OPEN)
 
     @cython.final
     cdef inline void relax(self) noexcept nogil:
@@ -158,7 +158,7 @@ cdef class SpscRing(Sink):
     cdef inline int pop_value(self, numeric *value) except -1 nogil:
         """Remove the oldest into `value`; 0 when there is none."""
         if self.scalar != scalar_index(value):
-            return self.refuse_scalar(scalar_index(value))
+            return self.raise_scalar(scalar_index(value))
         if sr_claim(self.core, 1, False) == 0:
             return 0
         value[0] = (<numeric *>self.core.items)[self.core.held & self.core.mask]

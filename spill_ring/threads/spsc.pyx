@@ -9,22 +9,22 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc
 from cpython.object cimport PyObject
 
 from spill_ring._core.block cimport (
-    LET_GO, as_number, as_room, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
+    GIL_RELEASE_BYTES, as_number, as_destination, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
 )
 from spill_ring.threads.consumer cimport Consumer, block_size
 from spill_ring.sinks.function cimport as_sink
 from spill_ring._core.guard cimport (
-    SR_BUSY, SR_CLOSED, SR_FORKED, SR_MAKING, SR_NEW, SR_OPEN, SR_RESERVED, sr_add, sr_hold, sr_leave, sr_let_go,
-    sr_move, sr_state,
+    SR_BUSY, SR_CLOSED, SR_FORKED, SR_MAKING, SR_NEW, SR_OPEN, SR_RESERVED, sr_add_fetch, sr_try_lock, sr_state_store, sr_unlock,
+    sr_state_cas, sr_state_load,
 )
 from spill_ring.rings.loan cimport Loan, add_methods, lend
-from spill_ring.threads.eviction cimport empty_trash, outlet, send_items_out, send_objects_out, take_trash
+from spill_ring.threads.eviction cimport empty_trash, SinkContext, send_items_out, send_objects_out, take_trash
 from spill_ring.threads.parking cimport FOREVER, NO_WAIT, Parking, awaited, deadline_of, wait_for
 from spill_ring.serialization.record cimport item_block, items_block, load_item, record_of
 from spill_ring.rings.base cimport capacity_of, count_of, flush_at_exit
 from spill_ring._core.scalar cimport scalar_index
-from spill_ring._core.sink cimport DropSink, Sink, hang_up, needs_python, warn_lost
-from spill_ring.threads.references cimport free_slots, put_objects_in, take_objects_out, visit_slots, visitproc
+from spill_ring._core.sink cimport DropSink, Sink, drop_user, needs_python, warn_lost
+from spill_ring.threads.references cimport free_slots, push_references, pop_references, visit_slots, visitproc
 from spill_ring.threads.core cimport (
     SR_FULL, SR_LINE, sr_await_no_more, sr_claim, sr_cleared, sr_deliver, sr_drained, sr_evicted, sr_finish,
     sr_finished, sr_index, sr_next, sr_publish, sr_pushed, sr_shared, sr_slot, sr_spsc, sr_spsc_await_room,
@@ -201,7 +201,7 @@ cdef class SpscRing(Sink):
         try:
             consumer = Consumer(1, items)
             parking = Parking()
-            self.claim(target)  # asked last: all of the above may run Python
+            self.begin_init(target)  # asked last: all of the above may run Python
         except BaseException:
             PyMem_RawFree(slots)
             raise
@@ -210,7 +210,7 @@ cdef class SpscRing(Sink):
         self.record = record
         self.itemsize = itemsize
         self.is_bound = True
-        self.given = sink
+        self.sink_as_given = sink
         self.target = None if type(target) is DropSink else target  # dropping needs no call
         self.is_blocking = overflow == "block"
         self.producer_parking = parking
@@ -252,32 +252,32 @@ cdef class SpscRing(Sink):
 
     # -- who may come in -------------------------------------------------------------------------
 
-    cdef int admit(self, int state) except -1 nogil:
+    cdef int enter_slow(self, int state) except -1 nogil:
         return self.take_over(&self.state, state)
 
-    cdef int refuse_consumer(self, int found) except -1 with gil:
+    cdef int raise_consumer(self, int found) except -1 with gil:
         return self.take_over(&self.shared.consumer.state, found)
 
     cdef int take_over(self, int *state, int found) except -1 with gil:
-        if found == SR_FORKED and sr_move(state, found, SR_BUSY) == found:
+        if found == SR_FORKED and sr_state_cas(state, found, SR_BUSY) == found:
             return 0
         if found == SR_OPEN:  # it was left meanwhile
             found = SR_BUSY
         if found == SR_RESERVED and state == &self.shared.consumer.state:
             raise RuntimeError(f"{type(self).__name__} has an open read(): leave its 'with' block first")
-        return self.refuse(found)
+        return self.raise_for_state(found)
 
     # Raising has functions of its own: one that makes Python objects takes the GIL when it returns.
-    cdef int refuse_full(self, Py_ssize_t count) except -1 with gil:
+    cdef int raise_full(self, Py_ssize_t count) except -1 with gil:
         raise Full(f"{type(self).__name__} has no room for {count} items: it holds {len(self)} of {self.size}")
 
-    cdef int refuse_count(self, Py_ssize_t count, Py_ssize_t room) except -1 with gil:
+    cdef int raise_count(self, Py_ssize_t count, Py_ssize_t room) except -1 with gil:
         raise ValueError(f"{count} items where there is room for {room}")
 
-    cdef int refuse_commit(self) except -1 with gil:
+    cdef int raise_commit(self) except -1 with gil:
         raise RuntimeError(f"{type(self).__name__} has no open reserve() to commit")
 
-    cdef int refuse_scalar(self, int scalar) except -1 with gil:
+    cdef int raise_scalar(self, int scalar) except -1 with gil:
         kind = ("unsigned int", "int", "float")[scalar // 4]
         raise TypeError(
             f"a C {kind} of {1 << scalar % 4} bytes for a {type(self).__name__} of dtype {self.item_type}"
@@ -318,7 +318,7 @@ cdef class SpscRing(Sink):
             return self.put_copy(items, count, deadline, taken)
         if not self.is_blocking:
             if sr_spsc_push(self.core, items, count, <size_t *>taken) == SR_FULL:
-                self.refuse_full(count)
+                self.raise_full(count)
             return 0
         while True:
             put = <Py_ssize_t>sr_spsc_try_push(self.core, <const char *>items + done * self.itemsize, count - done)
@@ -329,7 +329,7 @@ cdef class SpscRing(Sink):
             # For one: a consumer that waits for more than there is must not wait for a producer that
             # waits for more room than there is.
             if not self.wait_room(1, deadline):
-                self.refuse_full(count - done)
+                self.raise_full(count - done)
 
     cdef int put_copy(
         self, const void *items, Py_ssize_t count, long long deadline, Py_ssize_t *taken
@@ -428,7 +428,7 @@ cdef class SpscRing(Sink):
         cdef Py_ssize_t taken = 0
         self.enter()
         try:
-            if self.is_blocking or count * self.itemsize >= LET_GO:
+            if self.is_blocking or count * self.itemsize >= GIL_RELEASE_BYTES:
                 with nogil:
                     self.put(data, count, deadline, &taken)
             else:
@@ -439,7 +439,7 @@ cdef class SpscRing(Sink):
 
     cdef int extend_objects(self, PyObject **items, Py_ssize_t count, long long deadline) except -1:
         cdef Py_ssize_t taken = 0
-        cdef outlet out
+        cdef SinkContext out
         self.enter()
         try:
             self.put_objects(items, count, deadline, &taken)
@@ -523,7 +523,7 @@ cdef class SpscRing(Sink):
             items = tuple(islice(iter(items), room))
             self.enter()
             try:
-                return put_objects_in(self.core, PySequence_Fast_ITEMS(items), len(items))
+                return push_references(self.core, PySequence_Fast_ITEMS(items), len(items))
             finally:
                 self.leave()
         if not is_array_like(items):
@@ -534,7 +534,7 @@ cdef class SpscRing(Sink):
     cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
         cdef Py_ssize_t taken = 0
         if count < 0:
-            self.refuse_count(count, self.size)
+            self.raise_count(count, self.size)
         self.enter()
         try:
             self.put(items, count, FOREVER, &taken)
@@ -544,7 +544,7 @@ cdef class SpscRing(Sink):
 
     cdef Py_ssize_t try_push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
         if count < 0:
-            self.refuse_count(count, self.size)
+            self.raise_count(count, self.size)
         if self.overlaps(items):
             return self.try_push_copy(items, count)
         self.enter()
@@ -558,14 +558,14 @@ cdef class SpscRing(Sink):
 
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil:
         if scalar != self.scalar:
-            return self.refuse_scalar(scalar)
+            return self.raise_scalar(scalar)
         return self.push_block(value, 1)
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         return self.put(items, count, FOREVER, taken)
 
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
-        self.is_untidy = True
+        self.has_deferred = True
         return self.put_objects(items, count, FOREVER, taken)
 
     cdef void *native_class(self) noexcept nogil:
@@ -573,10 +573,10 @@ cdef class SpscRing(Sink):
             return <void *>SpscRing
         return NULL
 
-    cdef int tidy(self, int state) except -1:
-        cdef outlet out = take_trash(&self.evicted)
-        self.is_untidy = False
-        sr_leave(&self.state, state)
+    cdef int run_deferred(self, int state) except -1:
+        cdef SinkContext out = take_trash(&self.evicted)
+        self.has_deferred = False
+        sr_state_store(&self.state, state)
         empty_trash(&out)
         return 0
 
@@ -586,21 +586,21 @@ cdef class SpscRing(Sink):
         cdef int found
         cdef int next_state = SR_OPEN
         if not 0 <= count <= self.size:
-            self.refuse_count(count, self.size)
+            self.raise_count(count, self.size)
         self.enter()
         try:
             if self.is_blocking:
                 self.wait_room(count, FOREVER)
             found = sr_spsc_reserve(self.core, count, &room, &in_a_row)
             if found == SR_FULL and not self.core.evicts:
-                self.refuse_full(count)
+                self.raise_full(count)
             if found == SR_FULL:  # a consumer in the middle of a copy is in the way
                 room = self.reserve_aside(count)
             self.reserved = count
             self.reservations += 1
             next_state = SR_RESERVED
         finally:
-            sr_leave(&self.state, next_state)
+            sr_state_store(&self.state, next_state)
         return room
 
     cdef void *reserve_aside(self, Py_ssize_t count) except NULL with gil:
@@ -611,12 +611,12 @@ cdef class SpscRing(Sink):
         cdef Py_ssize_t offset
         cdef int found = move_reserved(&self.state)
         if found == SR_OPEN:
-            self.refuse_commit()
+            self.raise_commit()
         elif found != SR_RESERVED:
-            self.refuse(found)
+            self.raise_for_state(found)
         if not 0 <= count <= self.reserved:
-            sr_leave(&self.state, SR_RESERVED)
-            self.refuse_count(count, self.reserved)
+            sr_state_store(&self.state, SR_RESERVED)
+            self.raise_count(count, self.reserved)
         try:
             self.reserved = 0
             if <PyObject *>self.aside != <PyObject *>None:
@@ -654,21 +654,21 @@ cdef class SpscRing(Sink):
             Whatever the sink raises; what it didn't take is still in the ring.
         """
         cdef sr_index before
-        cdef outlet out
-        if sr_state(&self.state) == SR_CLOSED:
-            if self.target is None or sr_state(&self.is_settled):
-                self.refuse(SR_CLOSED)
+        cdef SinkContext out
+        if sr_state_load(&self.state) == SR_CLOSED:
+            if self.target is None or sr_state_load(&self.is_settled):
+                self.raise_for_state(SR_CLOSED)
             return self.flush_all()
         self.enter()
         try:
             before = sr_evicted(self.core)
-            if self.given is not None and self.core.evicts:
+            if self.sink_as_given is not None and self.core.evicts:
                 if self.item_type is None:
                     sr_spsc_flush(self.core)
                 else:
                     with nogil:
                         sr_spsc_flush(self.core)
-            if self.target is not None and sr_state(&self.target.state) != SR_CLOSED:
+            if self.target is not None and sr_state_load(&self.target.state) != SR_CLOSED:
                 self.target.flush()
             return sr_evicted(self.core) - before
         finally:
@@ -678,7 +678,7 @@ cdef class SpscRing(Sink):
 
     cdef Py_ssize_t flush_all(self) except -1:
         """Flush, also what waits for a consumer."""
-        cdef outlet out = outlet(NULL, NULL, NULL, 0, 0)
+        cdef SinkContext out = SinkContext(NULL, NULL, NULL, 0, 0)
         self.enter_consumer()
         try:
             return self.send_rest(&out)
@@ -699,9 +699,9 @@ cdef class SpscRing(Sink):
             Whatever the sink raises: over items that it refused before, and then the ring stays open; or as it is
             closed, and then the ring is closed, and whatever finds the end next closes the sink again.
         """
-        cdef outlet out
+        cdef SinkContext out
         cdef int state = SR_OPEN
-        if sr_state(&self.state) == SR_CLOSED:
+        if sr_state_load(&self.state) == SR_CLOSED:
             return
         self.enter()
         try:
@@ -711,7 +711,7 @@ cdef class SpscRing(Sink):
             state = SR_CLOSED
         finally:
             out = take_trash(&self.evicted)
-            sr_leave(&self.state, state)
+            sr_state_store(&self.state, state)
             empty_trash(&out)
         self.settle()
 
@@ -720,16 +720,16 @@ cdef class SpscRing(Sink):
         call of the consumer's that finds nothing, or has drained, waited for or flushed the rest."""
         if self.target is None or not sr_spsc_has_ended(self.core) or self.core.pending_count:
             return 0
-        if sr_move(&self.is_settled, SR_NEW, SR_CLOSED) != SR_NEW:
+        if sr_state_cas(&self.is_settled, SR_NEW, SR_CLOSED) != SR_NEW:
             return 0
         try:
-            hang_up(self.target)
+            drop_user(self.target)
         except BaseException:
-            sr_leave(&self.is_settled, SR_NEW)
+            sr_state_store(&self.is_settled, SR_NEW)
             raise
         return 0
 
-    cdef Py_ssize_t send_rest(self, outlet *out) except -1:
+    cdef Py_ssize_t send_rest(self, SinkContext *out) except -1:
         """Send all that is left to the sink, oldest first: nobody pushes. The consumer's side is entered."""
         cdef Py_ssize_t sent = 0
         cdef sr_index before = sr_evicted(self.core)
@@ -739,39 +739,39 @@ cdef class SpscRing(Sink):
             sr_deliver(self.core)
             sent += sr_evicted(self.core) - before
         sent += self.consumer.move_to(self.target, PY_SSIZE_T_MAX, out)
-        if sr_state(&self.state) == SR_CLOSED:
+        if sr_state_load(&self.state) == SR_CLOSED:
             self.settle()
-        elif sr_state(&self.target.state) != SR_CLOSED:
+        elif sr_state_load(&self.target.state) != SR_CLOSED:
             self.target.flush()
         return sent
 
     def __del__(self):
-        cdef outlet out = outlet(NULL, NULL, NULL, 0, 0)
-        if self.target is None or sr_state(&self.state) <= SR_MAKING or sr_state(&self.is_settled):
+        cdef SinkContext out = SinkContext(NULL, NULL, NULL, 0, 0)
+        if self.target is None or sr_state_load(&self.state) <= SR_MAKING or sr_state_load(&self.is_settled):
             return
         # Nobody else is here, but the sink may know the ring and come back.
-        sr_leave(&self.shared.consumer.state, SR_BUSY)
-        if sr_state(&self.state) != SR_CLOSED:
-            sr_leave(&self.state, SR_BUSY)
-            sr_add(&self.target.users, -1)
+        sr_state_store(&self.shared.consumer.state, SR_BUSY)
+        if sr_state_load(&self.state) != SR_CLOSED:
+            sr_state_store(&self.state, SR_BUSY)
+            sr_add_fetch(&self.target.n_users, -1)
         try:
             self.send_rest(&out)
         except BaseException as error:
             warn_lost(self, len(self), error)
         self.leave_consumer()
-        if sr_state(&self.state) != SR_CLOSED:
+        if sr_state_load(&self.state) != SR_CLOSED:
             self.leave()
         empty_trash(&out)
 
-    cdef int flush_rest(self) except -1:
-        if self.core.evicts and sr_state(&self.state) != SR_CLOSED:
+    cdef int flush_pending(self) except -1:
+        if self.core.evicts and sr_state_load(&self.state) != SR_CLOSED:
             self.flush()
         else:
             self.flush_all()
         return 0
 
-    cdef bint is_owing(self) noexcept:
-        return not sr_state(&self.is_settled) and (sr_state(&self.state) == SR_CLOSED or sr_spsc_count(self.core) > 0)
+    cdef bint has_pending(self) noexcept:
+        return not sr_state_load(&self.is_settled) and (sr_state_load(&self.state) == SR_CLOSED or sr_spsc_count(self.core) > 0)
 
     # -- the consumer's side ---------------------------------------------------------------------
 
@@ -841,7 +841,7 @@ cdef class SpscRing(Sink):
             while sr_claim(self.core, 1, False) == 0:
                 if not self.find(1, deadline):
                     if default is ...:  # none was given
-                        ended = " and closed" if sr_state(&self.state) == SR_CLOSED else ""
+                        ended = " and closed" if sr_state_load(&self.state) == SR_CLOSED else ""
                         raise IndexError(f"pop from an empty{ended} {type(self).__name__}")
                     return default
             item = self.take_one()
@@ -924,7 +924,7 @@ cdef class SpscRing(Sink):
         cdef Py_ssize_t count
         if self.item_type is None:
             raise TypeError(f"a {type(self).__name__} of objects has nothing to copy: use pop_many")
-        array = as_room(out, self.item_type)
+        array = as_destination(out, self.item_type)
         self.enter_consumer()
         try:
             if is_block(array, self.item_type):
@@ -956,7 +956,7 @@ cdef class SpscRing(Sink):
 
     cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil:
         if count < 0:
-            self.refuse_count(count, self.size)
+            self.raise_count(count, self.size)
         self.enter_consumer()
         count = <Py_ssize_t>sr_spsc_pop(self.core, out, count)
         self.leave_consumer()
@@ -1035,12 +1035,12 @@ cdef class SpscRing(Sink):
         """
         cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
         cdef Sink target = as_sink(sink)
-        cdef outlet out = outlet(NULL, NULL, NULL, 0, 0)
+        cdef SinkContext out = SinkContext(NULL, NULL, NULL, 0, 0)
         cdef Py_ssize_t count
         if target is self:
             raise ValueError("a ring can't be drained into itself")
-        if sr_state(&self.state) <= SR_MAKING:
-            self.refuse(SR_NEW)
+        if sr_state_load(&self.state) <= SR_MAKING:
+            self.raise_for_state(SR_NEW)
         target.bind(self.item_type)
         self.enter_consumer()
         try:
@@ -1104,7 +1104,7 @@ cdef class SpscRing(Sink):
     @property
     def sink(self):
         """The sink, as it was given; None where what is evicted is dropped."""
-        return self.given
+        return self.sink_as_given
 
     @property
     def overflow(self):
@@ -1120,7 +1120,7 @@ cdef class SpscRing(Sink):
     def closed(self):
         """True once the ring is closed: nothing is pushed any more."""
         # The consumer can see the end, by wait() or `ended`, while close() is on its last steps.
-        return sr_state(&self.state) == SR_CLOSED or sr_spsc_is_closed(self.core)
+        return sr_state_load(&self.state) == SR_CLOSED or sr_spsc_is_closed(self.core)
 
     @property
     def ended(self):
@@ -1155,7 +1155,7 @@ cdef class SpscRing(Sink):
 
     def __repr__(self):
         kind = "objects" if self.item_type is None else str(self.item_type)
-        closed = ", closed" if sr_state(&self.state) == SR_CLOSED else ""
+        closed = ", closed" if sr_state_load(&self.state) == SR_CLOSED else ""
         return f"<SpscRing: {len(self)} of {self.size} {kind}, overflow={self.overflow!r}{closed}>"
 
     @property
@@ -1225,13 +1225,13 @@ cdef class SpscRing(Sink):
     def _ask(self, n, /):
         """For `aio`: ask for a wake; True if there will be none, since the wait is over."""
         if self.consumer is None:
-            self.refuse(SR_NEW)
+            self.raise_for_state(SR_NEW)
         return self.consumer.ask(n)
 
     def _end_wait(self, n, /):
         """For `aio`: leave the consumer's side; whether n items are there."""
         if self.consumer is None:
-            self.refuse(SR_NEW)
+            self.raise_for_state(SR_NEW)
         try:
             there = self.consumer.listen_no_more(n)
             if not there:
@@ -1249,27 +1249,27 @@ cdef int push_one(SpscRing self, object item) except -1:
     cdef size_t taken = 0
     cdef sr_index tail
     if self.scalar == DOUBLE:
-        if isinstance(item, float) and sr_hold(&self.state):
+        if isinstance(item, float) and sr_try_lock(&self.state):
             tail = sr_pushed(self.core)
             if tail != self.core.limit:
                 (<double *>self.core.items)[tail & self.core.mask] = PyFloat_AS_DOUBLE(item)
                 sr_publish(self.core, tail + 1)
-                sr_let_go(&self.state)
+                sr_unlock(&self.state)
                 return 0
             if self.core.sink == NULL and self.core.evicts:
                 value = PyFloat_AS_DOUBLE(item)
                 sr_spsc_push(self.core, &value, 1, &taken)
-                sr_let_go(&self.state)
+                sr_unlock(&self.state)
                 return 0
-            sr_let_go(&self.state)
-    elif self.slots != NULL and sr_hold(&self.state):
+            sr_unlock(&self.state)
+    elif self.slots != NULL and sr_try_lock(&self.state):
         if sr_spsc_has_room(self.core, 1):
             Py_INCREF(item)
             (<PyObject **>sr_next(self.core))[0] = <PyObject *>item
             sr_spsc_commit(self.core, 1)
-            sr_let_go(&self.state)
+            sr_unlock(&self.state)
             return 0
-        sr_let_go(&self.state)
+        sr_unlock(&self.state)
     return self.push_any(item, FOREVER)
 
 
@@ -1361,7 +1361,7 @@ cdef object begin_read(object lender, Loan loan):
     except BaseException:
         ring.leave_consumer()
         raise
-    sr_leave(&ring.shared.consumer.state, SR_RESERVED)
+    sr_state_store(&ring.shared.consumer.state, SR_RESERVED)
     return block
 
 
@@ -1371,11 +1371,11 @@ cdef int end_read(object lender, Loan loan, bint raised) except -1:
     if move_reserved(&ring.shared.consumer.state) != SR_RESERVED:
         return 0
     if ring.reads != loan.number:
-        sr_leave(&ring.shared.consumer.state, SR_RESERVED)
+        sr_state_store(&ring.shared.consumer.state, SR_RESERVED)
         return 0
     if not raised:
         if ring.item_type is None:
-            _let_go = take_objects_out(ring.core, loan.lent)
+            _let_go = pop_references(ring.core, loan.lent)
         else:
             sr_spsc_release(ring.core, loan.lent)
     ring.leave_consumer()
@@ -1401,7 +1401,7 @@ cdef object begin_reservation(object lender, Loan loan):
 
 cdef int end_reservation(object lender, Loan loan, bint raised) except -1:
     cdef SpscRing ring = lender
-    if ring.reservations == loan.number and sr_state(&ring.state) != SR_OPEN:  # else it is committed
+    if ring.reservations == loan.number and sr_state_load(&ring.state) != SR_OPEN:  # else it is committed
         ring.commit(0 if raised else loan.count)
     return 0
 
