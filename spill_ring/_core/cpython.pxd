@@ -1,0 +1,29 @@
+"""What CPython's headers offer and Cython's own `cpython` declares otherwise or not at all: the only home of such externs.
+
+Reference counts and lists are declared over bare pointers, since Cython counts a reference around each object argument.
+"""
+from cpython.object cimport PyObject
+
+
+cdef extern from "Python.h" nogil:
+    const Py_ssize_t PY_SSIZE_T_MAX
+    unsigned long PyThread_get_thread_ident()
+
+
+cdef extern from "Python.h":
+    void Py_INCREF(PyObject *o)
+    void Py_DECREF(PyObject *o)
+    PyObject **PySequence_Fast_ITEMS(object o)
+    void PyList_SET_ITEM(object list, Py_ssize_t i, PyObject *item)  # steals the reference
+    double PyFloat_AS_DOUBLE(object o)
+    long long PyLong_AsLongLongAndOverflow(object o, int *overflow) except? -1
+    int Py_ReprEnter(object o) except -1
+    void Py_ReprLeave(object o)
+    ctypedef int (*visitproc)(PyObject *o, void *arg) noexcept
+    ctypedef int (*traverseproc)(PyObject *o, visitproc visit, void *arg) noexcept
+    ctypedef int (*inquiry)(PyObject *o) noexcept
+    ctypedef struct PyTypeObject:
+        PyObject *tp_dict
+        traverseproc tp_traverse
+        inquiry tp_clear
+    void PyType_Modified(type t)
