@@ -7,11 +7,13 @@ sent. What left the ring by another way is a gap in its numbers, which the ring 
 """
 cimport numpy as cnp
 
+from spill_ring._core.arguments cimport count_of
+from spill_ring._core.tracing cimport Tracer, items_error
 from spill_ring.rings.array cimport ArrayRing
 from spill_ring._core.block cimport new_block
 from spill_ring.serialization.record cimport load_item
-from spill_ring.rings.base cimport CLEARED, DRAINED, GAPS_REMEMBERED, POPPED, Ring, count_of, gap
-from spill_ring._core.sink cimport Sink, KeptRange, items_error, takes_as
+from spill_ring.rings.base cimport CLEARED, DRAINED, GAPS_REMEMBERED, POPPED, Ring, gap
+from spill_ring._core.sink cimport Sink, trace_sink
 
 import operator
 
@@ -299,82 +301,100 @@ cdef int read_gone(Ring ring, long long start, Py_ssize_t count, long long numbe
     return read_behind(ring, ring.target, run(number, count, back, ring.head - ring.bypassed, start < 0), parts)
 
 
+cdef class Reader(Tracer):
+    """Reads items that were sent to a sink, wherever they are by now."""
+
+    cdef Ring ring  # that sent them
+    cdef run wanted
+    cdef list parts  # where the items go
+
+    @staticmethod
+    cdef Reader of(Ring ring, run wanted, list parts):
+        cdef Reader self = Reader.__new__(Reader)
+        self.ring = ring
+        self.wanted = wanted
+        self.parts = parts
+        return self
+
+    cdef bint keeps(self, object sink, long long end, long long first, bint was_changed) except -1:
+        check_alone(self.ring, sink, self.wanted.sent, end, was_changed)
+        if self.wanted.is_older and self.ring.history_origins[0][0] is not sink:
+            why = f"came before this {type(self.ring).__name__}, whose numbers begin in another sink"
+            raise items_error(IndexError, self.wanted.number, self.wanted.count, why)
+        self.start = end - self.wanted.back
+        self.count = self.wanted.count
+        self.number = self.wanted.number
+        if isinstance(sink, Ring):
+            read(<Ring>sink, self.start, self.count, self.number, self.parts)
+            return False
+        return True
+
+    cdef int give(self, object items) except -1:
+        self.parts.append(items)
+        return 0
+
+    cdef int passes_on(self, list targets, list pending) except -1:
+        """Read from the first of the targets that has the items."""
+        failures = []
+        for target, waiting in zip(targets, pending, strict=True):
+            found = []
+            try:
+                self.read_across(target, waiting, found)
+            except Exception as failure:
+                failures.append(failure)
+            else:
+                self.parts += found
+                return 0
+        for failure in failures:
+            if not isinstance(failure, IndexError):
+                raise failure  # the items are damaged, or nobody can tell where they are; that isn't gone
+        raise IndexError("; ".join(map(str, failures)))
+
+    cdef int read_across(self, Sink sink, object waiting, list parts) except -1:
+        """Read items of which the last may be waiting for the sink."""
+        cdef run wanted = self.wanted
+        cdef Py_ssize_t n_waiting = len(waiting)
+        cdef Py_ssize_t count = wanted.count
+        cdef Py_ssize_t n_sent = <Py_ssize_t>max(0, min(count, wanted.back - n_waiting))
+        cdef Py_ssize_t at = n_waiting - <Py_ssize_t>(wanted.back - n_sent)
+        if n_sent:
+            wanted.count = n_sent
+            wanted.back -= n_waiting
+            wanted.sent -= n_waiting
+            read_behind(self.ring, sink, wanted, parts)
+        if n_sent < count:
+            parts.append(waiting[at:at + count - n_sent].copy())
+        return 0
+
+    cdef int cannot_tell(self, object kind, str why) except -1:
+        if kind is ValueError:  # the sink is closed
+            raise ValueError(why)
+        raise items_error(kind, self.wanted.number, self.wanted.count, why)
+
+
 cdef int read_behind(Ring ring, Sink sink, run wanted, list parts) except -1:
     """Gather items that were sent to a sink."""
-    if not takes_as(sink, sink.described_class()):
+    if not trace_sink(sink, Reader.of(ring, wanted, parts)):
         why = f"went on to a sink that can't be read back: {type(sink).__name__}"
         raise items_error(IndexError, wanted.number, wanted.count, why)
-    if sink.pending_items() is None:
-        return read_from_keeper(ring, sink, wanted, parts)
-    why = sink.pause()
-    try:
-        if why is not None:
-            raise items_error(RuntimeError, wanted.number, wanted.count, why)
-        return read_any(ring, sink, wanted, parts)
-    finally:
-        sink.resume()
-
-
-cdef int read_any(Ring ring, Sink sink, run wanted, list parts) except -1:
-    """Gather items from the first of the sinks behind another that has them."""
-    failures = []
-    for target, held in zip(sink.sinks_behind(), sink.pending_items(), strict=True):
-        found = []
-        try:
-            read_over(ring, target, held, wanted, found)
-        except Exception as failure:
-            failures.append(failure)
-        else:
-            parts += found
-            return 0
-    for failure in failures:
-        if not isinstance(failure, IndexError):
-            raise failure  # damaged, or not to be told: that isn't gone
-    raise IndexError("; ".join(map(str, failures)))
-
-
-cdef int read_over(Ring ring, Sink sink, object held, run wanted, list parts) except -1:
-    """Gather items of which the last may be held back from the sink."""
-    cdef Py_ssize_t waiting = len(held)
-    cdef Py_ssize_t count = wanted.count
-    cdef Py_ssize_t behind = <Py_ssize_t>max(0, min(count, wanted.back - waiting))
-    cdef Py_ssize_t at = waiting - <Py_ssize_t>(wanted.back - behind)
-    if behind:
-        wanted.count = behind
-        wanted.back -= waiting
-        wanted.sent -= waiting
-        read_behind(ring, sink, wanted, parts)
-    if behind < count:
-        parts.append(held[at:at + count - behind].copy())
     return 0
 
 
-cdef int read_from_keeper(Ring ring, Sink sink, run wanted, list parts) except -1:
-    """Gather items from a sink that keeps them."""
-    cdef KeptRange here
-    cdef long long start
-    if not count_behind(ring, sink, wanted.sent, &here) and wanted.is_older:
-        why = f"came before this {type(ring).__name__}, whose numbers begin in another sink"
-        raise items_error(IndexError, wanted.number, wanted.count, why)
-    start = here.end - wanted.back  # by the sink's own numbers
-    if isinstance(sink, Ring):
-        return read(<Ring>sink, start, wanted.count, wanted.number, parts)
-    parts.append(sink.read_kept(start, wanted.count, wanted.number))
+cdef bint is_alone(Ring ring, object sink, long long sent, long long end, bint was_changed) except -1:
+    """Has only this ring fed the sink since it was attached?"""
+    for origin, met in ring.history_origins:
+        if origin is sink:
+            return met + sent == end and not was_changed
+    return False
+
+
+cdef int check_alone(Ring ring, object sink, long long sent, long long end, bint was_changed) except -1:
+    if not is_alone(ring, sink, sent, end, was_changed):
+        raise RuntimeError(
+            f"others than this {type(ring).__name__} have fed the {type(sink).__name__} behind it, or changed its list, "
+            "since it was attached: which of the items there are whose can't be told"
+        )
     return 0
-
-
-cdef bint count_behind(Ring ring, Sink sink, long long sent, KeptRange *here) except -1:
-    """Count what a sink has got, if only the ring has fed it since they met. Do the ring's numbers begin in it?"""
-    sink.kept_range(here)
-    for place, met in ring.history_origins:
-        if place is sink:
-            if met + sent == here.end and not here.was_changed:
-                return ring.history_origins[0][0] is sink
-            break
-    raise RuntimeError(
-        f"others than this {type(ring).__name__} have fed the {type(sink).__name__} behind it, or changed its list, "
-        "since it was attached: which of the items there are whose can't be told"
-    )
 
 
 # -- from where on everything is there -----------------------------------------------------------------
@@ -387,37 +407,47 @@ cdef long long complete_from(Ring ring) except? -1:
         ring.sync_head()
         first = ring.head
         if ring.target is not None:
-            first -= there_behind(ring, ring.target, ring.head - ring.bypassed)
+            first -= n_behind(ring, ring.target, ring.head - ring.bypassed)
         return max(first, ring.last.end) if ring.bypassed else first
     finally:
         ring.leave()
 
 
-cdef long long there_behind(Ring ring, Sink sink, long long sent) except -1:
+cdef class Counter(Tracer):
+    """Counts how many of the last items that a ring sent to a sink are there."""
+
+    cdef Ring ring
+    cdef long long sent
+    cdef long long n_there
+
+    @staticmethod
+    cdef Counter of(Ring ring, long long sent):
+        cdef Counter self = Counter.__new__(Counter)
+        self.ring = ring
+        self.sent = sent
+        return self
+
+    cdef bint keeps(self, object sink, long long end, long long first, bint was_changed) except -1:
+        if is_alone(self.ring, sink, self.sent, end, was_changed):
+            there = end - (complete_from(<Ring>sink) if isinstance(sink, Ring) else first)
+            # Items from before the ring was attached count only where its numbers begin.
+            has_older = self.ring.history_origins[0][0] is sink
+            self.n_there = there if has_older else min(there, self.sent)
+        return False
+
+    cdef int passes_on(self, list targets, list pending) except -1:
+        for target, waiting in zip(targets, pending, strict=True):
+            self.n_there = max(self.n_there, n_behind(self.ring, target, self.sent - len(waiting)) + len(waiting))
+        return 0
+
+    cdef int cannot_tell(self, object kind, str why) except -1:
+        if kind is ValueError:  # the sink is closed
+            raise ValueError(why)
+        return 0
+
+
+cdef long long n_behind(Ring ring, Sink sink, long long sent) except -1:
     """Of what a ring's sink was sent, how many of the last are there."""
-    if not takes_as(sink, sink.described_class()):
-        return 0
-    if sink.pending_items() is None:
-        return there_in(ring, sink, sent)
-    why = sink.pause()
-    try:
-        if why is not None:
-            return 0
-        return max([
-            there_behind(ring, target, sent - len(held)) + len(held)
-            for target, held in zip(sink.sinks_behind(), sink.pending_items(), strict=True)
-        ])
-    finally:
-        sink.resume()
-
-
-cdef long long there_in(Ring ring, Sink sink, long long sent) except -1:
-    cdef KeptRange here
-    cdef bint has_older
-    cdef long long there
-    try:
-        has_older = count_behind(ring, sink, sent, &here)
-    except RuntimeError:
-        return 0
-    there = here.end - (complete_from(<Ring>sink) if isinstance(sink, Ring) else here.first)
-    return there if has_older else min(there, sent)
+    counter = Counter.of(ring, sent)
+    trace_sink(sink, counter)
+    return counter.n_there

@@ -7,6 +7,13 @@ import spill_ring
 class Boom(Exception):
     """What a test's sink raises."""
 
+    @classmethod
+    def after(cls, n_taken):
+        """One that says that so many items were taken all the same."""
+        error = cls()
+        error.n_taken = n_taken
+        return error
+
 
 class SinkModel:
     """Takes `budget` items, then raises."""
@@ -113,8 +120,7 @@ class Flaky(spill_ring.Sink):
         if self.budget is not None:
             self.budget -= taken
         if taken < len(items):
-            self.took(taken)
-            raise Boom
+            raise Boom.after(taken)
 
     def flush(self):
         self.flushed += 1

@@ -46,12 +46,12 @@ class Peaks(Sink):
         if dtype is None:
             raise TypeError("Peaks is for typed rings")
 
-    def send(self, items: NDArray[np.float64]) -> None:
+    def send(self, items: NDArray[np.float64]) -> int | None:
         for n, item in enumerate(items):
             if np.isnan(item):
-                self.took(n)
-                raise ValueError("not a number")
+                return n
         self.peaks.append(float(items.max()))
+        return None
 
     def flush(self) -> None:
         self.peaks.sort()

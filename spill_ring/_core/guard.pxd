@@ -52,6 +52,9 @@ and changes them just then. And a fork copies things as they are: what another t
 in the child, but for the sides of an `SpscRing`, a `LockedSink`, and a `BackgroundSink` with what is behind it.
 """
 
+cimport cython
+
+
 cdef extern from * nogil:
     """
     /* SR_WINDOW: open, while compiled code writes single values ahead of the accounting. SR_FORKED: reserved, in
@@ -143,3 +146,31 @@ cdef extern from * nogil:
     void sr_state_store(int *state, int to)
     bint sr_try_lock(int *state)
     void sr_unlock(int *state)
+
+
+# What is initialised once, may be closed, and lets one thread in at a time: the base of every sink and ring.
+cdef class Guarded:
+    cdef int state
+
+    # Get in where `enter` found another state than SR_OPEN, or raise what that state means.
+    cdef int enter_slow(self, int found) except -1 nogil
+
+    @cython.final
+    cdef int raise_for_state(self, int found) except -1 with gil
+
+    @cython.final
+    cdef int mark_closed(self) except -1
+
+    @cython.final
+    cdef inline int enter(self) except -1 nogil:
+        cdef int found = sr_state_cas(&self.state, SR_OPEN, SR_BUSY)
+        return 0 if found == SR_OPEN else self.enter_slow(found)
+
+    @cython.final
+    cdef inline void leave(self) noexcept nogil:
+        sr_state_store(&self.state, SR_OPEN)
+
+    @cython.final
+    cdef inline int check_initialised(self) except -1:
+        """Raise unless ``__init__`` has been through; a closed one passes."""
+        return self.raise_for_state(SR_NEW) if sr_state_load(&self.state) <= SR_MAKING else 0

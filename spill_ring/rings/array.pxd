@@ -7,6 +7,7 @@ for the `CollectSink` or `ArrayRing` behind it, into which it writes without a c
 cimport cython
 from libc.string cimport memcpy
 
+from spill_ring._core.lending cimport LendingSink
 from spill_ring.rings.base cimport Ring
 from spill_ring._core.scalar cimport numeric, scalar_index
 from spill_ring._core.storage cimport Storage
@@ -24,7 +25,7 @@ cdef class ArrayRing(Ring):
     cdef char *stops[12]
     cdef char *evicting_stops[12]
     cdef Py_ssize_t oldest_offset  # bytes from `next` to the oldest, up to an evicting stop
-    cdef bint target_lends  # the target may lend room
+    cdef LendingSink lender  # the target, if it lends its memory
     cdef Py_ssize_t reserved  # items, while a reserve() is open
     cdef long long reservations  # how many there were: the number of the last
 
@@ -82,11 +83,11 @@ cdef class ArrayRing(Ring):
         cdef int scalar = scalar_index(<numeric *>NULL)
         cdef char *place = self.cursor
         if place >= self.stops[scalar]:
-            if place >= self.evicting_stops[scalar] or self.target.cursor >= self.target.window_end:
+            if place >= self.evicting_stops[scalar] or self.lender.cursor >= self.lender.window_end:
                 copy = value  # so that `value` needs no address, and can stay in a register
                 return self.push_scalar(&copy, scalar)
-            (<numeric *>self.target.cursor)[0] = (<numeric *>(place + self.oldest_offset))[0]
-            self.target.cursor += sizeof(numeric)
+            (<numeric *>self.lender.cursor)[0] = (<numeric *>(place + self.oldest_offset))[0]
+            self.lender.cursor += sizeof(numeric)
         (<numeric *>place)[0] = value
         self.cursor = place + sizeof(numeric)
         return 0

@@ -3,15 +3,17 @@ cimport cython
 cimport numpy as cnp
 from libc.string cimport memmove
 
+from spill_ring._core.arguments cimport capacity_of, count_of
 from spill_ring._core.block cimport (
     as_number, as_destination, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
 )
 from spill_ring._core.guard cimport SR_WINDOW, SR_BUSY, SR_OPEN, SR_RESERVED, sr_try_lock, sr_state_store, sr_unlock, sr_state_cas
 from spill_ring.rings.loan cimport Loan, add_methods, lend
 from spill_ring.serialization.record cimport item_block, items_block, load_item, record_of
-from spill_ring.rings.base cimport Ring, capacity_of, count_of
+from spill_ring.rings.base cimport Ring
 from spill_ring._core.scalar cimport scalar_index
-from spill_ring._core.sink cimport Sink, deliver, needs_python, takes_as
+from spill_ring._core.lending cimport LendingSink
+from spill_ring._core.sink cimport LENDS, NATIVE, TRACED, Sink, declare_traits, deliver
 from spill_ring._core.storage cimport Storage, allocate
 
 from itertools import islice
@@ -72,6 +74,7 @@ cdef class ArrayRing(Ring):
     """
 
     def __cinit__(self, *args, **kwargs):
+        declare_traits(self, ArrayRing, NATIVE | LENDS | TRACED)
         self.item_type = np.dtype("f8")  # until __init__ knows better: an array is compared with it
 
     def __init__(self, capacity, dtype="f8", sink=None):
@@ -86,7 +89,8 @@ cdef class ArrayRing(Ring):
         self.base = storage.base
         self.mask = storage.nbytes // items.itemsize - 1
         self.scalar = scalar
-        self.target_lends = self.target is not None and takes_as(self.target, self.target.lending_class())
+        if self.target is not None and self.target.traits & LENDS:
+            self.lender = self.target
         self.leave()
 
     @property
@@ -280,7 +284,7 @@ cdef class ArrayRing(Ring):
         self.window_start = self.cursor
         if room:
             self.window_end = self.stops[self.scalar] = self.cursor + room * self.itemsize
-        elif self.target_lends and self.target.open_window():
+        elif self.lender is not None and self.lender.open_window():
             # Full: each new item moves the oldest, which is as far from it up to where the memory ends for either.
             room = <Py_ssize_t>(self.mask + 1 - max(oldest, self.tail & self.mask))
             self.evicting_stops[self.scalar] = self.cursor + room * self.itemsize
@@ -302,9 +306,6 @@ cdef class ArrayRing(Ring):
             self.advance(count)
             self.window_evicts = False
         self.stops[self.scalar] = self.evicting_stops[self.scalar] = NULL
-
-    cdef void *native_class(self) noexcept nogil:
-        return <void *>ArrayRing if self.target is None or not needs_python(self.target) else NULL
 
     cdef int raise_scalar(self, int scalar) except -1 with gil:
         kind = ("unsigned int", "int", "float")[scalar // 4]
@@ -573,12 +574,6 @@ cdef class ArrayRing(Ring):
         if np.shape(equal) != live.shape:
             return False
         return bool(equal.reshape(len(live), -1).all(axis=1).any()) if len(live) else False
-
-    cdef type lending_class(self):
-        return ArrayRing
-
-    cdef type described_class(self):
-        return ArrayRing
 
     cdef str repr_items(self):
         return np.array2string(self.view(), separator=", ", threshold=10, edgeitems=3)

@@ -1,6 +1,7 @@
 """What every one-thread ring has: positions, accounting, the sink, the end."""
 cimport cython
 
+from spill_ring._core.lending cimport LendingSink
 from spill_ring._core.sink cimport Sink
 
 
@@ -15,7 +16,7 @@ ctypedef struct gap:
     int cause
 
 
-cdef class Ring(Sink):
+cdef class Ring(LendingSink):
     # Absolute sequence numbers of the oldest item and of the next to come. They never wrap: at
     # 10^10 items/s a long long lasts 29 years. `tail` is what was pushed, `head` what has left.
     cdef long long head, tail
@@ -25,7 +26,6 @@ cdef class Ring(Sink):
     cdef long long popped, spilled
     cdef bint window_evicts  # each item that is ahead has sent the oldest on to the sink
     cdef Py_ssize_t size  # the capacity
-    cdef Sink target  # None: what is evicted is dropped
     cdef object sink_as_given  # the sink, as it was given
     # For `history`:
     cdef gap last  # the gap that may go on
@@ -107,9 +107,3 @@ cdef class Ring(Sink):
 
 cdef enum:
     GAPS_REMEMBERED = 256  # before the last: 6 KB
-
-# A ring or sink that still holds something when the interpreter ends is flushed then.
-cdef int flush_at_exit(Sink ring) except -1
-
-cdef Py_ssize_t capacity_of(object capacity, str name=*) except -1
-cdef Py_ssize_t count_of(object n) except -1

@@ -2,13 +2,15 @@
 from libc.limits cimport LLONG_MAX
 from libc.stdlib cimport free, malloc
 
+from spill_ring._core.arguments cimport count_of
+from spill_ring._core.chain cimport begin_init, drop_user
+from spill_ring._core.lifecycle cimport flush_at_exit, warn_lost
 from spill_ring.sinks.function cimport as_sink
 from spill_ring._core.guard cimport SR_WINDOW, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_add_fetch, sr_state_load
-from spill_ring._core.sink cimport DropSink, drop_user, KeptRange, warn_lost
+from spill_ring._core.sink cimport DropSink, Sink, trace_sink
+from spill_ring._core.tracing cimport Tracer
 
-import atexit
 import operator
-import weakref
 from collections import namedtuple
 
 
@@ -26,11 +28,10 @@ Stats.spilled.__doc__ = "Taken by a sink: evicted, flushed or drained."
 Stats.dropped.__doc__ = "Evicted without a sink, or cleared."
 
 
-cdef class Ring(Sink):
+cdef class Ring(LendingSink):
     """What `ObjectRing` and `ArrayRing` share. Not made by hand: use those, or `SpillRing`."""
 
     def __cinit__(self, *args, **kwargs):
-        self.is_guarded = True
         self.state = SR_NEW
 
     def __dealloc__(self):
@@ -44,8 +45,8 @@ cdef class Ring(Sink):
         cdef list history_origins = []
         if target is not None:
             target.bind(dtype)
-            target.find_keepers(0, history_origins)
-        self.begin_init(target)  # asked last: all of the above may run Python
+            trace_sink(target, OriginFinder.into(history_origins))
+        begin_init(self, target)  # asked last: all of the above may run Python
         self.size = size
         self.item_type = dtype
         self.itemsize = sizeof(void *) if dtype is None else dtype.itemsize
@@ -292,15 +293,14 @@ cdef class Ring(Sink):
         except BaseException as error:
             warn_lost(self, self.count(), error)
 
-    cdef list sinks_behind(self):
-        return [] if self.target is None else [self.target]
-
-    cdef int kept_range(self, KeptRange *found) except -1:
-        found.end, found.first, found.was_changed = self.pushed(), self.head, False
+    cdef int trace(self, Tracer tracer) except -1:
+        tracer.keeps(self, self.pushed(), self.head, False)  # whoever wants the items reads them from the ring itself
         return 0
 
-    cdef bint has_pending(self) noexcept:
-        return self.state != SR_CLOSED and self.count() > 0
+    cdef int flush_pending(self) except -1:
+        if self.state != SR_CLOSED and self.count() > 0:
+            self.flush()
+        return 0
 
     @property
     def capacity(self):
@@ -442,54 +442,28 @@ cdef class Ring(Sink):
             Py_ReprLeave(self)
 
 
-# A ring that is alive when the interpreter ends, in a module or a daemon thread, may never be
-# finalised; what it holds is flushed while everything still works.
-cdef object open_sinks = weakref.WeakValueDictionary()  # by id: a subclass may not be hashable
+cdef class OriginFinder(Tracer):
+    """Finds, as a ring is attached, what keeps the items that the ring is going to send."""
 
+    cdef list found  # of (sink, items): how many the sink has got, or are on the way to it
+    cdef long long n_on_the_way
 
-@atexit.register
-def _flush_what_is_left_open():
-    cdef Sink ring
-    # Whoever sends first: then the threads of BackgroundSinks are idle when what is behind them is flushed.
-    # (valuerefs gives a list: other threads may still make rings.)
-    rings = [ring for ring in [reference() for reference in open_sinks.valuerefs()] if ring is not None]
-    for ring in sorted(rings, key=lambda ring: (<Sink>ring).depth, reverse=True):
-        if ring.has_pending():
-            try:
-                ring.flush_pending()
-            except BaseException as error:
-                warn_lost(ring, len(ring), error)
+    @staticmethod
+    cdef OriginFinder into(list found, long long n_on_the_way=0):
+        cdef OriginFinder self = OriginFinder.__new__(OriginFinder)
+        self.is_attaching = True
+        self.found = found
+        self.n_on_the_way = n_on_the_way
+        return self
 
+    cdef bint keeps(self, object sink, long long end, long long first, bint was_changed) except -1:
+        self.found.append((sink, end + self.n_on_the_way))
+        return False
 
-cdef int flush_at_exit(Sink ring) except -1:
-    open_sinks[id(ring)] = ring
-    return 0
-
-
-cdef Py_ssize_t capacity_of(object capacity, str name="capacity") except -1:
-    cdef Py_ssize_t size
-    try:
-        size = operator.index(capacity)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, not {capacity!r}") from None
-    except OverflowError:
-        if capacity < 0:
-            raise ValueError(f"{name} must be at least 1, not {capacity}") from None
-        raise MemoryError(f"a {name} of {capacity} items is more than this machine can address") from None
-    if size < 1:
-        raise ValueError(f"{name} must be at least 1, not {capacity}")
-    return size
-
-
-cdef Py_ssize_t count_of(object n) except -1:
-    """A count of items, as large as it may be."""
-    try:
-        count = operator.index(n)
-    except TypeError:
-        raise TypeError(f"a count of items must be an integer, not {n!r}") from None
-    if count < 0:
-        raise ValueError(f"a count of items can't be negative: {n}")
-    return min(count, PY_SSIZE_T_MAX)
+    cdef int passes_on(self, list targets, list pending) except -1:
+        for target, waiting in zip(targets, pending, strict=True):
+            trace_sink(target, OriginFinder.into(self.found, self.n_on_the_way + len(waiting)))
+        return 0
 
 
 cdef class RingIterator:

@@ -1,7 +1,7 @@
 """A block of a ring's own memory, lent for the length of a `with`."""
 from cpython.object cimport PyObject
+from spill_ring._core.arguments cimport count_of
 
-from spill_ring.rings.base cimport count_of
 
 from types import GenericAlias
 
@@ -30,7 +30,7 @@ cdef class Loan:
 
     def __exit__(self, kind, error, trace):
         if self.begin != NULL:
-            self.peek_at(self.ring, self, kind is not None)
+            self.end(self.ring, self, kind is not None)
 
 
 cdef Loan lend(

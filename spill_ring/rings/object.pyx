@@ -3,9 +3,10 @@ cimport cython
 from cpython.list cimport PyList_New
 from cpython.object cimport PyObject
 
+from spill_ring._core.arguments cimport capacity_of, count_of
 from spill_ring._core.guard cimport SR_OPEN, sr_try_lock, sr_state_store, sr_unlock
-from spill_ring.rings.base cimport Ring, capacity_of, count_of
-from spill_ring._core.sink cimport Sink, deliver_objects
+from spill_ring.rings.base cimport Ring
+from spill_ring._core.sink cimport TRACED, Sink, declare_traits, deliver_objects
 
 from itertools import islice
 from types import GenericAlias
@@ -53,6 +54,9 @@ cdef class ObjectRing(Ring):
     >>> ring.pop()
     2
     """
+
+    def __cinit__(self, *args, **kwargs):
+        declare_traits(self, ObjectRing, TRACED)
 
     def __init__(self, capacity, sink=None):
         cdef Py_ssize_t size = capacity_of(capacity)
@@ -346,9 +350,6 @@ cdef class ObjectRing(Ring):
             if held is item or held == item:
                 return True
         return False
-
-    cdef type described_class(self):
-        return ObjectRing
 
     cdef str repr_items(self):
         if self.count() <= 10:

@@ -1,12 +1,8 @@
 """Full blocks of n, for the sink behind."""
-from cpython.object cimport PyObject
-
+from spill_ring._core.cpython cimport PySequence_Fast_ITEMS
 from spill_ring.sinks.grouping cimport GroupingSink
-from spill_ring._core.sink cimport deliver, deliver_objects
-
-
-cdef extern from "Python.h":
-    PyObject **PySequence_Fast_ITEMS(object o)
+from spill_ring._core.sink cimport TRACED, declare_traits, deliver, deliver_objects
+from spill_ring._core.tracing cimport Tracer
 
 
 cdef class BatchSink(GroupingSink):
@@ -36,13 +32,15 @@ cdef class BatchSink(GroupingSink):
 
     def __init__(self, n, sink):
         self.attach_groups(n, sink)
+        declare_traits(self, BatchSink, TRACED)
         self.adopt()
 
-    cdef type described_class(self):
-        return BatchSink
-
-    cdef list pending_items(self):
-        return [self.objects if self.item_type is None else self.group[:self.held]]
+    cdef int trace(self, Tracer tracer) except -1:
+        tracer.enter(self)
+        try:
+            return tracer.passes_on([self.target], [self.objects if self.item_type is None else self.group[:self.held]])
+        finally:
+            tracer.leave(self)
 
     cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 nogil:
         cdef Py_ssize_t i

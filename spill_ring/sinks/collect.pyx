@@ -7,14 +7,15 @@ from libc.string cimport memcpy
 
 from spill_ring._core.block cimport copy_block, new_block, view_block
 from spill_ring._core.guard cimport SR_BUSY, SR_CLOSED, SR_OPEN, sr_state_store, sr_state_cas
-from spill_ring._core.sink cimport Sink, KeptRange, items_error, sr_ensure_thread_state
+from spill_ring._core.sink cimport LENDS, NATIVE, TRACED, bound_dtype, declare_traits, sr_ensure_thread_state
+from spill_ring._core.tracing cimport Tracer, items_error
 
 
 cdef void free_capsule(object capsule) noexcept:
     PyMem_RawFree(PyCapsule_GetPointer(capsule, NULL))
 
 
-cdef class CollectSink(Sink):
+cdef class CollectSink(LendingSink):
     """CollectSink()\n--\n
     Gathers what it is sent, in memory that grows.
 
@@ -33,8 +34,8 @@ cdef class CollectSink(Sink):
     """
 
     def __cinit__(self, *args, **kwargs):
-        self.is_guarded = True
         self.objects = []
+        declare_traits(self, CollectSink, NATIVE | LENDS | TRACED)
 
     def __dealloc__(self):
         PyMem_RawFree(self.data)
@@ -71,9 +72,6 @@ cdef class CollectSink(Sink):
             self.room = room
         return True
 
-    cdef void *native_class(self) noexcept nogil:
-        return <void *>CollectSink
-
     cdef int raise_growth(self) except -1 with gil:
         raise MemoryError(f"no memory to collect more than {self.count} items")
 
@@ -89,7 +87,7 @@ cdef class CollectSink(Sink):
     def items(self):
         """All that was gathered, oldest first: the list itself, or one ndarray, a copy (O(n))."""
         cdef int before
-        dtype = self.bound_dtype()
+        dtype = bound_dtype(self)
         if dtype is None:
             with cython.critical_section(self):
                 return self.objects
@@ -116,7 +114,7 @@ cdef class CollectSink(Sink):
         """
         cdef void *data
         cdef Py_ssize_t count
-        dtype = self.bound_dtype()
+        dtype = bound_dtype(self)
         cdef int before = self.look()
         try:
             if dtype is None:
@@ -140,16 +138,11 @@ cdef class CollectSink(Sink):
         finally:
             sr_state_store(&self.state, before)
 
-    cdef type lending_class(self):
-        return CollectSink
-
-    cdef type described_class(self):
-        return CollectSink
-
-    cdef int kept_range(self, KeptRange *found) except -1:
-        found.end, found.first = self.received + self.uncounted(), self.given_away
-        # The list is the caller's too.
-        found.was_changed = self.item_type is None and len(self) != self.received - self.given_away
+    cdef int trace(self, Tracer tracer) except -1:
+        # The list of objects is the caller's too, who may have changed it.
+        cdef bint was_changed = self.item_type is None and len(self) != self.received - self.given_away
+        if tracer.keeps(self, self.received + self.uncounted(), self.given_away, was_changed):
+            tracer.give(self.read_kept(tracer.start, tracer.count, tracer.number))
         return 0
 
     cdef object read_kept(self, long long start, Py_ssize_t count, object number):

@@ -5,8 +5,11 @@ Compiled, though most of it is Python, and so are the writes: no signal handler 
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
 
+from spill_ring._core.chain cimport begin_init
+from spill_ring._core.lifecycle cimport forks_so_far
+from spill_ring._core.tracing cimport Tracer, items_error
 from spill_ring._core.guard cimport SR_CLOSED, SR_NEW, SR_OPEN, sr_state_store, sr_state_load
-from spill_ring._core.sink cimport Sink, describe, forks_so_far, KeptRange, items_error
+from spill_ring._core.sink cimport TRACED, Sink, declare_traits, describe
 
 import atexit
 import errno
@@ -242,6 +245,7 @@ cdef class DiskSink(Sink):
     def __cinit__(self, *args, **kwargs):
         self.is_guarded = True
         self.state = SR_NEW
+        declare_traits(self, DiskSink, TRACED)
         self.lock = -1
         self.full = []
         self.sync_lock = threading.Lock()
@@ -267,7 +271,7 @@ cdef class DiskSink(Sink):
         if not 0 < interval < threading.TIMEOUT_MAX:
             raise ValueError(f"interval must be a time in seconds, not {interval!r}")
         encodes = encoder_of(encoder)
-        self.begin_init(None)
+        begin_init(self, None)
         self.forks = forks_so_far()
         try:
             self.path = os.path.abspath(folder)
@@ -614,17 +618,12 @@ cdef class DiskSink(Sink):
             raise
         return 0
 
-    cdef type described_class(self):
-        return DiskSink
-
-    cdef int find_keepers(self, long long on_the_way, list found) except -1:
-        # One that is closed, somewhere behind, gets nothing any more.
-        return Sink.find_keepers(self, on_the_way, found) if sr_state_load(&self.state) != SR_CLOSED else 0
-
-    cdef int kept_range(self, KeptRange *found) except -1:
+    cdef int trace(self, Tracer tracer) except -1:
         if sr_state_load(&self.state) == SR_CLOSED:
-            raise ValueError(f"DiskSink is closed; SpillLog({self.path!r}) reads what it recorded")
-        found.end, found.first, found.was_changed = self.count, self.removed, False
+            why = f"DiskSink is closed; SpillLog({self.path!r}) reads what it recorded"
+            return tracer.cannot_tell(ValueError, why)
+        if tracer.keeps(self, self.count, self.removed, False):
+            tracer.give(self.read_kept(tracer.start, tracer.count, tracer.number))
         return 0
 
     cdef object read_kept(self, long long start, Py_ssize_t count, object number):

@@ -75,8 +75,12 @@ class FileSink(Sink):
             What the file raises; the ring's `stats` tell how many whole items got through.
         """
         (<Sink>self).enter()
+        self._n_taken = 0
         try:
             self._send(items)
+        except BaseException as error:  # also of a signal handler, in a subclass, after the write
+            error.n_taken = self._n_taken
+            raise
         finally:
             (<Sink>self).leave()
 
@@ -92,9 +96,9 @@ class FileSink(Sink):
             whole, part = divmod(written, size)
             if part:
                 self._broken = bytes(data[written : (whole + 1) * size])
-            self.took(whole + bool(part))
+            self._n_taken = whole + bool(part)
             raise
-        self.took(len(items))  # should a subclass be interrupted before it returns
+        self._n_taken = len(items)
 
     def flush(self):
         """Finish a broken item and flush the file; raises what the file raises."""

@@ -3,7 +3,6 @@ from spill_ring._core.sink cimport Sink
 
 
 cdef class ForwardingSink(Sink):
-    cdef Sink target
     cdef object sink  # as it was given
 
     cdef int attach(self, object given) except -1

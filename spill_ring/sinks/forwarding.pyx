@@ -1,7 +1,8 @@
 """What the sinks in front of one other sink share."""
+from spill_ring._core.chain cimport begin_init, drop_user
 from spill_ring.sinks.function cimport as_sink
 from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_state_store, sr_state_load
-from spill_ring._core.sink cimport Sink, drop_user
+from spill_ring._core.sink cimport Sink, bound_dtype
 
 
 cdef class ForwardingSink(Sink):
@@ -18,7 +19,7 @@ cdef class ForwardingSink(Sink):
 
     cdef int attach(self, object given) except -1:
         cdef Sink target = as_sink(given)
-        self.begin_init(target)  # asked last: making a sink of what was given may run Python
+        begin_init(self, target)  # asked last: making a sink of what was given may run Python
         self.sink = given
         self.target = target
         return 0
@@ -26,13 +27,7 @@ cdef class ForwardingSink(Sink):
     cdef int adopt(self) except -1:
         """Open. A ring behind says what is to come, also to a ReduceSink in front, which asks."""
         self.leave()
-        return self.bind(self.target.bound_dtype()) if self.target.is_bound else 0
-
-    cdef list sinks_behind(self):
-        return [self.target]
-
-    cdef list pending_items(self):
-        return [()]
+        return self.bind(bound_dtype(self.target)) if self.target.is_bound else 0
 
     cdef int bind(self, object dtype) except -1:
         if sr_state_load(&self.state) <= SR_MAKING:

@@ -5,6 +5,7 @@ from spill_ring._core.sink cimport Sink
 
 cdef class FnSink(Sink):
     cdef object fn
+    cdef bint is_send  # `fn` is an object's `send`, whose result says how many items it took
     cdef object on_flush, on_close
     cdef native_sink native  # what is in `fn`; NULL: a callable
     cdef void *user_data

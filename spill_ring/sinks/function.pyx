@@ -1,10 +1,13 @@
 """A function as a sink, Python's or compiled; and whatever a user gives as one."""
 from cpython.object cimport PyObject
 
+from spill_ring._core.chain cimport begin_init
 from spill_ring._core.block cimport copy_block_for_python
 from spill_ring._core.guard cimport SR_CLOSED, SR_NEW, sr_state_load
 from spill_ring.sinks.compiled cimport native_function, native_sink
-from spill_ring._core.sink cimport Sink, sr_ensure_thread_state
+from spill_ring._core.sink cimport (
+    NATIVE, Sink, declare_traits, send_by_python, send_object_by_python, sr_ensure_thread_state,
+)
 
 
 cdef extern from * nogil:
@@ -70,20 +73,19 @@ cdef class FnSink(Sink):
         for given in (None if native != NULL else fn, flush):
             if given is not None and not callable(given):
                 raise TypeError(f"FnSink calls functions, and {given!r} is not callable")
-        self.begin_init(None)
+        begin_init(self, None)
         self.fn = fn
         self.on_flush = flush
         self.native = native
         self.user_data = user_data
+        if native != NULL:
+            declare_traits(self, FnSink, NATIVE)
         self.leave()
 
     cdef int allocate_for(self, object dtype) except -1:
         if dtype is None and self.native != NULL:
             raise TypeError(f"{self.fn!r} is a compiled function, which takes items of a dtype and no objects")
         return 0
-
-    cdef void *native_class(self) noexcept nogil:
-        return NULL if self.native == NULL else <void *>FnSink
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         cdef PyThreadState *thread
@@ -101,7 +103,10 @@ cdef class FnSink(Sink):
         return 0
 
     cdef int call_fn(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
-        self.fn(copy_block_for_python(self.item_type, items, count))
+        block = copy_block_for_python(self.item_type, items, count)
+        if self.is_send:
+            return send_by_python(self.fn, block, count, taken)
+        self.fn(block)
         taken[0] += count
         return 0
 
@@ -111,8 +116,11 @@ cdef class FnSink(Sink):
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
         cdef Py_ssize_t i
         for i in range(count):
-            self.fn(<object>items[i])
-            taken[0] += 1
+            if self.is_send:
+                send_object_by_python(self.fn, <object>items[i], taken)
+            else:
+                self.fn(<object>items[i])
+                taken[0] += 1
         return 0
 
     def flush(self):
@@ -151,6 +159,7 @@ cdef Sink as_sink(object given):
         raise TypeError(f"{given!r} is no sink; a socket goes into a FileSink, as socket.makefile('wb')")
     elif callable(getattr(given, "send", None)):
         sink = FnSink(given.send, getattr(given, "flush", None))
+        (<FnSink>sink).is_send = True
         (<FnSink>sink).on_close = getattr(given, "close", None)
     elif callable(given) or native_function(given, &user_data) != NULL:
         sink = FnSink(given)

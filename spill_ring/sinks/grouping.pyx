@@ -3,10 +3,11 @@ cimport numpy as cnp
 from cpython.object cimport PyObject
 from libc.string cimport memcpy, memmove
 
+from spill_ring._core.lifecycle cimport warn_lost
 from spill_ring._core.block cimport new_block
 from spill_ring.sinks.forwarding cimport ForwardingSink
 from spill_ring._core.guard cimport SR_CLOSED, sr_state_load
-from spill_ring._core.sink cimport Sink, warn_lost
+from spill_ring._core.sink cimport Sink
 
 import operator
 

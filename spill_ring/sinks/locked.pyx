@@ -2,9 +2,12 @@
 cimport cython
 from cpython.object cimport PyObject
 
+from spill_ring._core.chain cimport drop_user
+from spill_ring._core.lifecycle cimport forks_so_far
 from spill_ring.sinks.forwarding cimport ForwardingSink
 from spill_ring._core.guard cimport SR_BUSY, SR_CLOSED, SR_MAKING, SR_NEW, sr_state_load
-from spill_ring._core.sink cimport deliver, deliver_objects, forks_so_far, drop_user
+from spill_ring._core.sink cimport TRACED, declare_traits, deliver, deliver_objects
+from spill_ring._core.tracing cimport Tracer
 
 import threading
 
@@ -34,6 +37,7 @@ cdef class LockedSink(ForwardingSink):
 
     def __init__(self, sink):
         self.attach(sink)
+        declare_traits(self, LockedSink, TRACED)
         self.lock = new_lock()
         self.forks = forks_so_far()
         self.adopt()
@@ -57,19 +61,10 @@ cdef class LockedSink(ForwardingSink):
         self.lock.release()
         return 0
 
-    cdef type described_class(self):
-        return LockedSink
-
-    cdef str pause(self):
-        self.acquire()
-
-    cdef int resume(self) except -1:
-        return self.release()
-
-    cdef int find_keepers(self, long long on_the_way, list found) except -1:
+    cdef int trace(self, Tracer tracer) except -1:
         self.acquire()
         try:
-            return ForwardingSink.find_keepers(self, on_the_way, found)
+            return tracer.passes_on([self.target], [()])
         finally:
             self.release()
 

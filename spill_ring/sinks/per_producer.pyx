@@ -2,9 +2,10 @@
 cimport cython
 from cpython.object cimport PyObject
 
+from spill_ring._core.chain cimport add_user, begin_init, drop_user, enter_chain, leave_chain
 from spill_ring.sinks.function cimport as_sink
 from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, sr_state_load
-from spill_ring._core.sink cimport Sink, leave_chain, deliver_any, enter_chain, add_user, drop_user
+from spill_ring._core.sink cimport bound_dtype, Sink, deliver_any
 
 import operator
 
@@ -36,7 +37,7 @@ cdef class ProducerSink(Sink):
     def __init__(self, factory):
         if not callable(factory):
             raise TypeError(f"factory must be a callable that makes a sink for a producer, not {factory!r}")
-        self.begin_init(None)
+        begin_init(self, None)
         self.given = {}
         self.made = {}
         self.used = set()
@@ -67,7 +68,7 @@ cdef class ProducerSink(Sink):
             given = self.factory(index)
             sink = as_sink(given)
             if self.is_bound:
-                sink.bind(self.bound_dtype())
+                sink.bind(bound_dtype(self))
             with cython.critical_section(self):
                 other = self.made.get(index)
                 if other is not None:  # made meanwhile for the same index: it counts
@@ -75,7 +76,7 @@ cdef class ProducerSink(Sink):
                 self.given[index] = given
                 self.made[index] = sink
             if self.is_bound:  # also meanwhile
-                sink.bind(self.bound_dtype())
+                sink.bind(bound_dtype(self))
                 self.use(index, sink)
         return sink
 
@@ -98,7 +99,7 @@ cdef class ProducerSink(Sink):
             self.use(index, sink)
         return 0
 
-    cdef list sinks_behind(self):
+    cdef list targets(self):
         return list(self.made.values())
 
     cdef int use(self, object index, Sink sink) except -1:

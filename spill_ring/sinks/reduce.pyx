@@ -6,7 +6,7 @@ from spill_ring._core.block cimport as_block, copy_block
 from spill_ring.sinks.forwarding cimport ForwardingSink
 from spill_ring.sinks.grouping cimport GroupingSink
 from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, sr_state_load
-from spill_ring._core.sink cimport Sink, deliver, deliver_objects
+from spill_ring._core.sink cimport bound_dtype, Sink, deliver, deliver_objects
 
 import numpy as np
 
@@ -55,7 +55,7 @@ cdef class ReduceSink(GroupingSink):
     cdef int bind(self, object dtype) except -1:
         if sr_state_load(&self.state) <= SR_MAKING:
             self.raise_for_state(SR_NEW)
-        if dtype is None or self.target.is_bound and self.target.bound_dtype() is None:
+        if dtype is None or self.target.is_bound and bound_dtype(self.target) is None:
             self.target.bind(dtype)
         # else the first reduced items tell what the sink behind is sent
         return Sink.bind(self, dtype)
@@ -76,11 +76,11 @@ cdef class ReduceSink(GroupingSink):
         """Send on items that stand for n each."""
         cdef cnp.ndarray block
         cdef Py_ssize_t sent = 0
-        dtype = self.target.bound_dtype()
+        dtype = bound_dtype(self.target)
         if dtype is None:
             reduced = np.asarray(reduced)
             self.target.bind(np.dtype((reduced.dtype, reduced.shape[1:])))  # refused if it takes objects by now
-            dtype = self.target.bound_dtype()
+            dtype = bound_dtype(self.target)
         if dtype is not None:
             block = as_block(reduced, dtype)
         else:  # a sink that takes anything

@@ -4,7 +4,7 @@ from spill_ring._core.sink cimport Sink
 
 cdef class TeeSink(Sink):
     cdef tuple sinks
-    cdef list targets
+    cdef list sinks_behind
     cdef list owed  # for each target, what the tee has taken and the target has not
     cdef list has_dropped
 

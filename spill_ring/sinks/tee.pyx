@@ -2,10 +2,13 @@
 cimport numpy as cnp
 from cpython.object cimport PyObject
 
+from spill_ring._core.chain cimport add_user, begin_init, drop_user
+from spill_ring._core.lifecycle cimport warn_lost
 from spill_ring._core.block cimport copy_block
 from spill_ring.sinks.function cimport as_sink
 from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, sr_state_store, sr_state_load
-from spill_ring._core.sink cimport Sink, deliver_any, add_user, drop_user, warn_lost
+from spill_ring._core.sink cimport TRACED, Sink, declare_traits, deliver_any
+from spill_ring._core.tracing cimport Tracer
 
 cnp.import_array()
 
@@ -32,6 +35,7 @@ cdef class TeeSink(Sink):
 
     def __cinit__(self, *args, **kwargs):
         self.is_guarded = True
+        declare_traits(self, TeeSink, TRACED)
         self.state = SR_NEW
 
     def __init__(self, *sinks):
@@ -39,33 +43,34 @@ cdef class TeeSink(Sink):
         if not sinks:
             raise TypeError("TeeSink needs at least one sink")
         targets = [as_sink(given) for given in sinks]
-        self.begin_init(None)
+        begin_init(self, None)
         try:
             for target in targets:
                 add_user(self, target)
         except BaseException:
             sr_state_store(&self.state, SR_NEW)
             raise
-        self.targets = targets
+        self.sinks_behind = targets
         self.owed = [None] * len(sinks)
         self.has_dropped = [False] * len(sinks)
         self.sinks = sinks
         self.leave()
 
-    cdef list sinks_behind(self):
-        return self.targets
+    cdef list targets(self):
+        return self.sinks_behind
 
-    cdef type described_class(self):
-        return TeeSink
-
-    cdef list pending_items(self):
-        return [() if owed is None else owed for owed in self.owed]
+    cdef int trace(self, Tracer tracer) except -1:
+        tracer.enter(self)
+        try:
+            return tracer.passes_on(self.sinks_behind, [() if owed is None else owed for owed in self.owed])
+        finally:
+            tracer.leave(self)
 
     cdef int bind(self, object dtype) except -1:
         cdef Sink target
         if sr_state_load(&self.state) <= SR_MAKING:
             self.raise_for_state(SR_NEW)
-        for target in self.targets:
+        for target in self.sinks_behind:
             target.bind(dtype)
         return Sink.bind(self, dtype)
 
@@ -74,10 +79,10 @@ cdef class TeeSink(Sink):
         cdef Py_ssize_t accepted = count
         self.pay_all()
         failure = None
-        for i in range(len(self.targets)):
+        for i in range(len(self.sinks_behind)):
             sent = 0
             try:
-                deliver_any(self.targets[i], self.item_type, items, accepted, &sent)
+                deliver_any(self.sinks_behind[i], self.item_type, items, accepted, &sent)
             except BaseException as error:
                 failure = error if failure is None else failure
                 if i == 0:
@@ -112,7 +117,7 @@ cdef class TeeSink(Sink):
             return 0
         items = PySequence_Fast_ITEMS(owed) if self.item_type is None else cnp.PyArray_DATA(owed)
         try:
-            deliver_any(self.targets[i], self.item_type, items, len(owed), &sent)
+            deliver_any(self.sinks_behind[i], self.item_type, items, len(owed), &sent)
         finally:
             self.owed[i] = owed[sent:] if sent < len(owed) else None
         return 0
@@ -128,7 +133,7 @@ cdef class TeeSink(Sink):
         failure = None
         self.enter()
         try:
-            for i, target in enumerate(self.targets):
+            for i, target in enumerate(self.sinks_behind):
                 try:
                     self.pay(i)
                     if call == "close":

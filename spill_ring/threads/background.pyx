@@ -1,12 +1,15 @@
 """A thread of its own for a sink, so that a slow one never holds up the producer."""
 from cpython.object cimport PyObject
 
+from spill_ring._core.arguments cimport capacity_of
+from spill_ring._core.chain cimport drop_user
+from spill_ring._core.lifecycle cimport flush_at_exit, forks_so_far, warn_lost
 from spill_ring.sinks.forwarding cimport ForwardingSink
 from spill_ring._core.guard cimport SR_BUSY, SR_CLOSED, SR_OPEN, sr_add_fetch, sr_state_store, sr_state_cas, sr_state_load
 from spill_ring.threads.eviction cimport empty_trash, SinkContext
 from spill_ring.threads.parking cimport FOREVER, awaited, wait_for
-from spill_ring.rings.base cimport capacity_of, flush_at_exit
-from spill_ring._core.sink cimport Sink, deliver_any, forks_so_far, drop_user, warn_lost
+from spill_ring._core.sink cimport TRACED, Sink, declare_traits, deliver_any
+from spill_ring._core.tracing cimport Tracer
 from spill_ring.threads.references cimport push_references
 from spill_ring.threads.core cimport (
     sr_await_no_more, sr_spsc_available, sr_spsc_await_items, sr_spsc_await_room, sr_spsc_count, sr_spsc_room,
@@ -146,6 +149,7 @@ cdef class BackgroundSink(ForwardingSink):
         if overflow not in ("block", "raise"):
             raise ValueError(f"overflow must be 'block' or 'raise', not {overflow!r}")
         self.attach(sink)
+        declare_traits(self, BackgroundSink, TRACED)
         self.capacity = size
         self.is_blocking = overflow == "block"
         self.adopt()
@@ -279,22 +283,18 @@ cdef class BackgroundSink(ForwardingSink):
             self.wait_until(request_is_done)
         return len(self) == 0
 
-    cdef type described_class(self):
-        return BackgroundSink
-
-    cdef str pause(self):
-        cdef bint is_through
+    cdef int trace(self, Tracer tracer) except -1:
+        if tracer.is_attaching:
+            # Where items wait somebody else sends here, and the thread may be anywhere.
+            return tracer.passes_on([self.target], [()]) if len(self) == 0 else 0
         self.enter()
         try:
-            is_through = self.wait_through()
-        except BaseException:
+            if not self.wait_through():
+                why = f"may wait in {self!r}, whose sink raised: {self.worker.error!r}"
+                return tracer.cannot_tell(RuntimeError, why)
+            return tracer.passes_on([self.target], [()])
+        finally:
             self.leave()
-            raise
-        return None if is_through else f"may wait in {self!r}, whose sink raised: {self.worker.error!r}"
-
-    cdef int find_keepers(self, long long on_the_way, list found) except -1:
-        # Else somebody else uses it, and its thread may be anywhere.
-        return ForwardingSink.find_keepers(self, on_the_way, found) if len(self) == 0 else 0
 
     def flush(self):
         """Wait until everything is through, and the sink behind is flushed.
@@ -361,11 +361,13 @@ cdef class BackgroundSink(ForwardingSink):
         if self.worker.thread != PyThread_get_thread_ident():
             self.thread.join()
 
-    cdef bint has_pending(self) noexcept:
-        """Also with nothing waiting: the thread keeps the sink behind, which nobody else will flush."""
+    cdef int flush_pending(self) except -1:
+        # Also with nothing waiting: the thread keeps the sink behind, which nobody else will flush.
         if sr_state_load(&self.state) == SR_CLOSED or self.worker is None:
-            return False
-        return self.is_running() or sr_spsc_count(self.worker.ring.core) > 0
+            return 0
+        if self.is_running() or sr_spsc_count(self.worker.ring.core) > 0:
+            self.flush()
+        return 0
 
     @property
     def capacity(self):
@@ -393,7 +395,7 @@ cdef int set_free(Sink sink) except -1:
     """In a forked child: the thread that may have been in there is not here."""
     if sink.state == SR_BUSY:
         sink.state = SR_OPEN
-    for target in sink.sinks_behind():
+    for target in sink.targets():
         set_free(target)
     return 0
 

@@ -3,10 +3,10 @@ cimport cython
 cimport numpy as cnp
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 
+from spill_ring._core.arguments cimport count_of
 from spill_ring._core.block cimport GIL_RELEASE_BYTES, new_block
 from spill_ring.threads.eviction cimport SinkContext, send_items_out, send_objects_out
 from spill_ring.threads.parking cimport NO_WAIT, Parking, ask_for, awaited, wait_for
-from spill_ring.rings.base cimport count_of
 from spill_ring._core.sink cimport Sink
 from spill_ring.threads.references cimport clear_references, pop_references
 from spill_ring.threads.core cimport (

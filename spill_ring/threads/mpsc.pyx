@@ -1,6 +1,7 @@
 """Several producers, each with a ring of its own, and one consumer that merges them while they run."""
 cimport numpy as cnp
 
+from spill_ring._core.arguments cimport capacity_of, count_of
 from spill_ring._core.block cimport as_destination, is_block
 from spill_ring.threads.consumer cimport Consumer, block_size
 from spill_ring.sinks.function cimport as_sink
@@ -10,7 +11,6 @@ from spill_ring.threads.eviction cimport empty_trash, SinkContext
 from spill_ring.threads.parking cimport NO_WAIT, deadline_of
 from spill_ring.sinks.per_producer cimport ProducerSink
 from spill_ring.serialization.record cimport load_item
-from spill_ring.rings.base cimport capacity_of, count_of
 from spill_ring._core.sink cimport DropSink, Sink
 from spill_ring.threads.spsc cimport SpscRing
 

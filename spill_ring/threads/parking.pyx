@@ -7,6 +7,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.limits cimport LLONG_MAX
 
+from spill_ring._core.lifecycle cimport at_fork
 from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, sr_state_store, sr_state_cas
 from spill_ring.threads.core cimport sr_relax
 
@@ -158,8 +159,7 @@ def _after_fork_in_child():
     main_thread = PyThread_get_thread_ident()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+at_fork(None, _after_fork_in_child)
 
 
 cdef int run_signal_handlers() except -1 with gil:

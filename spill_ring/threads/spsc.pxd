@@ -43,7 +43,6 @@ cdef class SpscRing(Sink):
     cdef PyObject **slots  # of an object ring; NULL where there is none
     cdef SinkContext evicted
     cdef Parking producer_parking
-    cdef Sink target  # None: what is evicted is dropped
     cdef object sink_as_given  # the sink, as it was given
     cdef int is_settled  # the sink was let go of
     cdef Py_ssize_t reserved

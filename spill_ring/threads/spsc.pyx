@@ -8,6 +8,9 @@ cimport numpy as cnp
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc
 from cpython.object cimport PyObject
 
+from spill_ring._core.arguments cimport capacity_of, count_of
+from spill_ring._core.chain cimport begin_init, drop_user
+from spill_ring._core.lifecycle cimport at_fork, flush_at_exit, warn_lost
 from spill_ring._core.block cimport (
     GIL_RELEASE_BYTES, as_number, as_destination, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
 )
@@ -21,9 +24,8 @@ from spill_ring.rings.loan cimport Loan, add_methods, lend
 from spill_ring.threads.eviction cimport empty_trash, SinkContext, send_items_out, send_objects_out, take_trash
 from spill_ring.threads.parking cimport FOREVER, NO_WAIT, Parking, awaited, deadline_of, wait_for
 from spill_ring.serialization.record cimport item_block, items_block, load_item, record_of
-from spill_ring.rings.base cimport capacity_of, count_of, flush_at_exit
 from spill_ring._core.scalar cimport scalar_index
-from spill_ring._core.sink cimport DropSink, Sink, drop_user, needs_python, warn_lost
+from spill_ring._core.sink cimport DropSink, NATIVE, Sink, declare_traits
 from spill_ring.threads.references cimport free_slots, push_references, pop_references, visit_slots, visitproc
 from spill_ring.threads.core cimport (
     SR_FULL, SR_LINE, sr_await_no_more, sr_claim, sr_cleared, sr_deliver, sr_drained, sr_evicted, sr_finish,
@@ -34,7 +36,6 @@ from spill_ring.threads.core cimport (
 )
 from spill_ring._core.storage cimport allocate
 
-import os
 import weakref
 from itertools import islice
 from queue import Full
@@ -201,7 +202,7 @@ cdef class SpscRing(Sink):
         try:
             consumer = Consumer(1, items)
             parking = Parking()
-            self.begin_init(target)  # asked last: all of the above may run Python
+            begin_init(self, target)  # asked last: all of the above may run Python
         except BaseException:
             PyMem_RawFree(slots)
             raise
@@ -231,6 +232,8 @@ cdef class SpscRing(Sink):
         self.evicted.sink = <void *>self.target if self.target is not None else NULL
         self.evicted.thread = &self.thread
         self.core.evicts = overflow == "spill"
+        if self.core.evicts:
+            declare_traits(self, SpscRing, NATIVE)
         self.core.evict_block = at_once
         self.core.wake = sr_wake_parked
         self.core.producer.context = self.producer_parking.place
@@ -246,11 +249,6 @@ cdef class SpscRing(Sink):
             free_slots(self.core)
         empty_trash(&self.evicted)
         PyMem_RawFree(self.memory)
-
-    cdef list sinks_behind(self):
-        return [] if self.target is None else [self.target]
-
-    # -- who may come in -------------------------------------------------------------------------
 
     cdef int enter_slow(self, int state) except -1 nogil:
         return self.take_over(&self.state, state)
@@ -568,11 +566,6 @@ cdef class SpscRing(Sink):
         self.has_deferred = True
         return self.put_objects(items, count, FOREVER, taken)
 
-    cdef void *native_class(self) noexcept nogil:
-        if self.core.evicts and (self.target is None or not needs_python(self.target)):
-            return <void *>SpscRing
-        return NULL
-
     cdef int run_deferred(self, int state) except -1:
         cdef SinkContext out = take_trash(&self.evicted)
         self.has_deferred = False
@@ -764,14 +757,14 @@ cdef class SpscRing(Sink):
         empty_trash(&out)
 
     cdef int flush_pending(self) except -1:
-        if self.core.evicts and sr_state_load(&self.state) != SR_CLOSED:
+        cdef bint is_closed = sr_state_load(&self.state) == SR_CLOSED
+        if sr_state_load(&self.is_settled) or not is_closed and sr_spsc_count(self.core) == 0:
+            return 0
+        if self.core.evicts and not is_closed:
             self.flush()
         else:
             self.flush_all()
         return 0
-
-    cdef bint has_pending(self) noexcept:
-        return not sr_state_load(&self.is_settled) and (sr_state_load(&self.state) == SR_CLOSED or sr_spsc_count(self.core) > 0)
 
     # -- the consumer's side ---------------------------------------------------------------------
 
@@ -1344,8 +1337,7 @@ cdef void free_side(int *state, unsigned long *thread) noexcept:
         thread[0] = 0  # an id may be given to another thread
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_free_sides)
+at_fork(_before_fork, _free_sides)
 
 
 # -- lending ---------------------------------------------------------------------------------------------

@@ -235,11 +235,10 @@ def test_attached_refuses_once_for_all():
         ArrayRing(1, "i4", sink)
 
 
-def test_took_leaves_the_rest_in_the_ring():
+def test_n_taken_of_an_exception_leaves_the_rest_in_the_ring():
     class Half(Sink):
         def send(self, items):
-            self.took(len(items) // 2)
-            raise Boom
+            raise Boom.after(len(items) // 2)
 
     ring = ArrayRing(6, "i8", Half())
     ring.extend(range(6))
@@ -249,19 +248,148 @@ def test_took_leaves_the_rest_in_the_ring():
     ring.clear()
 
 
-@pytest.mark.parametrize("took", [-5, 10**6])
-def test_took_is_not_believed_beyond_the_block(took):
+@pytest.mark.parametrize("n_taken", [-5, 10**6, 10**30, "3", None])
+def test_n_taken_is_not_believed_beyond_the_block(n_taken):
     class Liar(Sink):
         def send(self, items):
-            self.took(took)
-            raise Boom
+            raise Boom.after(n_taken)
 
     ring = ArrayRing(4, "i8", Liar())
     ring.extend(range(4))
     with pytest.raises(Boom):
         ring.flush()
-    assert len(ring) == (4 if took < 0 else 0)
+    assert len(ring) == (0 if n_taken in (10**6, 10**30) else 4)
     ring.clear()
+
+
+def counting(kind, returns):
+    """A sink, or an object with `send`, that takes what `returns` says of so many items, and what it got."""
+    got = []
+
+    class Counting(Sink if kind == "Sink" else object):
+        def send(self, items):
+            result = returns(len(items))
+            got.extend(items[: len(items) if result is None else result].tolist())
+            return result
+
+    return Counting(), got
+
+
+SENDERS = pytest.mark.parametrize("kind", ["Sink", "object"])
+
+
+@SENDERS
+def test_send_may_return_how_many_it_took(kind):
+    """The rest is sent again at once, until all is taken."""
+    sink, got = counting(kind, lambda n: (n + 1) // 2)
+    ring = ArrayRing(6, "i8", sink)
+    ring.extend(range(20))
+    assert got == list(range(14)) and ring.stats == (20, 0, 14, 0)
+    ring.close()
+    assert got == list(range(20))
+
+
+@SENDERS
+def test_send_that_takes_no_more_blocks(kind):
+    left = [5]
+
+    def returns(n):
+        taken = min(n, left[0])
+        left[0] -= taken
+        return taken
+
+    sink, got = counting(kind, returns)
+    ring = ArrayRing(4, "i8", sink)
+    ring.extend(range(8))
+    with pytest.raises(BlockingIOError, match="took 1 of 4"):
+        ring.flush()
+    assert got == list(range(5)) and ring.view().tolist() == [5, 6, 7] and ring.stats == (8, 0, 5, 0)
+    with pytest.raises(BlockingIOError):
+        ring.extend([8, 9])
+    assert ring.view().tolist() == [5, 6, 7] and ring.stats.pushed == 8
+    left[0] = 100
+    ring.close()
+    assert got == list(range(8))
+
+
+@SENDERS
+@pytest.mark.parametrize("result", [True, False, -1, 5, 1.0, "4", [], np.int64(2)], ids=repr)
+def test_send_that_returns_something_else(kind, result):
+    """Nothing of that call counts as taken."""
+
+    class Wrong(Sink if kind == "Sink" else object):
+        def send(self, items):
+            return result
+
+    ring = ArrayRing(4, "i8", Wrong())
+    ring.extend(range(4))
+    with pytest.raises(TypeError, match="returned"):
+        ring.flush()
+    assert ring.view().tolist() == [0, 1, 2, 3] and ring.stats.spilled == 0
+    ring.clear()
+
+
+def test_what_a_function_returns_is_ignored():
+    for result in (0, 3, True, "x", -1, None):
+        ring = ArrayRing(2, "i8", lambda items, result=result: result)
+        ring.extend(range(9))
+        ring.close()
+        assert ring.stats.spilled == 9
+
+
+@SENDERS
+@pytest.mark.parametrize("result, taken", [(None, 1), (1, 1), (0, 0), (2, None), (True, None), ("", None)])
+def test_send_of_an_object_returns_0_or_1(kind, result, taken):
+    class Takes(Sink if kind == "Sink" else object):
+        def send(self, item):
+            return result
+
+    ring = ObjectRing(1, Takes())
+    ring.push("a")
+    if taken:
+        ring.push("b")
+        assert list(ring) == ["b"] and ring.stats.spilled == 1
+    else:
+        with pytest.raises(TypeError if taken is None else BlockingIOError):
+            ring.push("b")
+        assert list(ring) == ["a"] and ring.stats == (1, 0, 0, 0)
+    ring.clear()
+
+
+def test_n_taken_counts_for_one_sink_only():
+    """The error of a ring further behind passes through a `send`, which has taken nothing by it."""
+
+    class Fails(Sink):
+        def send(self, items):
+            raise Boom.after(2)
+
+    class Passes(Sink):
+        def send(self, items):
+            inner.extend(items)
+
+    inner = ArrayRing(3, "i8", Fails())
+    inner.extend(range(3))
+    ring = ArrayRing(3, "i8", Passes())
+    ring.extend(range(3))
+    with pytest.raises(Boom):
+        ring.flush()
+    assert ring.stats.spilled == 0 and inner.stats.spilled == 2
+    inner.clear()
+    ring.clear()
+
+
+def test_send_by_hand_says_what_was_taken():
+    class Fails(Sink):
+        def send(self, items):
+            raise Boom.after(2)
+
+    batch = BatchSink(3, Fails())
+    with pytest.raises(Boom) as caught:
+        batch.send(np.arange(7))
+    assert caught.value.n_taken == 2
+    batch.sink.__class__ = Blocks
+    batch.sink.__init__()
+    batch.close()
 
 
 def test_batch_sink():
@@ -805,8 +933,14 @@ def test_closed_python_sinks_take_nothing(tmp_path):
 def test_an_override_that_calls_super_counts_what_was_taken():
     class Halves(BatchSink):
         def send(self, items):
+            done = 0
             for part in np.array_split(items, 2):
-                super().send(part)
+                try:
+                    super().send(part)
+                except Boom as error:
+                    error.n_taken = done + getattr(error, "n_taken", 0)
+                    raise
+                done += len(part)
 
     end = Blocks()
     ring = ArrayRing(4, "i8", Halves(3, end))
@@ -832,13 +966,12 @@ def test_an_override_that_calls_super_counts_what_was_taken():
     assert [n for block in end.blocks for n in block] == list(range(done))
 
 
-def test_took_of_an_object():
+def test_n_taken_of_an_object():
     class Takes(Sink):
         def send(self, item):
             got.append(item)
             if item % 2:
-                self.took(1)
-                raise Boom
+                raise Boom.after(1)
 
     got = []
     ring = ObjectRing(1, Takes())

@@ -3,6 +3,8 @@
 from libc.string cimport memcpy
 
 from spill_ring cimport ArrayRing, CollectSink, Sink
+from spill_ring._core.lending cimport LendingSink
+from spill_ring._core.sink cimport LENDS, TRACED, declare_traits
 
 
 cdef class SumSink(Sink):
@@ -42,44 +44,44 @@ cdef class OrderedSink(ReversingSink):
 
     cdef public Py_ssize_t seen
 
+    def __cinit__(self, *args, **kwargs):
+        declare_traits(self, OrderedSink, TRACED)
+
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         self.seen += count
         return CollectSink.send_block(self, items, count, taken)
 
-    cdef type described_class(self):
-        return OrderedSink
 
-
-cdef class LendingSink(Sink):
-    """Keeps up to 1,000 doubles, and lends the room for them, where it is guarded."""
+cdef class Shelf(LendingSink):
+    """Keeps up to 1,000 doubles, and lends the memory for them, where it is guarded."""
 
     cdef double kept[1000]
     cdef Py_ssize_t count
 
+    def __cinit__(self, *args, **kwargs):
+        declare_traits(self, Shelf, LENDS)
+
     def __init__(self, bint is_guarded):
         self.is_guarded = is_guarded
 
-    cdef Py_ssize_t lend_room(self) noexcept nogil:
-        self.next = <char *>&self.kept[self.count]
+    cdef Py_ssize_t lend_slots(self) noexcept nogil:
+        self.cursor = <char *>&self.kept[self.count]
         return 1000 - self.count
 
-    cdef void take_in(self, Py_ssize_t count) noexcept nogil:
+    cdef void count_window(self, Py_ssize_t count) noexcept nogil:
         self.count += count
-
-    cdef type lending_class(self):
-        return LendingSink
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         if self.count + count > 1000:
             with gil:
                 raise MemoryError
         memcpy(&self.kept[self.count], items, count * sizeof(double))
-        self.take_in(count)
+        self.count_window(count)
         taken[0] += count
         return 0
 
     def __len__(self):
-        return self.count + self.ahead()
+        return self.count + self.uncounted()
 
     def items(self):
         self.enter()

@@ -257,8 +257,9 @@ class Refusing(Sink):
         self.takes = takes
 
     def send(self, items):
-        self.took(self.takes)
-        raise OSError(f"refused {len(items)}")
+        error = OSError(f"refused {len(items)}")
+        error.n_taken = self.takes
+        raise error
 
 
 @pytest.mark.parametrize("kind", RINGS)

@@ -230,7 +230,7 @@ def test_push_value_from_two_rings_into_the_room_of_one(client, memory):
 @pytest.mark.parametrize("is_guarded", [True, False])
 def test_push_value_into_the_room_of_a_sink_of_ones_own(client, is_guarded):
     """One that isn't guarded lends nothing: nobody would enter it, and have counted what is ahead."""
-    ring = ArrayRing(4, sink=(sink := client.LendingSink(is_guarded)))
+    ring = ArrayRing(4, sink=(sink := client.Shelf(is_guarded)))
     for start in range(0, 900, 9):
         client.push_doubles(ring, 5, start)
         assert len(sink) == ring.stats.spilled

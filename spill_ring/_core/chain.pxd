@@ -1,0 +1,16 @@
+"""Chains: which sinks send to which, how deep a chain is, and who closes a sink that several use."""
+from spill_ring._core.sink cimport Sink
+
+
+# Begin to initialise `sink`, once and for good, as a user of `target`, which may be None.
+cdef int begin_init(Sink sink, Sink target) except -1
+
+# `user` begins to send to `sink`, which is initialised and open: the only way in which chains come about.
+cdef int add_user(Sink user, Sink sink) except -1
+# A user stops sending to `sink`; the last one closes it.
+cdef int drop_user(Sink sink) except -1
+
+# Check the depth again for sinks that a factory creates later: their chain may loop back. `leave_chain` gets
+# what `enter_chain` returned.
+cdef int enter_chain(Sink sink) except -1
+cdef void leave_chain(int steps) noexcept
