@@ -14,7 +14,7 @@ from spill_ring._core.guard cimport (
 )
 from spill_ring._core.sink cimport Sink, needs_python
 from spill_ring.threads.core cimport (
-    SR_FULL, sr_next, sr_spsc, sr_spsc_commit, sr_spsc_count, sr_spsc_has_ended, sr_spsc_has_room, sr_spsc_pop,
+    SR_FULL, sr_next_slot, sr_spsc, sr_spsc_commit, sr_spsc_count, sr_spsc_has_ended, sr_spsc_has_room, sr_spsc_pop,
 )
 from spill_ring.threads.spsc cimport SpscRing, move_reserved
 
@@ -68,7 +68,7 @@ cdef extern from * nogil:
 cdef extern from "spill_ring/spsc.h" nogil:
     # as `spsc.pxd` has them, but the sink's -1 is a number to look at, and no exception to raise
     int push_core "sr_spsc_push"(sr_spsc *ring, const void *items, size_t count, size_t *taken) noexcept
-    int reserve_core "sr_spsc_reserve"(sr_spsc *ring, size_t count, void **room, size_t *in_a_row) noexcept
+    int reserve_core "sr_spsc_reserve"(sr_spsc *ring, size_t count, void **room, size_t *n_contiguous) noexcept
 
 # The same for functions of ours: they raise, and who calls them so looks at what they return.
 ctypedef int (*array_push)(ArrayRing ring, const void *items, Py_ssize_t count) noexcept nogil
@@ -245,12 +245,12 @@ cdef inline int reserve_inside(SpscRing ring, Py_ssize_t count, void **room) noe
 
 cdef inline int make_room(SpscRing ring, Py_ssize_t count, void **room) noexcept nogil:
     cdef sr_caller caller
-    cdef size_t in_a_row  # what lies beyond the memory's end `commit` carries to its start
+    cdef size_t n_contiguous  # what lies beyond the memory's end `commit` carries to its start
     cdef int error
     if ring.core.sink == NULL or not ring.core.evicts or sr_spsc_has_room(ring.core, count):
-        return SPILL_RING_FULL if reserve_core(ring.core, count, room, &in_a_row) == SR_FULL else 0
+        return SPILL_RING_FULL if reserve_core(ring.core, count, room, &n_contiguous) == SR_FULL else 0
     caller = sr_enter_python(needs_python(ring.target))
-    error = reserve_core(ring.core, count, room, &in_a_row)
+    error = reserve_core(ring.core, count, room, &n_contiguous)
     sr_leave_python(&caller, error == SPILL_RING_FAILED, <PyObject *>ring)
     return SPILL_RING_FULL if error == SR_FULL else error
 
@@ -271,7 +271,7 @@ cdef int commit_to_spsc(void *state, Py_ssize_t count) noexcept nogil:
 
 
 cdef inline void commit_inside(SpscRing ring, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t offset = <unsigned char *>sr_next(ring.core) - ring.core.items
+    cdef Py_ssize_t offset = <unsigned char *>sr_next_slot(ring.core) - ring.core.items
     ring.reserved = 0
     ring.storage.complete_write(offset, count * ring.itemsize)
     sr_spsc_commit(ring.core, count)

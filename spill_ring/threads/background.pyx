@@ -12,7 +12,7 @@ from spill_ring._core.sink cimport TRACED, Sink, declare_traits, deliver_any
 from spill_ring._core.tracing cimport Tracer
 from spill_ring.threads.references cimport push_references
 from spill_ring.threads.core cimport (
-    sr_await_no_more, sr_spsc_available, sr_spsc_await_items, sr_spsc_await_room, sr_spsc_count, sr_spsc_room,
+    sr_cancel_wake, sr_spsc_available, sr_spsc_await_items, sr_spsc_await_room, sr_spsc_count, sr_spsc_room,
     sr_spsc_try_push,
 )
 from spill_ring.threads.spsc cimport SpscRing
@@ -412,7 +412,7 @@ cdef void await_work(const awaited *what) noexcept nogil:
 
 
 cdef void await_work_no_more(const awaited *what) noexcept nogil:
-    sr_await_no_more(&(<Worker>what.context).ring.core.consumer)
+    sr_cancel_wake(&(<Worker>what.context).ring.core.consumer)
 
 
 cdef bint room_is_there(const awaited *what) noexcept nogil:
@@ -427,7 +427,7 @@ cdef void await_room(const awaited *what) noexcept nogil:
 
 
 cdef void await_room_no_more(const awaited *what) noexcept nogil:
-    sr_await_no_more(&(<Worker>what.context).ring.core.producer)
+    sr_cancel_wake(&(<Worker>what.context).ring.core.producer)
 
 
 cdef bint request_is_done(const awaited *what) noexcept nogil:

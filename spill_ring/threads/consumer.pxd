@@ -4,11 +4,11 @@ cimport cython
 from spill_ring.threads.eviction cimport SinkContext
 from spill_ring.threads.parking cimport NO_WAIT, Parking
 from spill_ring._core.sink cimport Sink
-from spill_ring.threads.core cimport sr_shared, sr_spsc_available
+from spill_ring.threads.core cimport sr_spsc_available, sr_spsc_state
 
 
 ctypedef struct merged:  # the rings, as one
-    sr_shared **rings
+    sr_spsc_state **rings
     Py_ssize_t count
     Py_ssize_t turn  # the one whose items come first the next time
 
@@ -21,7 +21,7 @@ cdef class Consumer:
     cdef object item_type  # None: objects
     cdef Parking parking  # where it sleeps; a ring that several consumers know wakes the last that added it
 
-    cdef int add(self, sr_shared *ring) except -1
+    cdef int add(self, sr_spsc_state *ring) except -1
     # Wait for `n` items in all rings together. False: the time is over, or the rings are closed and hold fewer.
     cdef bint wait(self, Py_ssize_t n, long long deadline) except -1 nogil
     cdef bint wait_with_gil(self, Py_ssize_t n, long long deadline) except -1

@@ -10,7 +10,7 @@ from spill_ring.threads.parking cimport NO_WAIT, Parking, ask_for, awaited, wait
 from spill_ring._core.sink cimport Sink
 from spill_ring.threads.references cimport clear_references, pop_references
 from spill_ring.threads.core cimport (
-    sr_await_no_more, sr_drained, sr_index, sr_shared, sr_spsc, sr_spsc_available, sr_spsc_await_items, sr_spsc_clear,
+    sr_cancel_wake, sr_drained, sr_index, sr_spsc_state, sr_spsc, sr_spsc_available, sr_spsc_await_items, sr_spsc_clear,
     sr_spsc_drain, sr_spsc_is_closed, sr_spsc_pop,
 )
 
@@ -29,7 +29,7 @@ cdef class Consumer:
     def __cinit__(self, Py_ssize_t room, item_type):
         self.room = room
         self.item_type = item_type
-        self.rings.rings = <sr_shared **>PyMem_RawCalloc(room, sizeof(sr_shared *))
+        self.rings.rings = <sr_spsc_state **>PyMem_RawCalloc(room, sizeof(sr_spsc_state *))
         if self.rings.rings == NULL:
             raise MemoryError(f"no memory for {room} rings")
         self.parking = Parking()
@@ -37,7 +37,7 @@ cdef class Consumer:
     def __dealloc__(self):
         PyMem_RawFree(self.rings.rings)
 
-    cdef int add(self, sr_shared *ring) except -1:
+    cdef int add(self, sr_spsc_state *ring) except -1:
         """A ring that is to wake this consumer; before anybody waits."""
         if self.rings.count == self.room:
             raise IndexError(f"there is room for {self.room} rings")
@@ -79,7 +79,7 @@ cdef class Consumer:
     cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max, SinkContext *out) except -1:
         cdef Py_ssize_t i
         cdef Py_ssize_t moved = 0
-        cdef sr_shared *ring
+        cdef sr_spsc_state *ring
         cdef sr_index before
         out.sink = <void *>sink
         set_thread(&self.rings, PyThread_get_thread_ident())
@@ -232,7 +232,7 @@ cdef void await_items(const awaited *what) noexcept nogil:
             found = <Py_ssize_t>sr_spsc_available(core)
             seen += found
             # A full one gets no more, so only its end wakes. What is held takes no room in it.
-            full = found - <Py_ssize_t>core.held_count >= <Py_ssize_t>core.capacity
+            full = found - <Py_ssize_t>core.claimed_count >= <Py_ssize_t>core.capacity
             sr_spsc_await_items(core, PY_SSIZE_T_MAX if full else found + share)
         # What came between the two looks is in no share: once more, or it would not be counted.
         if seen <= there or seen >= what.count:
@@ -243,7 +243,7 @@ cdef void await_items_no_more(const awaited *what) noexcept nogil:
     cdef const merged *rings = <const merged *>what.context
     cdef Py_ssize_t i
     for i in range(rings.count):
-        sr_await_no_more(&rings.rings[i].core.consumer)
+        sr_cancel_wake(&rings.rings[i].core.consumer)
 
 
 cdef Py_ssize_t block_size(object n, Py_ssize_t default) except -1:

@@ -31,12 +31,12 @@ typedef struct sr_parking {
     _Atomic int fd; /* an eventfd or a pipe that an event loop waits on meanwhile; -1: none, as always on Windows */
 } sr_parking;
 
-static inline void sr_wake_by(sr_parking *parking, int fd)
+static inline void sr_set_wake_fd(sr_parking *parking, int fd)
 {
     atomic_store(&parking->fd, fd);
 }
 
-static inline long long sr_now(void) /* monotonic, in ns */
+static inline long long sr_now_ns(void) /* monotonic, in ns */
 {
 #if defined(_WIN32)
     LARGE_INTEGER now, rate;
@@ -52,7 +52,7 @@ static inline long long sr_now(void) /* monotonic, in ns */
 
 /* The sleeper's part of a barrier that both sides need: the other one does nothing for it. False where the
  * platform has no such thing; then the sleeper must look again by itself now and then. */
-static inline int sr_barrier(void)
+static inline int sr_process_barrier(void)
 {
 #if defined(__linux__)
     if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0) == 0)
@@ -68,7 +68,7 @@ static inline int sr_barrier(void)
 #endif
 }
 
-static inline unsigned sr_wakes(sr_parking *parking)
+static inline unsigned sr_wake_count(sr_parking *parking)
 {
     return atomic_load(&parking->wakes);
 }

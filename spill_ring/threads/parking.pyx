@@ -17,11 +17,11 @@ import threading
 
 
 cdef extern from "parking.h" nogil:
-    long long sr_now()
-    bint sr_barrier()
-    unsigned sr_wakes(sr_parking *parking)
+    long long sr_now_ns()
+    bint sr_process_barrier()
+    unsigned sr_wake_count(sr_parking *parking)
     void sr_sleep(sr_parking *parking, unsigned wakes, long long ns)
-    void sr_wake_by(sr_parking *parking, int fd)
+    void sr_set_wake_fd(sr_parking *parking, int fd)
     void sr_wake_parked(void *parking)
 
 
@@ -50,7 +50,7 @@ cdef class Parking:
         self.place = <sr_parking *>PyMem_RawCalloc(1, sizeof(sr_parking))
         if self.place == NULL:
             raise MemoryError
-        sr_wake_by(self.place, -1)
+        sr_set_wake_fd(self.place, -1)
 
     def __dealloc__(self):
         self.close()
@@ -83,11 +83,11 @@ cdef class Parking:
         """Let wakes be written to the descriptor; False where that is done already, by who will read them."""
         if sr_state_cas(&self.listening, SR_OPEN, SR_BUSY) != SR_OPEN:
             return False
-        sr_wake_by(self.place, self.write_fd)
+        sr_set_wake_fd(self.place, self.write_fd)
         return True
 
     cdef void listen_no_more(self) noexcept nogil:
-        sr_wake_by(self.place, -1)
+        sr_set_wake_fd(self.place, -1)
         sr_state_store(&self.listening, SR_OPEN)
 
     cdef void wake(self) noexcept nogil:
@@ -96,12 +96,12 @@ cdef class Parking:
 
 def poll_interval():
     """Seconds after which an event loop has to look by itself; None where a wake is never missed."""
-    return None if sr_barrier() else 0.001
+    return None if sr_process_barrier() else 0.001
 
 
 cdef bint ask_for(const awaited *what) noexcept nogil:
     what.arm(what)
-    sr_barrier()
+    sr_process_barrier()
     if what.is_there(what):
         what.disarm(what)
         return True
@@ -125,7 +125,7 @@ cdef bint wait_for(Parking parking, const awaited *what, long long deadline) exc
 
 
 cdef bint sleep_for(Parking parking, const awaited *what, long long deadline) except -1 nogil:
-    cdef long long start = sr_now()
+    cdef long long start = sr_now_ns()
     cdef long long now = start
     cdef unsigned wakes
     cdef bint sure
@@ -133,11 +133,11 @@ cdef bint sleep_for(Parking parking, const awaited *what, long long deadline) ex
         sr_relax()
         if what.is_there(what):
             return True
-        now = sr_now()
+        now = sr_now_ns()
     while now < deadline:
-        wakes = sr_wakes(parking.place)  # before the look: a wake after it ends the sleep at once
+        wakes = sr_wake_count(parking.place)  # before the look: a wake after it ends the sleep at once
         what.arm(what)
-        sure = sr_barrier()
+        sure = sr_process_barrier()
         if not what.is_there(what):
             sr_sleep(parking.place, wakes, min(deadline - now, LONGEST if sure else UNSURE))
         what.disarm(what)
@@ -145,7 +145,7 @@ cdef bint sleep_for(Parking parking, const awaited *what, long long deadline) ex
             return True
         if PyThread_get_thread_ident() == main_thread:
             run_signal_handlers()
-        now = sr_now()
+        now = sr_now_ns()
     return what.is_there(what)
 
 
@@ -183,4 +183,4 @@ cdef long long deadline_of(object timeout) except -1:
         return NO_WAIT
     if seconds > 9e9:
         return FOREVER
-    return sr_now() + <long long>(seconds * 1e9)
+    return sr_now_ns() + <long long>(seconds * 1e9)

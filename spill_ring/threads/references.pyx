@@ -4,7 +4,7 @@ from cpython.mem cimport PyMem_RawFree
 from cpython.object cimport PyObject
 
 from spill_ring.threads.core cimport (
-    sr_claim, sr_finish, sr_next, sr_slot, sr_spsc, sr_spsc_clear, sr_spsc_commit, sr_spsc_room,
+    sr_claim, sr_finish, sr_next_slot, sr_slot, sr_spsc, sr_spsc_clear, sr_spsc_commit, sr_spsc_room,
 )
 
 
@@ -39,7 +39,7 @@ cdef Py_ssize_t push_references(sr_spsc *core, PyObject **items, Py_ssize_t coun
     count = <Py_ssize_t>sr_spsc_room(core, count)
     for i in range(count):  # one by one: they may go on at the memory's start
         Py_INCREF(items[i])
-        (<PyObject **>sr_next(core))[0] = items[i]
+        (<PyObject **>sr_next_slot(core))[0] = items[i]
         sr_spsc_commit(core, 1)
     return count
 
@@ -50,7 +50,7 @@ cdef list pop_references(sr_spsc *core, Py_ssize_t n):
     cdef list taken = []
     cdef bint was_held = True
     while was_held and len(taken) < n:
-        was_held = core.held_count != 0
+        was_held = core.claimed_count != 0
         count = <Py_ssize_t>sr_claim(core, n - len(taken), False)
         part = PyList_New(count)
         move_held(core, part, count)
@@ -77,6 +77,6 @@ cdef inline void move_held(sr_spsc *core, list part, Py_ssize_t count) noexcept:
     cdef Py_ssize_t i
     cdef PyObject **slot
     for i in range(count):
-        slot = <PyObject **>sr_slot(core, core.held + i)
+        slot = <PyObject **>sr_slot(core, core.claimed + i)
         PyList_SET_ITEM(part, i, slot[0])
         slot[0] = NULL

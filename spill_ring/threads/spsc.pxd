@@ -14,8 +14,8 @@ from spill_ring.threads.parking cimport Parking
 from spill_ring._core.scalar cimport numeric, scalar_index
 from spill_ring._core.sink cimport Sink
 from spill_ring.threads.core cimport (
-    sr_claim, sr_finish, sr_index, sr_next, sr_publish, sr_pushed, sr_relax, sr_shared, sr_spsc, sr_spsc_commit,
-    sr_spsc_has_ended, sr_spsc_room,
+    sr_claim, sr_finish, sr_index, sr_next_slot, sr_publish, sr_pushed, sr_relax, sr_spsc, sr_spsc_commit,
+    sr_spsc_has_ended, sr_spsc_room, sr_spsc_state,
 )
 from spill_ring._core.storage cimport Storage
 
@@ -30,7 +30,7 @@ cdef inline int move_reserved(int *state) noexcept nogil:
 
 cdef class SpscRing(Sink):
     cdef void *memory  # that holds what both sides share
-    cdef sr_shared *shared  # with the state of the consumer's side; `state` is the producer's
+    cdef sr_spsc_state *shared  # with the state of the consumer's side; `state` is the producer's
     cdef sr_spsc *core
     cdef unsigned long thread  # the producer's side's
     cdef sr_index tail_at_fork  # when the last one began
@@ -149,7 +149,7 @@ cdef class SpscRing(Sink):
         """Push one number if there is room, which needs no eviction; says whether it was. Not one of a wrong type."""
         if self.scalar != scalar_index(<numeric *>NULL) or sr_spsc_room(self.core, 1) == 0:
             return False
-        (<numeric *>sr_next(self.core))[0] = value
+        (<numeric *>sr_next_slot(self.core))[0] = value
         sr_spsc_commit(self.core, 1)
         return True
 
@@ -160,6 +160,6 @@ cdef class SpscRing(Sink):
             return self.raise_scalar(scalar_index(value))
         if sr_claim(self.core, 1, False) == 0:
             return 0
-        value[0] = (<numeric *>self.core.items)[self.core.held & self.core.mask]
+        value[0] = (<numeric *>self.core.items)[self.core.claimed & self.core.mask]
         sr_finish(self.core, 1)
         return 1

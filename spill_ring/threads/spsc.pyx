@@ -28,8 +28,8 @@ from spill_ring._core.scalar cimport scalar_index
 from spill_ring._core.sink cimport DropSink, NATIVE, Sink, declare_traits
 from spill_ring.threads.references cimport free_slots, push_references, pop_references, visit_slots, visitproc
 from spill_ring.threads.core cimport (
-    SR_FULL, SR_LINE, sr_await_no_more, sr_claim, sr_cleared, sr_deliver, sr_drained, sr_evicted, sr_finish,
-    sr_finished, sr_index, sr_next, sr_publish, sr_pushed, sr_shared, sr_slot, sr_spsc, sr_spsc_await_room,
+    SR_FULL, SR_CACHE_LINE, sr_cancel_wake, sr_claim, sr_cleared, sr_deliver, sr_drained, sr_evicted, sr_finish,
+    sr_finished, sr_index, sr_next_slot, sr_publish, sr_pushed, sr_spsc_state, sr_slot, sr_spsc, sr_spsc_await_room,
     sr_spsc_claim, sr_spsc_close, sr_spsc_commit, sr_spsc_count, sr_spsc_flush, sr_spsc_has_ended, sr_spsc_has_room,
     sr_spsc_init, sr_spsc_is_closed, sr_spsc_pop, sr_spsc_push, sr_spsc_release, sr_spsc_reserve, sr_spsc_room,
     sr_spsc_try_push,
@@ -74,28 +74,28 @@ cdef extern from *:
     typedef int (*sr_push_function)(PyObject *ring, PyObject *item);
     typedef PyObject *(*sr_method)(PyObject *ring, PyObject *const *args, Py_ssize_t count, PyObject *names);
     static sr_push_function sr_push_one;
-    static sr_method sr_push_slowly;
+    static sr_method sr_push_with_keywords;
 
     static PyObject *sr_push(PyObject *ring, PyObject *const *args, Py_ssize_t count, PyObject *names)
     {
         if (count != 1 || names != NULL)
-            return sr_push_slowly(ring, args, count, names);
+            return sr_push_with_keywords(ring, args, count, names);
         if (sr_push_one(ring, args[0]) < 0)
             return NULL;
         Py_RETURN_NONE;
     }
 
-    static void sr_fast_push(PyObject *method, void *push_one)
+    static void sr_install_fast_push(PyObject *method, void *push_one)
     {
         PyMethodDef *def = ((PyMethodDescrObject *)method)->d_method;
         if (def->ml_flags != (METH_FASTCALL | METH_KEYWORDS))
             return;
         sr_push_one = (sr_push_function)push_one;
-        sr_push_slowly = (sr_method)(void (*)(void))def->ml_meth;
+        sr_push_with_keywords = (sr_method)(void (*)(void))def->ml_meth;
         def->ml_meth = (PyCFunction)(void (*)(void))sr_push;
     }
     """
-    void sr_fast_push(object method, void *push_one)
+    void sr_install_fast_push(object method, void *push_one)
 
 
 cdef int DOUBLE = scalar_index(<double *>NULL)
@@ -164,12 +164,12 @@ cdef class SpscRing(Sink):
         cdef size_t address
         self.is_guarded = True
         self.state = SR_NEW
-        self.memory = PyMem_RawCalloc(1, sizeof(sr_shared) + SR_LINE)
+        self.memory = PyMem_RawCalloc(1, sizeof(sr_spsc_state) + SR_CACHE_LINE)
         if self.memory == NULL:
             raise MemoryError
         # An over-aligned field inside of an object would not be aligned.
-        address = (<size_t>self.memory + SR_LINE - 1) & ~<size_t>(SR_LINE - 1)
-        self.shared = <sr_shared *>address
+        address = (<size_t>self.memory + SR_CACHE_LINE - 1) & ~<size_t>(SR_CACHE_LINE - 1)
+        self.shared = <sr_spsc_state *>address
         self.core = &self.shared.core
         self.shared.consumer.state = SR_NEW
 
@@ -575,7 +575,7 @@ cdef class SpscRing(Sink):
 
     cdef void *reserve(self, Py_ssize_t count) except NULL nogil:
         cdef void *room = NULL
-        cdef size_t in_a_row
+        cdef size_t n_contiguous
         cdef int found
         cdef int next_state = SR_OPEN
         if not 0 <= count <= self.size:
@@ -584,7 +584,7 @@ cdef class SpscRing(Sink):
         try:
             if self.is_blocking:
                 self.wait_room(count, FOREVER)
-            found = sr_spsc_reserve(self.core, count, &room, &in_a_row)
+            found = sr_spsc_reserve(self.core, count, &room, &n_contiguous)
             if found == SR_FULL and not self.core.evicts:
                 self.raise_full(count)
             if found == SR_FULL:  # a consumer in the middle of a copy is in the way
@@ -616,7 +616,7 @@ cdef class SpscRing(Sink):
                 self.commit_aside(count)
             else:
                 # On the heap what was written beyond the memory's end is carried to its start.
-                offset = <unsigned char *>sr_next(self.core) - self.core.items
+                offset = <unsigned char *>sr_next_slot(self.core) - self.core.items
                 self.storage.complete_write(offset, count * self.itemsize)
                 sr_spsc_commit(self.core, count)
         finally:
@@ -726,8 +726,8 @@ cdef class SpscRing(Sink):
         """Send all that is left to the sink, oldest first: nobody pushes. The consumer's side is entered."""
         cdef Py_ssize_t sent = 0
         cdef sr_index before = sr_evicted(self.core)
-        if self.core.held_count and self.core.pending_count and self.core.held < self.core.pending:
-            sent += self.consumer.move_to(self.target, self.core.held_count, out)
+        if self.core.claimed_count and self.core.pending_count and self.core.claimed < self.core.pending:
+            sent += self.consumer.move_to(self.target, self.core.claimed_count, out)
         if self.core.pending_count:
             sr_deliver(self.core)
             sent += sr_evicted(self.core) - before
@@ -845,7 +845,7 @@ cdef class SpscRing(Sink):
 
     cdef object take_one(self):
         """The first item that is held; an object's reference goes along."""
-        cdef void *slot = sr_slot(self.core, self.core.held)
+        cdef void *slot = sr_slot(self.core, self.core.claimed)
         cdef PyObject *pointer
         if self.slots == NULL:
             return load_item(self.record, self.item_type, slot)
@@ -1258,7 +1258,7 @@ cdef int push_one(SpscRing self, object item) except -1:
     elif self.slots != NULL and sr_try_lock(&self.state):
         if sr_spsc_has_room(self.core, 1):
             Py_INCREF(item)
-            (<PyObject **>sr_next(self.core))[0] = <PyObject *>item
+            (<PyObject **>sr_next_slot(self.core))[0] = <PyObject *>item
             sr_spsc_commit(self.core, 1)
             sr_unlock(&self.state)
             return 0
@@ -1266,7 +1266,7 @@ cdef int push_one(SpscRing self, object item) except -1:
     return self.push_any(item, FOREVER)
 
 
-sr_fast_push(SpscRing.__dict__["push"], <void *>push_one)
+sr_install_fast_push(SpscRing.__dict__["push"], <void *>push_one)
 
 # -- what a wait for room asks -----------------------------------------------------------------------
 
@@ -1279,7 +1279,7 @@ cdef void await_room(const awaited *what) noexcept nogil:
 
 
 cdef void await_room_no_more(const awaited *what) noexcept nogil:
-    sr_await_no_more(&(<sr_spsc *>what.context).producer)
+    sr_cancel_wake(&(<sr_spsc *>what.context).producer)
 
 
 # -- forks ---------------------------------------------------------------------------------------------
@@ -1289,13 +1289,13 @@ cdef object rings = weakref.WeakValueDictionary()  # by id: a subclass may not b
 
 cdef extern from *:
     """
-    static sr_index sr_tail(const sr_spsc *ring)
+    static sr_index sr_load_tail(const sr_spsc *ring)
     {
         return atomic_load_explicit(&ring->tail, memory_order_acquire); /* as R1: what is copied then has all below */
     }
 
     /* With nobody else here: forget what another thread pushed from `tail` on. */
-    static void sr_forget(sr_spsc *ring, sr_index tail)
+    static void sr_forget_pushed(sr_spsc *ring, sr_index tail)
     {
         sr_index head = sr_load(&ring->head);
         if (sr_pushed(ring) == tail && (sr_distance)(head - tail) <= 0)
@@ -1308,8 +1308,8 @@ cdef extern from *:
             ring->seen_tail = tail;
     }
     """
-    sr_index sr_tail(const sr_spsc *ring) noexcept nogil
-    void sr_forget(sr_spsc *ring, sr_index tail) noexcept nogil
+    sr_index sr_load_tail(const sr_spsc *ring) noexcept nogil
+    void sr_forget_pushed(sr_spsc *ring, sr_index tail) noexcept nogil
 
 
 def _before_fork():
@@ -1317,14 +1317,14 @@ def _before_fork():
     cdef SpscRing ring
     # valuerefs gives a list: other threads may make rings.
     for ring in [ring for ring in [reference() for reference in rings.valuerefs()] if ring is not None]:
-        ring.tail_at_fork = sr_tail(ring.core)
+        ring.tail_at_fork = sr_load_tail(ring.core)
 
 
 def _free_sides():
     """In a forked child: who was inside of a side is not here, unless it is who forked."""
     cdef SpscRing ring
     for ring in list(rings.values()):
-        sr_forget(ring.core, ring.tail_at_fork)
+        sr_forget_pushed(ring.core, ring.tail_at_fork)
         free_side(&ring.state, &ring.thread)
         free_side(&ring.shared.consumer.state, &ring.shared.consumer.thread)
 

@@ -186,7 +186,7 @@ static void run(int interrupt_is_producer)
     sr_store(&ring.tail, start);
     sr_store(&ring.head, start);
     sr_store(&ring.evicted, start);
-    ring.seen_tail = ring.safe = ring.looked_head = start;
+    ring.seen_tail = ring.safe = ring.snapshot_head = start;
     ring.limit = start + ring.capacity;
     spilled = (tally){.random = 1};
     popped = (tally){.random = 2};
@@ -206,7 +206,7 @@ static void run(int interrupt_is_producer)
     say_number(", popped ", popped.count);
     while (sr_spsc_flush(&ring) != SR_DONE)
         ;
-    while (ring.held_count != 0)
+    while (ring.claimed_count != 0)
         sr_spsc_drain(&ring, (size_t)-1, take, &popped);
     sr_spsc_close(&ring);
     CHECK(sr_spsc_has_ended(&ring) && sr_spsc_count(&ring) == 0);

@@ -86,7 +86,7 @@ inline is_gone(item, next)
 
 /* -- the producer --------------------------------------------------------------------------------- */
 
-byte tail, limit = C, safe, looked_head, looked_claimed, evicted, pending, pending_count; /* as in the header */
+byte tail, limit = C, safe, snapshot_head, snapshot_n_claimed, evicted, pending, pending_count; /* as in the header */
 byte fails;
 bit claimed_ever;
 
@@ -206,17 +206,17 @@ inline look()
         :: finished + evicted >= head ->
 #endif
             safe = head;
-            looked_head = head;
-            looked_claimed = head - evicted
+            snapshot_head = head;
+            snapshot_n_claimed = head - evicted
         :: else ->
             if
-            :: finished >= looked_claimed ->
-                safe = looked_head;
-                looked_head = head;
-                looked_claimed = head - evicted
+            :: finished >= snapshot_n_claimed ->
+                safe = snapshot_head;
+                snapshot_head = head;
+                snapshot_n_claimed = head - evicted
             :: else ->
                 if
-                :: head - evicted == looked_claimed -> looked_head = head
+                :: head - evicted == snapshot_n_claimed -> snapshot_head = head
                 :: else -> skip
                 fi
             fi
@@ -445,7 +445,7 @@ active proctype producer()
 
 /* -- the consumer --------------------------------------------------------------------------------- */
 
-byte held, held_count;
+byte claimed, claimed_count;
 
 inline load_tail()
 {
@@ -501,7 +501,7 @@ inline claim_head(from, to)
             k = 0;
             c_head = j + 1;
             claimed_ever = 1;
-            claimed = 1
+            has_claim = 1
         :: else ->
             c_head = j;
             from = head_is[j]
@@ -512,7 +512,7 @@ inline claim_head(from, to)
 
 inline store_head(to)
 {
-    atomic { head_n++; head_is[head_n] = to; head_plain[head_n] = 1; c_head = head_n; claimed_ever = 1; claimed = 1 }
+    atomic { head_n++; head_is[head_n] = to; head_plain[head_n] = 1; c_head = head_n; claimed_ever = 1; has_claim = 1 }
 }
 
 inline claim()
@@ -529,7 +529,7 @@ inline claim()
     };
     do
     :: atomic {
-            claimed = 0;
+            has_claim = 0;
             size = 1;
             do
             :: size < CLAIM -> size++
@@ -562,13 +562,13 @@ inline claim()
 #endif
 #endif
         if
-        :: claimed ->
-            d_step { held = first; held_count = size };
+        :: has_claim ->
+            d_step { claimed = first; claimed_count = size };
             break
         :: else -> skip
         fi
     od;
-    atomic { first = 0; size = 0; claimed = 0 }
+    atomic { first = 0; size = 0; has_claim = 0 }
 }
 
 /* All at once; that hides no race. What the slots have is compared where the item is removed. */
@@ -599,13 +599,13 @@ inline finish(count)
         j = 0;
         do
         :: j < count ->
-            is_gone(held + j, next_popped);
+            is_gone(claimed + j, next_popped);
             j++
         :: else -> break
         od;
         j = 0;
-        held = held + count;
-        held_count = held_count - count;
+        claimed = claimed + count;
+        claimed_count = claimed_count - count;
         finished_n++;
         finished_is[finished_n] = finished_is[finished_n - 1] + count;
 #ifndef BREAK_W2
@@ -618,16 +618,16 @@ inline finish(count)
 active proctype consumer()
 {
     byte seen_tail, first, size, part, j, k;
-    bit claimed;
+    bit has_claim;
 #ifdef BREAK_COPY_FIRST
     byte copied[CLAIM];
 #endif
     do
     :: goto stopped
-    :: held_count == 0 ->
+    :: claimed_count == 0 ->
         claim();
         if
-        :: held_count == 0 ->
+        :: claimed_count == 0 ->
             /* Has it ended? */
             if
             :: closed ->
@@ -655,7 +655,7 @@ active proctype consumer()
                     c_tail = j;
                     if
                     :: tail_is[j] <= first ->
-                        assert(held_count == 0 && head_is[head_n] == tail_is[tail_n]);
+                        assert(claimed_count == 0 && head_is[head_n] == tail_is[tail_n]);
                         goto stopped
                     :: else -> skip
                     fi;
@@ -666,20 +666,20 @@ active proctype consumer()
             fi
         :: else -> skip
         fi
-    :: held_count != 0 ->
+    :: claimed_count != 0 ->
         atomic {
             part = 1;
             do
-            :: part < held_count -> part++
+            :: part < claimed_count -> part++
             :: break
             od
         };
 #ifdef BREAK_FINISH_FIRST
         finish(part);
-        read(held - part, part);
+        read(claimed - part, part);
 #else
 #ifndef BREAK_COPY_FIRST
-        atomic { read(held, part); finish(part) }
+        atomic { read(claimed, part); finish(part) }
 #else
         finish(part);
 #endif
@@ -701,7 +701,7 @@ active proctype accounts()
         do
         :: item < tail ->
             is_there = item >= head_is[head_n];
-            is_there = is_there || (item >= held && item < held + held_count);
+            is_there = is_there || (item >= claimed && item < claimed + claimed_count);
             is_there = is_there || (item >= pending && item < pending + pending_count);
             assert(gone[item] != is_there);
             item++

@@ -244,7 +244,7 @@ static void wait_for_room(side *self)
         sr_spsc_await_room(self->ring, 1);
         barrier();
         if (sr_spsc_room(self->ring, 1) != 0)
-            sr_await_no_more(&self->ring->producer);
+            sr_cancel_wake(&self->ring->producer);
         else
             sleep_until_woken(self);
     }
@@ -254,12 +254,12 @@ static size_t reserve_and_commit(side *self, uint64_t number, size_t count)
 {
     sr_spsc *ring = self->ring;
     void *room;
-    size_t in_a_row;
+    size_t n_contiguous;
     count = count < (size_t)current.capacity ? count : (size_t)current.capacity;
-    if (sr_spsc_reserve(ring, count, &room, &in_a_row) != SR_DONE)
+    if (sr_spsc_reserve(ring, count, &room, &n_contiguous) != SR_DONE)
         return 0;
-    make(room, number, in_a_row);
-    make(ring->items, number + in_a_row, count - in_a_row);
+    make(room, number, n_contiguous);
+    make(ring->items, number + n_contiguous, count - n_contiguous);
     stall(&self->random);
     count = below(&self->random, 4) ? count : (size_t)below(&self->random, count + 1);
     sr_spsc_commit(ring, count);
@@ -343,7 +343,7 @@ static void wait_for_items(side *self)
         sr_spsc_await_items(ring, count);
         barrier();
         if (sr_spsc_available(ring) >= count || sr_spsc_is_closed(ring))
-            sr_await_no_more(&ring->consumer);
+            sr_cancel_wake(&ring->consumer);
         else
             sleep_until_woken(self);
     }
@@ -383,7 +383,7 @@ static int consume(side *self)
         }
         /* fall through */
     default:
-        held = (size_t)ring->held_count;
+        held = (size_t)ring->claimed_count;
         count = sr_spsc_pop(ring, self->buffer, most);
         held = held < count ? held : count;
         see(&self->seen, self->buffer, held);
@@ -406,10 +406,10 @@ static void *run_consumer(void *context)
             return NULL; /* in the middle of a claim, for good */
         }
         /* Who waits for more while it holds some may wait for a producer that waits for those. */
-        if (!consume(self) && current.waits && self->ring->held_count == 0)
+        if (!consume(self) && current.waits && self->ring->claimed_count == 0)
             wait_for_items(self);
     }
-    check(sr_load(&self->ring->head) == sr_load(&self->ring->tail) && self->ring->held_count == 0,
+    check(sr_load(&self->ring->head) == sr_load(&self->ring->tail) && self->ring->claimed_count == 0,
           "the end was seen before everything was");
     return NULL;
 }
@@ -457,9 +457,9 @@ static void open_ring(sr_spsc *ring)
     /* As if so many had been pushed before, each as many evicted as finished. */
     sr_store(&ring->tail, start);
     sr_store(&ring->head, start);
-    sr_store(&ring->finished, ring->looked_claimed = ring->evicts ? start / 2 : start);
+    sr_store(&ring->finished, ring->snapshot_n_claimed = ring->evicts ? start / 2 : start);
     sr_store(&ring->evicted, start - sr_load(&ring->finished));
-    ring->seen_tail = ring->safe = ring->looked_head = start;
+    ring->seen_tail = ring->safe = ring->snapshot_head = start;
     ring->limit = start + ring->capacity;
 }
 
@@ -585,20 +585,20 @@ static size_t push_exactly(quiet *both, uint64_t number, uint64_t most)
 {
     sr_spsc *ring = both->producer.ring;
     size_t count = (size_t)up_to(&both->producer.random, (uint64_t)current.push_block), taken = 0;
-    size_t before = sr_spsc_available(ring) - (size_t)ring->held_count, after, fit = (size_t)current.capacity;
+    size_t before = sr_spsc_available(ring) - (size_t)ring->claimed_count, after, fit = (size_t)current.capacity;
     sr_index tail, evicted = sr_load(&ring->evicted);
     int error;
     count = count < most ? count : (size_t)most;
     make(both->producer.buffer, number, count);
     error = sr_spsc_push(ring, both->producer.buffer, count, &taken);
     tail = sr_load(&ring->tail) + (sr_index)(count - taken);
-    after = sr_spsc_available(ring) - (size_t)ring->held_count;
+    after = sr_spsc_available(ring) - (size_t)ring->claimed_count;
     if (ring->sink == meddle)
         return taken;
     check(ring->pending_count == 0, "nobody was in the way, and yet something is pending");
     check(before + taken == after + (size_t)(sr_index)(sr_load(&ring->evicted) - evicted), "the numbers don't agree");
     /* Fewer than fit stay only if more than what is beyond the capacity is pushed during one claim. */
-    if (ring->held_count == 0 || (size_t)(sr_index)(tail - both->tail_at_claim) <= physical() - fit) {
+    if (ring->claimed_count == 0 || (size_t)(sr_index)(tail - both->tail_at_claim) <= physical() - fit) {
         size_t fitting = before + count < fit ? before + count : fit;
         if (ring->evicts && current.evict_block == 1)
             check(error != SR_DONE || after == fitting, "the ring doesn't hold exactly the newest that fit");
@@ -634,7 +634,7 @@ static void one_thread(uint64_t *random, totals *all)
         default:
             number += push_exactly(&both, number, current.items - number);
         }
-        check(sr_spsc_available(&ring) - (size_t)ring.held_count <= (size_t)current.capacity, "more than fit");
+        check(sr_spsc_available(&ring) - (size_t)ring.claimed_count <= (size_t)current.capacity, "more than fit");
     }
     sr_spsc_close(&ring);
     settle(&ring, &both.producer, &both.consumer, number, all);

@@ -73,7 +73,7 @@ EXACT = "--far 0 --evicts 1 --capacity 5 --threads 1 --evict-block 1 --fails 0"
 OTHERS = {
     "FINISHED": Variant(
         "the producer takes all below the head for free",
-        [("if ((sr_distance)(finished - claimed) >= 0)", "if ((sr_distance)(finished - claimed) >= 0 || 1)")],
+        [("if ((sr_distance)(finished - n_claimed) >= 0)", "if ((sr_distance)(finished - n_claimed) >= 0 || 1)")],
         model="FINISHED",
         caught_by={"stress", "cortex"},
         options="--far 0 --capacity 4 --size 64 --stalls 2",
@@ -83,11 +83,11 @@ OTHERS = {
         [
             (
                 "    size_t count = (size_t)sr_claim(ring, max, 0);\n    if (count == 0)\n        return 0;\n"
-                "    sr_read(ring, ring->held, (unsigned char *)out, (sr_index)count);\n",
-                "    size_t count;\n    sr_index head = was_held ? ring->held : sr_load(&ring->head);\n"
+                "    sr_read(ring, ring->claimed, (unsigned char *)out, (sr_index)count);\n",
+                "    size_t count;\n    sr_index head = was_held ? ring->claimed : sr_load(&ring->head);\n"
                 "    ring->seen_tail = atomic_load_explicit(&ring->tail, memory_order_acquire);\n"
                 "    count = (sr_distance)(ring->seen_tail - head) > 0 ? (size_t)(ring->seen_tail - head) : 0;\n"
-                "    count = was_held ? ring->held_count : sr_least((sr_index)count, ring->capacity);\n"
+                "    count = was_held ? ring->claimed_count : sr_min((sr_index)count, ring->capacity);\n"
                 "    max = was_held ? (count < max ? count : max) : max;\n"
                 "    count = count < max ? count : max;\n"
                 "    sr_read(ring, head, (unsigned char *)out, (sr_index)count);\n"
@@ -102,10 +102,10 @@ OTHERS = {
         "`finished` is advanced before the copy",
         [
             (
-                "    sr_read(ring, ring->held, (unsigned char *)out, (sr_index)count);\n"
+                "    sr_read(ring, ring->claimed, (unsigned char *)out, (sr_index)count);\n"
                 "    sr_finish(ring, (sr_index)count);\n",
                 "    sr_finish(ring, (sr_index)count);\n"
-                "    sr_read(ring, ring->held - (sr_index)count, (unsigned char *)out, (sr_index)count);\n",
+                "    sr_read(ring, ring->claimed - (sr_index)count, (unsigned char *)out, (sr_index)count);\n",
             )
         ],
         model="FINISH_FIRST",
@@ -166,8 +166,8 @@ OTHERS = {
     "PENDING": Variant(
         "what is pending is not delivered first",
         [("    if (ring->pending_count != 0 && (error = sr_deliver(ring)) != SR_DONE)\n        return error;\n"
-          "    for (;;) {\n        sr_index head = sr_look(ring)",
-          "    for (;;) {\n        sr_index head = sr_look(ring)")],
+          "    for (;;) {\n        sr_index head = sr_refresh_limit(ring)",
+          "    for (;;) {\n        sr_index head = sr_refresh_limit(ring)")],
         model="PENDING",
         options_of_model="C=2 S=4 N=5 FAILS=1",
         caught_by={"stress"},
@@ -187,13 +187,13 @@ OTHERS = {
     ),
     "KEPT_LOOK": Variant(
         "the old look is kept for as long as one claim lasts",
-        [("    else if (claimed != ring->looked_claimed)\n", "    else\n")],
+        [("    else if (n_claimed != ring->snapshot_n_claimed)\n", "    else\n")],
         caught_by={"stress"},
         options=f"{EXACT} --factor 2",
     ),
     "FITTING": Variant(
         "a ring with less than twice the slots evicts all there is",
-        [("ring->safe == head ? ring->capacity : sr_fitting(ring);", "sr_fitting(ring);")],
+        [("ring->safe == head ? ring->capacity : sr_writable(ring);", "sr_writable(ring);")],
         caught_by={"stress"},
         options=f"{EXACT} --factor 1",
     ),
@@ -207,9 +207,9 @@ OTHERS = {
         "where positions wrap, a stalled claim is left behind too far",
         [("    if ((sr_distance)(tail - ring->safe - ring->mask) > 1)\n"
           "        ring->safe = tail - ring->mask - 1;\n", ""),
-         ("    return sr_least(ring->safe + ring->mask + 1 - sr_load(&ring->tail), ring->capacity);\n",
+         ("    return sr_min(ring->safe + ring->mask + 1 - sr_load(&ring->tail), ring->capacity);\n",
           "    sr_distance free = (sr_distance)(ring->safe + ring->mask + 1 - sr_load(&ring->tail));\n"
-          "    return free < 0 ? 0 : sr_least((sr_index)free, ring->capacity);\n")],
+          "    return free < 0 ? 0 : sr_min((sr_index)free, ring->capacity);\n")],
         caught_by={"narrow"},
         options="",
     ),
@@ -224,7 +224,7 @@ OTHERS = {
     "WAIT_HEAD": Variant(
         "the consumer waits from a head on that may be given back",
         [("sr_load(&ring->finished) + sr_load(&ring->evicted) + (sr_index)count);\n",
-          "sr_load(&ring->head) + (sr_index)count - ring->held_count);\n")],
+          "sr_load(&ring->head) + (sr_index)count - ring->claimed_count);\n")],
         model="HEAD",
         is_wait=True,
         options_of_model="N=3 COUNT=2",

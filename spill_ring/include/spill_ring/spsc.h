@@ -29,7 +29,7 @@
  *   consumer's: claimed = head - evicted. Claims are finished in order, so once `finished`, loaded with
  *   acquire (R2) against the consumer's release after its copy (W2), has reached that number, all
  *   below that head is free. While the consumer is in the middle of a copy it has not: then the
- *   look before counts (`looked_head`, `looked_claimed`), which one store of the consumer's after it
+ *   look before counts (`snapshot_head`, `snapshot_n_claimed`), which one store of the consumer's after it
  *   satisfies.
  *
  *   Not waiting. physical >= 2 * capacity leaves room to write beside a consumer in the middle of a copy. If a
@@ -66,25 +66,25 @@
 
 #if defined(__GNUC__)
 #define SR_LIKELY(x) __builtin_expect(!!(x), 1)
-#define SR_OUT_OF_LINE __attribute__((noinline, unused))
-#define SR_COPY __builtin_memcpy /* memcpy, without a hosted header to declare it */
+#define SR_NOINLINE __attribute__((noinline, unused))
+#define SR_MEMCPY __builtin_memcpy /* memcpy, without a hosted header to declare it */
 #else
 #include <string.h>
 #if defined(_MSC_VER)
 #include <intrin.h>
 #endif
 #define SR_LIKELY(x) (x)
-#define SR_OUT_OF_LINE
-#define SR_COPY memcpy
+#define SR_NOINLINE
+#define SR_MEMCPY memcpy
 #endif
 
 /* What one core writes and another reads lies on lines of its own: 128 bytes, since the prefetchers fetch
  * lines of 64 in pairs. A core without caches can do with less. */
-#ifndef SR_LINE
+#ifndef SR_CACHE_LINE
 #if UINTPTR_MAX > 0xffffffffu
-#define SR_LINE 128
+#define SR_CACHE_LINE 128
 #else
-#define SR_LINE 8
+#define SR_CACHE_LINE 8
 #endif
 #endif
 
@@ -114,7 +114,7 @@ typedef struct {
 
 typedef struct {
     /* Set before both sides begin, and then only read. */
-    _Alignas(SR_LINE) unsigned char *items;
+    _Alignas(SR_CACHE_LINE) unsigned char *items;
     size_t itemsize;
     sr_index capacity, mask;
     sr_index evict_block; /* items evicted at once, at least; 1 keeps the capacity exact */
@@ -125,25 +125,25 @@ typedef struct {
     sr_wake wake; /* NULL: nobody ever waits */
 
     /* The producer's. Others read the atomic ones. */
-    _Alignas(SR_LINE) _Atomic sr_index tail;
+    _Alignas(SR_CACHE_LINE) _Atomic sr_index tail;
     sr_index limit; /* may write below, without a look */
     sr_index safe; /* all below is free to be written over */
-    sr_index looked_head, looked_claimed;
+    sr_index snapshot_head, snapshot_n_claimed;
     sr_index pending, pending_count; /* evicted, and not taken by the sink yet */
     _Atomic sr_index evicted; /* evicted, and gone */
     _Atomic int closed;
 
     /* Both sides', and the consumer's, which the producer looks at together. */
-    _Alignas(SR_LINE) _Atomic sr_index head;
+    _Alignas(SR_CACHE_LINE) _Atomic sr_index head;
     _Atomic sr_index finished;
 
     /* The consumer's own. Others read the atomic ones. */
-    _Alignas(SR_LINE) sr_index seen_tail;
-    sr_index held, held_count; /* claimed, and not finished yet */
+    _Alignas(SR_CACHE_LINE) sr_index seen_tail;
+    sr_index claimed, claimed_count; /* claimed, and not finished yet */
     _Atomic sr_index drained, cleared; /* of those finished: what a sink took, what was dropped */
 
     /* Both sides', rarely written. */
-    _Alignas(SR_LINE) sr_waiter consumer;
+    _Alignas(SR_CACHE_LINE) sr_waiter consumer;
     sr_waiter producer;
 } sr_spsc;
 
@@ -157,7 +157,7 @@ static inline void sr_store(_Atomic sr_index *index, sr_index value)
     atomic_store_explicit(index, value, memory_order_relaxed);
 }
 
-static inline sr_index sr_least(sr_index a, sr_index b)
+static inline sr_index sr_min(sr_index a, sr_index b)
 {
     return a < b ? a : b;
 }
@@ -185,27 +185,27 @@ static inline unsigned char *sr_slot(const sr_spsc *ring, sr_index position)
 }
 
 /* How many of `count` items from a position on lie in a row. */
-static inline sr_index sr_in_a_row(const sr_spsc *ring, sr_index position, sr_index count)
+static inline sr_index sr_contiguous(const sr_spsc *ring, sr_index position, sr_index count)
 {
     if (ring->is_mirrored != NULL && *ring->is_mirrored)
         return count;
-    return sr_least(count, ring->mask + 1 - (position & ring->mask));
+    return sr_min(count, ring->mask + 1 - (position & ring->mask));
 }
 
 static inline void sr_write(sr_spsc *ring, sr_index position, const unsigned char *items, sr_index count)
 {
-    sr_index first = sr_in_a_row(ring, position, count);
-    SR_COPY(sr_slot(ring, position), items, (size_t)first * ring->itemsize);
+    sr_index first = sr_contiguous(ring, position, count);
+    SR_MEMCPY(sr_slot(ring, position), items, (size_t)first * ring->itemsize);
     if (!SR_LIKELY(first == count))
-        SR_COPY(ring->items, items + (size_t)first * ring->itemsize, (size_t)(count - first) * ring->itemsize);
+        SR_MEMCPY(ring->items, items + (size_t)first * ring->itemsize, (size_t)(count - first) * ring->itemsize);
 }
 
 static inline void sr_read(const sr_spsc *ring, sr_index position, unsigned char *out, sr_index count)
 {
-    sr_index first = sr_in_a_row(ring, position, count);
-    SR_COPY(out, sr_slot(ring, position), (size_t)first * ring->itemsize);
+    sr_index first = sr_contiguous(ring, position, count);
+    SR_MEMCPY(out, sr_slot(ring, position), (size_t)first * ring->itemsize);
     if (!SR_LIKELY(first == count))
-        SR_COPY(out + (size_t)first * ring->itemsize, ring->items, (size_t)(count - first) * ring->itemsize);
+        SR_MEMCPY(out + (size_t)first * ring->itemsize, ring->items, (size_t)(count - first) * ring->itemsize);
 }
 
 /* Send a claimed run, in one call where it lies in a row. */
@@ -215,7 +215,7 @@ static inline int sr_send(const sr_spsc *ring, sr_sink sink, void *context, sr_i
     int error = SR_DONE;
     sr_index sent = 0;
     while (sent < count && error == SR_DONE) {
-        sr_index piece = sr_in_a_row(ring, position + sent, count - sent);
+        sr_index piece = sr_contiguous(ring, position + sent, count - sent);
         size_t took = 0;
         error = sink(context, sr_slot(ring, position + sent), (size_t)piece, &took);
         sent += error == SR_DONE ? piece : (sr_index)took;
@@ -233,7 +233,7 @@ static inline int sr_send(const sr_spsc *ring, sr_sink sink, void *context, sr_i
  * both sides run on one core, elsewhere a sleep that ends by itself after a while.
  * So the accesses here are relaxed, and only the compiler is held to their order. */
 
-SR_OUT_OF_LINE static void sr_wake_up(sr_spsc *ring, sr_waiter *waiter, sr_index reached)
+SR_NOINLINE static void sr_notify_slow(sr_spsc *ring, sr_waiter *waiter, sr_index reached)
 {
     if ((sr_distance)(reached - sr_load(&waiter->wanted)) >= 0
         && atomic_exchange_explicit(&waiter->is_waiting, 0, memory_order_relaxed))
@@ -245,17 +245,17 @@ static inline void sr_notify(sr_spsc *ring, sr_waiter *waiter, sr_index reached)
 {
     atomic_signal_fence(memory_order_seq_cst);
     if (!SR_LIKELY(!atomic_load_explicit(&waiter->is_waiting, memory_order_relaxed)))
-        sr_wake_up(ring, waiter, reached);
+        sr_notify_slow(ring, waiter, reached);
 }
 
-static inline void sr_await(sr_waiter *waiter, sr_index wanted)
+static inline void sr_request_wake(sr_waiter *waiter, sr_index wanted)
 {
     sr_store(&waiter->wanted, wanted);
     atomic_store_explicit(&waiter->is_waiting, 1, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
 }
 
-static inline void sr_await_no_more(sr_waiter *waiter)
+static inline void sr_cancel_wake(sr_waiter *waiter)
 {
     atomic_store_explicit(&waiter->is_waiting, 0, memory_order_relaxed);
 }
@@ -300,7 +300,7 @@ static inline size_t sr_spsc_count(const sr_spsc *ring)
 {
     sr_index gone = sr_finished(ring) + sr_evicted(ring);
     sr_distance count = (sr_distance)(sr_pushed(ring) - gone);
-    return count < 0 ? 0 : (size_t)sr_least((sr_index)count, ring->mask + 1); /* loads may be reordered */
+    return count < 0 ? 0 : (size_t)sr_min((sr_index)count, ring->mask + 1); /* loads may be reordered */
 }
 
 static inline int sr_spsc_is_closed(const sr_spsc *ring)
@@ -317,33 +317,33 @@ static inline void sr_publish(sr_spsc *ring, sr_index tail)
 }
 
 /* Items that may be written before anything else is free, as far as they fit. */
-static inline sr_index sr_fitting(const sr_spsc *ring)
+static inline sr_index sr_writable(const sr_spsc *ring)
 {
-    return sr_least(ring->safe + ring->mask + 1 - sr_load(&ring->tail), ring->capacity);
+    return sr_min(ring->safe + ring->mask + 1 - sr_load(&ring->tail), ring->capacity);
 }
 
 /* See what the consumer has done, and so how far may be written. Returns the head. Not while anything is
  * pending, since what is below the head is taken to be the consumer's or gone. */
-static inline sr_index sr_look(sr_spsc *ring)
+static inline sr_index sr_refresh_limit(sr_spsc *ring)
 {
     sr_index head = sr_load(&ring->head), tail = sr_load(&ring->tail), resident = tail - head;
-    sr_index claimed = head - sr_load(&ring->evicted);
+    sr_index n_claimed = head - sr_load(&ring->evicted);
     sr_index finished = atomic_load_explicit(&ring->finished, memory_order_acquire); /* R2, pairs with W2 */
-    if ((sr_distance)(finished - claimed) >= 0)
+    if ((sr_distance)(finished - n_claimed) >= 0)
         ring->safe = head;
-    else if ((sr_distance)(finished - ring->looked_claimed) >= 0)
-        ring->safe = ring->looked_head;
-    else if (claimed != ring->looked_claimed)
+    else if ((sr_distance)(finished - ring->snapshot_n_claimed) >= 0)
+        ring->safe = ring->snapshot_head;
+    else if (n_claimed != ring->snapshot_n_claimed)
         goto looked; /* keep the old look: a newer one would never be satisfied if this is repeated */
     /* With nothing claimed since the old look, what satisfies that satisfies the new one, which frees more. */
-    ring->looked_head = head;
-    ring->looked_claimed = claimed;
+    ring->snapshot_head = head;
+    ring->snapshot_n_claimed = n_claimed;
 looked:
     /* Where the tail ran ahead of a stalled consumer as items were passed on, nothing can be written. `safe` is taken
      * along there, lest it seem to lie ahead once positions wrap: nobody will write below the tail. */
     if ((sr_distance)(tail - ring->safe - ring->mask) > 1)
         ring->safe = tail - ring->mask - 1;
-    ring->limit = tail + sr_least(sr_fitting(ring), ring->capacity - resident);
+    ring->limit = tail + sr_min(sr_writable(ring), ring->capacity - resident);
     return head;
 }
 
@@ -391,7 +391,7 @@ static inline int sr_make_room(sr_spsc *ring, sr_index count, sr_index *room)
     if (ring->pending_count != 0 && (error = sr_deliver(ring)) != SR_DONE)
         return error;
     for (;;) {
-        sr_index head = sr_look(ring), resident = tail - head, fitting, excess;
+        sr_index head = sr_refresh_limit(ring), resident = tail - head, fitting, excess;
         *room = ring->limit - tail;
         if (*room >= count)
             return SR_DONE;
@@ -399,17 +399,17 @@ static inline int sr_make_room(sr_spsc *ring, sr_index count, sr_index *room)
             return SR_FULL;
         if (resident == 0)
             return SR_DONE;
-        fitting = ring->safe == head ? ring->capacity : sr_fitting(ring); /* nobody reads: what goes makes room */
+        fitting = ring->safe == head ? ring->capacity : sr_writable(ring); /* nobody reads: what goes makes room */
         excess = count <= fitting ? count - (ring->capacity - resident) : resident;
         if (excess < ring->evict_block)
             excess = ring->evict_block;
-        if ((error = sr_evict(ring, head, sr_least(excess, resident))) != SR_DONE)
+        if ((error = sr_evict(ring, head, sr_min(excess, resident))) != SR_DONE)
             return error;
     }
 }
 
 /* What can't stay goes straight to the sink. The ring is empty. */
-static inline int sr_pass(sr_spsc *ring, const unsigned char *items, sr_index count, size_t *taken)
+static inline int sr_forward(sr_spsc *ring, const unsigned char *items, sr_index count, size_t *taken)
 {
     size_t passed = 0;
     int error = SR_DONE;
@@ -429,14 +429,14 @@ static inline int sr_pass(sr_spsc *ring, const unsigned char *items, sr_index co
     return error;
 }
 
-SR_OUT_OF_LINE static int sr_push_over(sr_spsc *ring, const unsigned char *items, sr_index count, size_t *taken)
+SR_NOINLINE static int sr_push_slow(sr_spsc *ring, const unsigned char *items, sr_index count, size_t *taken)
 {
     sr_index tail, room;
     int error;
     while ((error = sr_make_room(ring, count, &room)) == SR_DONE && room < count) {
         sr_index excess = count - room;
         size_t passed = 0;
-        error = sr_pass(ring, items, excess, &passed);
+        error = sr_forward(ring, items, excess, &passed);
         *taken += passed;
         if (error != SR_DONE)
             break;
@@ -464,7 +464,7 @@ static inline int sr_spsc_push(sr_spsc *ring, const void *items, size_t count, s
 {
     sr_index tail = sr_load(&ring->tail);
     if (!SR_LIKELY(sr_spsc_has_room(ring, count)))
-        return sr_push_over(ring, (const unsigned char *)items, (sr_index)count, taken);
+        return sr_push_slow(ring, (const unsigned char *)items, (sr_index)count, taken);
     sr_write(ring, tail, (const unsigned char *)items, (sr_index)count);
     sr_publish(ring, tail + (sr_index)count);
     *taken += count;
@@ -478,13 +478,13 @@ static inline size_t sr_spsc_room(sr_spsc *ring, size_t count)
     if (SR_LIKELY(sr_spsc_has_room(ring, count)))
         return count;
     if (ring->pending_count == 0)
-        sr_look(ring);
+        sr_refresh_limit(ring);
     room = (size_t)(ring->limit - sr_load(&ring->tail));
     return room < count ? room : count;
 }
 
 /* Where the next item goes, once there is room for it; sr_spsc_commit pushes it. */
-static inline void *sr_next(sr_spsc *ring)
+static inline void *sr_next_slot(sr_spsc *ring)
 {
     return sr_slot(ring, sr_load(&ring->tail));
 }
@@ -500,10 +500,10 @@ static inline size_t sr_spsc_try_push(sr_spsc *ring, const void *items, size_t c
     return count;
 }
 
-/* Make room for `count` items, at most the capacity, and say where they go: `in_a_row` of them at `*room`, the others
- * at the memory's start. SR_FULL if the ring doesn't evict, and nothing has changed; or if a stalled consumer is in the
+/* Make room for `count` items, at most the capacity, and say where they go: `n_contiguous` of them at `*room`, the
+ * others at the memory's start. SR_FULL if the ring doesn't evict, and nothing has changed; or if a stalled consumer is in the
  * way: then all that was resident has been evicted. */
-static inline int sr_spsc_reserve(sr_spsc *ring, size_t count, void **room, size_t *in_a_row)
+static inline int sr_spsc_reserve(sr_spsc *ring, size_t count, void **room, size_t *n_contiguous)
 {
     sr_index tail = sr_load(&ring->tail);
     if (!SR_LIKELY(sr_spsc_has_room(ring, count))) {
@@ -515,7 +515,7 @@ static inline int sr_spsc_reserve(sr_spsc *ring, size_t count, void **room, size
             return SR_FULL;
     }
     *room = sr_slot(ring, tail);
-    *in_a_row = (size_t)sr_in_a_row(ring, tail, (sr_index)count);
+    *n_contiguous = (size_t)sr_contiguous(ring, tail, (sr_index)count);
     return SR_DONE;
 }
 
@@ -527,7 +527,7 @@ static inline void sr_spsc_commit(sr_spsc *ring, size_t count)
 
 /* Send all that is resident to the sink. Returns SR_DONE, or the sink's error; then the rest is still here. Only for a
  * ring that evicts: of another one the consumer has the content (sr_spsc_drain). */
-SR_OUT_OF_LINE static int sr_spsc_flush(sr_spsc *ring)
+SR_NOINLINE static int sr_spsc_flush(sr_spsc *ring)
 {
     int error;
     if (ring->pending_count != 0 && (error = sr_deliver(ring)) != SR_DONE)
@@ -557,18 +557,18 @@ static inline void sr_spsc_await_room(sr_spsc *ring, size_t count)
     sr_index wanted = sr_load(&ring->tail) + (sr_index)count - ring->capacity - sr_load(&ring->evicted);
     if ((sr_distance)(wanted - finished) <= 0)
         wanted = finished + 1; /* all there was to wait for is claimed, and in the middle of being copied */
-    sr_await(&ring->producer, wanted);
+    sr_request_wake(&ring->producer, wanted);
 }
 
 /* -- the consumer's side ------------------------------------------------------------------------- */
 
 /* Claim up to `max` of the oldest items, unless some are held: then those, or as many of them, come first. */
-static inline sr_index sr_claim(sr_spsc *ring, size_t max, int in_a_row)
+static inline sr_index sr_claim(sr_spsc *ring, size_t max, int only_contiguous)
 {
     sr_index head, count;
-    if (ring->held_count != 0) {
-        count = ring->held_count < max ? ring->held_count : (sr_index)max;
-        return in_a_row ? sr_in_a_row(ring, ring->held, count) : count;
+    if (ring->claimed_count != 0) {
+        count = ring->claimed_count < max ? ring->claimed_count : (sr_index)max;
+        return only_contiguous ? sr_contiguous(ring, ring->claimed, count) : count;
     }
     if (max == 0)
         return 0;
@@ -583,8 +583,8 @@ static inline sr_index sr_claim(sr_spsc *ring, size_t max, int in_a_row)
         if (available <= 0)
             return 0;
         count = (size_t)available < max ? (sr_index)available : (sr_index)max;
-        if (in_a_row)
-            count = sr_in_a_row(ring, head, count);
+        if (only_contiguous)
+            count = sr_contiguous(ring, head, count);
         if (!ring->evicts) { /* then the head is the consumer's alone */
             sr_store(&ring->head, head + count);
             break;
@@ -593,8 +593,8 @@ static inline sr_index sr_claim(sr_spsc *ring, size_t max, int in_a_row)
                                                             memory_order_relaxed)))
             break;
     }
-    ring->held = head;
-    ring->held_count = count;
+    ring->claimed = head;
+    ring->claimed_count = count;
     return count;
 }
 
@@ -602,8 +602,8 @@ static inline sr_index sr_claim(sr_spsc *ring, size_t max, int in_a_row)
 static inline void sr_finish(sr_spsc *ring, sr_index count)
 {
     sr_index finished = sr_load(&ring->finished) + count;
-    ring->held += count;
-    ring->held_count -= count;
+    ring->claimed += count;
+    ring->claimed_count -= count;
     atomic_store_explicit(&ring->finished, finished, memory_order_release); /* W2, pairs with R2 */
     sr_notify(ring, &ring->producer, finished);
 }
@@ -613,7 +613,7 @@ static inline void sr_finish(sr_spsc *ring, sr_index count)
 static inline size_t sr_spsc_claim(sr_spsc *ring, size_t max, const void **items)
 {
     sr_index count = sr_claim(ring, max, 1);
-    *items = sr_slot(ring, ring->held);
+    *items = sr_slot(ring, ring->claimed);
     return (size_t)count;
 }
 
@@ -627,11 +627,11 @@ static inline void sr_spsc_release(sr_spsc *ring, size_t count)
 /* Remove up to `max` of the oldest items into `out`: what is held, and then one run. Returns how many. */
 static inline size_t sr_spsc_pop(sr_spsc *ring, void *out, size_t max)
 {
-    int was_held = ring->held_count != 0;
+    int was_held = ring->claimed_count != 0;
     size_t count = (size_t)sr_claim(ring, max, 0);
     if (count == 0)
         return 0;
-    sr_read(ring, ring->held, (unsigned char *)out, (sr_index)count);
+    sr_read(ring, ring->claimed, (unsigned char *)out, (sr_index)count);
     sr_finish(ring, (sr_index)count);
     if (!SR_LIKELY(!was_held) && count < max)
         return count + sr_spsc_pop(ring, (unsigned char *)out + count * ring->itemsize, max - count);
@@ -640,18 +640,18 @@ static inline size_t sr_spsc_pop(sr_spsc *ring, void *out, size_t max)
 
 /* Move up to `max` items, what is held and then one run, into a sink. Returns SR_DONE, or its error; then the rest
  * is held. */
-SR_OUT_OF_LINE static int sr_spsc_drain(sr_spsc *ring, size_t max, sr_sink sink, void *context)
+SR_NOINLINE static int sr_spsc_drain(sr_spsc *ring, size_t max, sr_sink sink, void *context)
 {
     int error = SR_DONE, was_held;
     do {
         size_t taken = 0;
         sr_index count;
-        was_held = ring->held_count != 0;
+        was_held = ring->claimed_count != 0;
         count = sr_claim(ring, max, 0);
         if (count == 0)
             break;
         max -= (size_t)count;
-        error = sr_send(ring, sink, context, ring->held, count, &taken);
+        error = sr_send(ring, sink, context, ring->claimed, count, &taken);
         sr_store(&ring->drained, sr_load(&ring->drained) + (sr_index)taken);
         sr_finish(ring, (sr_index)taken);
     } while (was_held && error == SR_DONE);
@@ -674,7 +674,7 @@ static inline size_t sr_spsc_available(const sr_spsc *ring)
 {
     sr_index head = sr_load(&ring->head);
     sr_distance available = (sr_distance)(sr_load(&ring->tail) - head);
-    return (size_t)ring->held_count + (available > 0 ? (size_t)available : 0);
+    return (size_t)ring->claimed_count + (available > 0 ? (size_t)available : 0);
 }
 
 /* Closed, and all of it removed: nothing will ever come again. For either side: so not by what is held, which is
@@ -688,7 +688,7 @@ static inline int sr_spsc_has_ended(const sr_spsc *ring)
 static inline void sr_spsc_await_items(sr_spsc *ring, size_t count)
 {
     /* Not from the head on: that goes back where a sink fails. */
-    sr_await(&ring->consumer, sr_load(&ring->finished) + sr_load(&ring->evicted) + (sr_index)count);
+    sr_request_wake(&ring->consumer, sr_load(&ring->finished) + sr_load(&ring->evicted) + (sr_index)count);
 }
 
 #endif
