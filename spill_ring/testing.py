@@ -480,10 +480,12 @@ class SinkTests:
         with warnings.catch_warnings(action="ignore"):  # of a fork beside threads
             child = os.fork()
             if child == 0:
+                status = 1
                 try:
                     work()
+                    status = 0
                 finally:
-                    os._exit(0)
+                    os._exit(status)
         end = time.monotonic() + _PATIENCE
         while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
             if time.monotonic() > end:

@@ -1,5 +1,7 @@
 """Every sink keeps the contract that `spill_ring.testing.SinkTests` asks of anybody's."""
+import os
 import queue
+import threading
 
 import numpy as np
 import pytest
@@ -280,3 +282,39 @@ class TestSpscRingOfObjects(TestSpscRing):
 
     def make(self, folder, probe):
         return SpscRing(4, None, probe)
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+    @pytest.mark.parametrize("call", ["extend", "drain"])
+    def test_a_fork_beside_a_thread_in_the_midst_of_a_run(self, new_sink, typed, call):
+        """A run that wraps around is two calls of the sink: between them the slots of the first half are empty."""
+        for stop_at in range(1, 14):
+            ring = new_sink()
+            sending, goes_on = threading.Event(), threading.Event()
+            self.probe.before_item = countdown(stop_at, sending, goes_on)
+            thread = threading.Thread(target=extend_or_drain, args=(ring, call, self.probe))
+            thread.start()
+            sending.wait()
+            self._in_child(lambda ring=ring: extend_or_drain(ring, call, self.probe))
+            goes_on.set()
+            thread.join()
+
+
+def extend_or_drain(ring, call, probe):
+    for _ in range(4):
+        ring.extend(["a", "b", "c"] * (3 if call == "extend" else 1))
+        if call == "drain":
+            ring.drain(probe)
+            ring.extend(["d", "e", "f"])
+            ring.drain(probe)
+
+
+def countdown(count, reached, goes_on):
+    """A function that waits at its call number `count`, in this process."""
+    here, calls = os.getpid(), iter(range(1, 10**6))
+
+    def call():
+        if next(calls) == count and os.getpid() == here:
+            reached.set()
+            goes_on.wait()
+
+    return call
