@@ -1307,9 +1307,30 @@ cdef extern from *:
         if ((sr_distance)(ring->seen_tail - tail) > 0)
             ring->seen_tail = tail;
     }
+
+    static int sr_is_empty(const sr_spsc *ring, sr_index position)
+    {
+        return *(void **)sr_slot(ring, position) == NULL;
+    }
+
+    /* Of a run that wraps around, each half is one call of the sink, and the run is counted after the second. Between
+     * the two the slots of the first are empty: the objects there are sent, so count them. */
+    static void sr_count_evicted(sr_spsc *ring)
+    {
+        for (; ring->pending_count != 0 && sr_is_empty(ring, ring->pending); ring->pending++, ring->pending_count--)
+            sr_store(&ring->evicted, sr_load(&ring->evicted) + 1);
+    }
+
+    static void sr_count_drained(sr_spsc *ring)
+    {
+        for (; ring->claimed_count != 0 && sr_is_empty(ring, ring->claimed); sr_finish(ring, 1))
+            sr_store(&ring->drained, sr_load(&ring->drained) + 1);
+    }
     """
     sr_index sr_load_tail(const sr_spsc *ring) noexcept nogil
     void sr_forget_pushed(sr_spsc *ring, sr_index tail) noexcept nogil
+    void sr_count_evicted(sr_spsc *ring) noexcept nogil
+    void sr_count_drained(sr_spsc *ring) noexcept nogil
 
 
 def _before_fork():
@@ -1325,16 +1346,22 @@ def _free_sides():
     cdef SpscRing ring
     for ring in list(rings.values()):
         sr_forget_pushed(ring.core, ring.tail_at_fork)
-        free_side(&ring.state, &ring.thread)
-        free_side(&ring.shared.consumer.state, &ring.shared.consumer.thread)
+        if free_side(&ring.state, &ring.thread) and ring.slots != NULL:
+            sr_count_evicted(ring.core)
+        if free_side(&ring.shared.consumer.state, &ring.shared.consumer.thread) and ring.slots != NULL:
+            sr_count_drained(ring.core)
 
 
-cdef void free_side(int *state, unsigned long *thread) noexcept:
+cdef bint free_side(int *state, unsigned long *thread) noexcept:
+    """Whether another thread was inside, and now nobody is."""
     if state[0] == SR_RESERVED:
         state[0] = SR_FORKED  # to be gone on with, or to be taken over by the next who comes in
-    elif state[0] == SR_BUSY and thread[0] != PyThread_get_thread_ident():
-        state[0] = SR_OPEN
-        thread[0] = 0  # an id may be given to another thread
+        return False
+    if state[0] != SR_BUSY or thread[0] == PyThread_get_thread_ident():
+        return False
+    state[0] = SR_OPEN
+    thread[0] = 0  # an id may be given to another thread
+    return True
 
 
 at_fork(_before_fork, _free_sides)
