@@ -30,7 +30,7 @@ cdef class Loan:
 
     def __exit__(self, kind, error, trace):
         if self.begin != NULL:
-            self.peek_at(self.ring, self, kind is not None)
+            self.end(self.ring, self, kind is not None)
 
 
 cdef Loan lend(

@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from memory import growth
 from numpy.typing import NDArray
 
+from helpers.memory import growth
 from spill_ring import (
     BufferTooSmall,
     ByteSerializer,
