@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from kinds import KINDS
-from model import Boom, Flaky, RingModel, SinkModel, outcome
 
+from helpers.kinds import KINDS
+from helpers.machines import one_for_each_kind
+from helpers.model import Boom, Flaky, RingModel, SinkModel, outcome
 from spill_ring import (
     ArrayRing,
     BackgroundSink,
@@ -34,13 +34,6 @@ from spill_ring import (
     record,
 )
 from spill_ring.recording import segment
-
-STEPS = settings(
-    max_examples=int(os.environ.get("SPILL_RING_EXAMPLES", 12)),
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
 
 POPPED, CLEARED, DRAINED = "popped from", "cleared from", "drained elsewhere from"
 DROPPED, GONE, TAKEN, REMOVED = "dropped by", "went on to", "taken from", "removed by"
@@ -338,11 +331,7 @@ class Chain(RuleBasedStateMachine):
                 history[n]
 
 
-for kind in (KINDS[0], KINDS[1], KINDS[9], KINDS[11]):
-    machine = type(f"Chain_{kind.name}", (Chain,), {"kind": kind})
-    machine.TestCase.settings = STEPS
-    globals()[f"TestChain{KINDS.index(kind)}"] = type(f"Test_{kind.name}", (machine.TestCase,), {})
-del kind, machine
+globals().update(one_for_each_kind(Chain, examples=0.12, steps=40, kinds=[KINDS[0], KINDS[1], KINDS[9], KINDS[11]]))
 
 
 # -- one thing at a time ---------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from spill_ring.serialization.encoders import HARMLESS, Serialized, encoder_of
 from spill_ring.recording.segment import DamagedError, Manifest, Segment, last_known, read_manifest, segments_in
+from spill_ring.serialization.encoders import HARMLESS, Serialized, encoder_of
 
 OPEN_SEGMENTS = 256  # whose records and memory are kept at hand
 POLL = 0.02  # seconds between two looks of `follow`

@@ -12,9 +12,9 @@ import weakref
 
 import numpy as np
 import pytest
-from kinds import KINDS
-from model import Boom
 
+from helpers.kinds import KINDS
+from helpers.model import Boom
 from spill_ring import (
     ArrayRing,
     BatchSink,

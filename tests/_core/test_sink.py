@@ -10,9 +10,9 @@ import threading
 
 import numpy as np
 import pytest
-from model import Boom
 
 import spill_ring
+from helpers.model import Boom
 from spill_ring import (
     ArrayRing,
     BatchSink,

@@ -13,8 +13,8 @@ from functools import partial
 import numpy as np
 import pytest
 import pywt
-from commands import COMMAND, PATIENCE, run, start, wait_for
 
+from helpers.commands import COMMAND, PATIENCE, run, start, wait_for
 from spill_ring import ArrayRing, ObjectRing
 from spill_ring.cli import main
 from spill_ring.cli.recorder import pump

@@ -3,8 +3,8 @@ import csv
 
 import numpy as np
 import pytest
-from kinds import KINDS
 
+from helpers.kinds import KINDS
 from spill_ring import ArrayRing, DamagedError, DiskSink, ObjectRing, SpillLog
 from spill_ring.cli import scan
 from spill_ring.cli.columns import columns, rows

@@ -13,9 +13,9 @@ import time
 
 import numpy as np
 import pytest
-from commands import PATIENCE, run, start, wait_for
 
 import spill_ring
+from helpers.commands import PATIENCE, run, start, wait_for
 from spill_ring import ArrayRing, DiskSink, ObjectRing, SpillLog
 from spill_ring.cli.app import main, show
 from spill_ring.cli.sources import SYSTEM

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compilers import CLIENT, shared_library
 
+from helpers.compilers import CLIENT, shared_library
 from spill_ring import SpillLog
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -9,9 +9,9 @@ import weakref
 
 import numpy as np
 import pytest
-from compilers import compiled, extension
-from memory import thread_states
 
+from helpers.compilers import compiled, extension
+from helpers.memory import thread_states
 from spill_ring import ArrayRing, CollectSink, FnSink, MpscRing, ObjectRing, Sink, SpscRing, get_include
 from spill_ring.interop.c_interface import Interface
 

@@ -1,7 +1,8 @@
 """The door for Cython: a client compiled against the installed package."""
 import gc
+import importlib.machinery
 import importlib.util
-import pkgutil
+import re
 import threading
 import time
 from pathlib import Path
@@ -9,8 +10,8 @@ from queue import Full
 
 import numpy as np
 import pytest
-from compilers import compiled, cython_extension
 
+from helpers.compilers import compiled, cython_extension
 from spill_ring import ArrayRing, CollectSink, SpscRing, get_include
 
 
@@ -463,11 +464,18 @@ def test_spsc_threads_without_the_gil(spsc_client, overflow, block, at_once):
 
 def test_every_declaration_ships():
     package = Path(importlib.util.find_spec("spill_ring").origin).parent
-    modules = [module for module in pkgutil.walk_packages([str(package)]) if module.name != "__main__"]
-    for name in [module.name for module in modules if not module.ispkg] + ["__init__"]:
-        assert (package / f"{name}.pyi").exists()
-    cimported = {"sink", "ring", "object_ring", "array_ring", "spsc_ring", "mpsc_ring", "background_sink", "guard"}
-    for name in cimported | {"__init__", "scalar", "spsc"}:
-        assert (package / f"{name}.pxd").exists()
-    assert {"py.typed", "mirror.h", "parking.h"} <= {path.name for path in package.iterdir()}
+    suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
+    compiled_modules = list(package.rglob(f"*{suffix}"))
+    assert compiled_modules
+    for path in compiled_modules:
+        assert path.with_name(path.name.removesuffix(suffix) + ".pyi").exists()
+    for cimported in ("__init__", "scalar", "spsc_ring", "mpsc_ring", "background_sink"):
+        assert (package / f"{cimported}.pxd").exists()
+    for path in package.rglob("*.pxd"):  # and what these cimport
+        assert (path.parent / "__init__.pxd").exists()
+        for name in re.findall(r"^from (spill_ring[.\w]*) cimport", path.read_text(), re.MULTILINE):
+            cimported = package.parent.joinpath(*name.split("."))
+            assert cimported.with_suffix(".pxd").exists() or (cimported / "__init__.pxd").exists(), (path, name)
+    assert (package / "py.typed").exists() and (package / "_core" / "mirror.h").exists()
+    assert (package / "threads" / "parking.h").exists()
     assert {"spsc.h", "interface.h"} <= {path.name for path in Path(get_include(), "spill_ring").iterdir()}

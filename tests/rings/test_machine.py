@@ -1,24 +1,15 @@
 """Every call of every kind of ring, in any order, with sinks that fail at any moment."""
 import gc
-import os
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from kinds import KINDS
-from model import Boom, Flaky, RingModel, SinkModel, outcome
 
 import spill_ring
+from helpers.machines import one_for_each_kind
+from helpers.model import Boom, Flaky, RingModel, SinkModel, outcome
 from spill_ring._core.storage import use_mirror
-
-STEPS = settings(
-    max_examples=int(os.environ.get("SPILL_RING_EXAMPLES", 30)),
-    stateful_step_count=60,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
 
 
 class RingMachine(RuleBasedStateMachine):
@@ -269,8 +260,4 @@ class RingMachine(RuleBasedStateMachine):
             assert self.sink.got == self.sink_model.got
 
 
-for kind in KINDS:
-    machine = type(f"RingMachine_{kind.name}", (RingMachine,), {"kind": kind})
-    machine.TestCase.settings = STEPS
-    globals()[f"Test{KINDS.index(kind)}"] = type(f"Test_{kind.name}", (machine.TestCase,), {})
-del kind, machine
+globals().update(one_for_each_kind(RingMachine, examples=0.3, steps=60))

@@ -11,9 +11,9 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pytest
-from memory import growth
 from numpy.testing import assert_array_equal
 
+from helpers.memory import growth
 from spill_ring import ArrayRing, ByteSerializer, CollectSink, MpscRing, SpillRing, SpscRing, record
 
 LEVEL, PHASE, AT = np.int16(-3), np.complex64(1 - 2j), np.datetime64("2026-11-25T07:33", "us")

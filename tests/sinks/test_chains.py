@@ -1,13 +1,12 @@
 """Whatever stands behind a ring and fails whenever it likes: each item is in one place, in order."""
-import os
 
 import hypothesis.strategies as st
-from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from kinds import KINDS
-from model import Flaky, outcome
 
 import spill_ring
+from helpers.kinds import KINDS
+from helpers.machines import one_for_each_kind
+from helpers.model import Flaky, outcome
 
 
 class Chain(RuleBasedStateMachine):
@@ -97,13 +96,4 @@ class Chain(RuleBasedStateMachine):
         assert self.ring.stats.pushed == self.ring.stats.spilled
 
 
-for kind in (KINDS[0], KINDS[1], KINDS[10]):
-    machine = type(f"Chain_{kind.name}", (Chain,), {"kind": kind})
-    machine.TestCase.settings = settings(
-        max_examples=int(os.environ.get("SPILL_RING_EXAMPLES", 60)),
-        stateful_step_count=40,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    globals()[f"TestChain{KINDS.index(kind)}"] = type(f"TestChain_{kind.name}", (machine.TestCase,), {})
-del kind, machine
+globals().update(one_for_each_kind(Chain, examples=0.6, steps=40, kinds=[KINDS[0], KINDS[1], KINDS[10]]))

@@ -7,9 +7,9 @@ import weakref
 
 import numpy as np
 import pytest
-from compilers import extension
-from memory import thread_states
 
+from helpers.compilers import extension
+from helpers.memory import thread_states
 from spill_ring import ArrayRing, FnSink, ObjectRing, SpscRing, TeeSink
 
 SIGNATURE = "int (const void *items, ptrdiff_t count, void *user_data)"

@@ -12,9 +12,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from kinds import KINDS
-from model import Boom
 
+from helpers.kinds import KINDS
+from helpers.model import Boom
 from spill_ring import ArrayRing, CollectSink, DropSink, LockedSink, MpscRing, ObjectRing, ProducerSink, Sink, SpscRing
 
 EACH = 1000  # producer i pushes the numbers from i * EACH on

@@ -16,9 +16,9 @@ from queue import Empty, Full, SimpleQueue
 
 import numpy as np
 import pytest
-from kinds import KINDS
-from model import Boom, Flaky
 
+from helpers.kinds import KINDS
+from helpers.model import Boom, Flaky
 from spill_ring import (
     ArrayRing,
     BatchSink,

@@ -1,26 +1,17 @@
 """Every call of both sides of an SpscRing in one thread, in any order, with sinks that fail at any moment."""
 import gc
-import os
 from queue import Full
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from kinds import KINDS
-from model import Boom, Flaky, SinkModel, SpscModel, outcome
 
 import spill_ring
+from helpers.machines import one_for_each_kind
+from helpers.model import Boom, Flaky, SinkModel, SpscModel, outcome
 from spill_ring import SpscRing
 from spill_ring._core.storage import use_mirror
-
-STEPS = settings(
-    max_examples=int(os.environ.get("SPILL_RING_EXAMPLES", 25)),
-    stateful_step_count=50,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
 
 
 class SpscMachine(RuleBasedStateMachine):
@@ -302,8 +293,4 @@ class SpscMachine(RuleBasedStateMachine):
             assert self.sink.got == self.sink_model.got
 
 
-for kind in KINDS:
-    machine = type(f"SpscMachine_{kind.name}", (SpscMachine,), {"kind": kind})
-    machine.TestCase.settings = STEPS
-    globals()[f"Test{KINDS.index(kind)}"] = type(f"Test_{kind.name}", (machine.TestCase,), {})
-del kind, machine
+globals().update(one_for_each_kind(SpscMachine, examples=0.25, steps=50))

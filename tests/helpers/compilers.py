@@ -11,7 +11,7 @@ import numpy as np
 
 from spill_ring import get_include
 
-CLIENT = Path(__file__).parent / "client"
+CLIENT = Path(__file__).parents[1] / "client"
 SETUP = """
 from Cython.Build import cythonize
 from setuptools import Extension, setup

@@ -1,0 +1,1 @@
+"""What tests share and no package ships: kinds of rings, models, compilers, processes."""
