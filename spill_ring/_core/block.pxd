@@ -3,13 +3,13 @@ cimport numpy as cnp
 
 
 cdef enum:
-    # Bytes from which a copy lets go of the GIL: shorter ones take less time than to get it back.
+    # Bytes from which on a copy releases the GIL: a shorter one takes less time than getting the GIL back.
     GIL_RELEASE_BYTES = 65536
 
 cdef cnp.dtype item_dtype(object dtype)
 cdef cnp.ndarray new_block(cnp.dtype dtype, Py_ssize_t count)
 cdef cnp.ndarray copy_block(cnp.dtype dtype, const void *items, Py_ssize_t count)
-# The same for code that lets others have the GIL anyway.
+# The same for code that releases the GIL now and then anyway.
 cdef cnp.ndarray copy_block_for_python(cnp.dtype dtype, const void *items, Py_ssize_t count)
 cdef cnp.ndarray view_block(cnp.dtype dtype, void *items, Py_ssize_t count, object owner, bint writeable)
 cdef object item_of(cnp.dtype dtype, const void *item)

@@ -7,6 +7,7 @@ cimport numpy as cnp
 from cpython.object cimport PyObject
 from libc.string cimport memcpy
 
+from spill_ring._core.cpython cimport PyFloat_AS_DOUBLE, PyLong_AsLongLongAndOverflow, Py_INCREF
 from spill_ring._core.scalar cimport scalar_index
 
 import numpy as np
@@ -27,12 +28,6 @@ cdef extern from "numpy/arrayobject.h":
     bint PyArray_EquivTypes(cnp.PyArray_Descr *a, cnp.PyArray_Descr *b) noexcept
 
 
-cdef extern from "Python.h":
-    void Py_INCREF(object o)
-    double PyFloat_AS_DOUBLE(object o)
-    long long PyLong_AsLongLongAndOverflow(object o, int *overflow) except? -1
-
-
 cdef cnp.dtype item_dtype(object dtype):
     """The dtype of a typed ring's items, or an error that says what would do."""
     cdef cnp.dtype found = np.dtype(dtype)
@@ -47,7 +42,7 @@ cdef cnp.dtype item_dtype(object dtype):
 
 cdef cnp.ndarray wrap(cnp.dtype dtype, void *items, Py_ssize_t count, int flags):
     cdef cnp.npy_intp length = count
-    Py_INCREF(dtype)
+    Py_INCREF(<PyObject *>dtype)
     # a sub-array dtype adds its own dimensions here, as np.empty does
     return PyArray_NewFromDescr(
         &PyArray_Type, <cnp.PyArray_Descr *>dtype, 1, &length, NULL, items, flags, NULL
@@ -68,7 +63,7 @@ cdef cnp.ndarray copy_block(cnp.dtype dtype, const void *items, Py_ssize_t count
 
 
 cdef cnp.ndarray copy_block_for_python(cnp.dtype dtype, const void *items, Py_ssize_t count):
-    """A copy that Python code is going to get: nobody waits for a large one."""
+    """A copy that Python code is going to get; a large one is copied without the GIL."""
     cdef Py_ssize_t nbytes = count * dtype.itemsize
     cdef cnp.ndarray block
     cdef void *data

@@ -1,55 +1,65 @@
-"""One thread at a time: the state of a sink or ring, and the way in.
+"""One thread at a time: the state of a sink or ring, and how a thread enters it.
 
-What protects each class on a free-threaded Python, where no GIL does. "Entered" is the state below:
-who is inside is alone, and a second thread gets a RuntimeError. A "critical section" is CPython's own,
-of the object: nothing on a Python with a GIL, and let go of where a thread waits, as the GIL is.
+What protects each class from a second thread on a free-threaded Python, where no GIL does.
 
-    all              initialised once: SR_MAKING is claimed, and SR_OPEN set when all is in place.
-                     What is set then is never replaced, so it is read by anyone.
-    Sink             binding: a critical section; a dtype that somebody was told is never changed.
-                     `users`: an atomic count, so that exactly one hangs up last. `took`: a variable
-                     of the thread. What a Python `send` does is its own affair.
+A class is *entered* when one thread has set its state to SR_BUSY (below). That thread is alone in it, and a second
+thread gets a RuntimeError. A *critical section* is CPython's own lock of an object. It costs nothing on a Python with a
+GIL, and a thread that waits inside of it releases it, as it releases the GIL.
+
+    every class      Each object is initialised once: a thread claims SR_MAKING, and sets SR_OPEN when everything is in
+                     place. Attributes that are set until then are never replaced, so any thread may read them.
+    Sink             A critical section protects `bind`. A dtype that another object was told never changes.
+                     `n_users` is an atomic count, so that exactly one user is the last to drop the sink. Whether a
+                     Python `send` may run in two threads at once is up to its author.
     Ring, ObjectRing, ArrayRing
-                     entered for everything but what anyone may ask at any time: `len`, `stats`,
-                     `is_empty`, `is_full` read plain counters, and are approximate while another
-                     thread is inside. What ran in a sink or destructor comes after `run_deferred` has left.
-    RingIterator     its ring is entered for each step, and the iterator's position moves in there.
-    Loan             a number, which the ring compares while it is entered: of two that leave, one does.
-    SpscRing         each side entered by itself, and what a side owns is touched by nobody else; between the two
-                     is `spsc.h`. `target` is set once; `is_settled` is claimed by whichever side ends it.
-    MpscRing         the consumer's side of every ring is entered.
-    Consumer         set before anybody waits, and then only read; but the turn, which is theirs who entered.
-    Parking          atomics, and `listening`, which is claimed; the descriptor is opened by who is entered.
-    BackgroundSink   entered by the producer; `Worker` is what it shares with its thread.
-    Worker           atomics (background_sink.pxd says which pairs with which), and `error`, which belongs to
-                     whoever `has_failed` gives it to. Its ring: this is the producer, the thread the consumer.
-    push_value       compiled, without a guard: one thread at a time is the caller's part, in the ring and in the sink
-                     behind it, in whose room it may write.
-    Door             set before it is handed out, and then only read.
-    DropSink         keeps nothing.
-    CollectSink      entered; its list of objects, which anyone may have, by critical section and as any
-                     list is.
+                     Every call enters the ring, except those that any thread may make at any time: `len`, `stats`,
+                     `is_empty` and `is_full` read plain counters, and are approximate while another thread is inside.
+                     Work that a sink or a destructor must not do inside the ring is deferred until the thread has left
+                     it (`run_deferred`).
+    RingIterator     Each step enters the ring, and moves the iterator's position while it is inside.
+    Loan             It has a number, which the ring compares while it is entered. So of two threads that end the same
+                     loan, one does.
+    SpscRing         Each side is entered by itself, and nobody else touches what a side owns. `spsc.h` protects what
+                     the sides share. `target` is set once. The side that ends the ring claims `is_settled`.
+    MpscRing         The consumer's sides of all its rings are entered.
+    Consumer         It is filled before any thread waits, and after that only read. The exception is the turn, which
+                     belongs to the thread that has entered.
+    Parking          Its numbers are atomics. A listener claims `listening`. The thread that has entered opens the
+                     descriptor.
+    BackgroundSink   The producer enters it. It shares only its `Worker` with its thread.
+    Worker           Its fields are atomics (background.pxd tells which store pairs with which load). `error` belongs to
+                     the side that `has_failed` gives it to. The sink is the producer of the worker's ring, and the
+                     thread is its consumer.
+    push_value       It is compiled and has no guard. The caller must see to it that only one thread at a time uses the
+                     ring, and also the sink that the ring sends to, because push_value may write into that sink's
+                     memory.
+    CInterface       It is filled before anybody gets it, and after that only read.
+    DropSink         It keeps nothing.
+    CollectSink      It is entered. Its list of objects may be used by any thread: a critical section protects it, as
+                     CPython protects every list.
     FnSink, ChannelSink
-                     keep nothing between two calls: as safe as the function or queue.
-    LockedSink       a lock; it is bound and closed under it too.
+                     They keep nothing between two calls, so they are as safe as the function or queue that they call.
+    LockedSink       It has a lock, which it also takes to bind and to close.
     BatchSink, ReduceSink, TeeSink
-                     entered, also to close: each sink behind is hung up on once.
-    ProducerSink     dicts, of which each step is one; a critical section makes one sink of an index
-                     for good.
+                     They are entered, also for `close`. So each of their sinks is dropped once.
+    ProducerSink     It has dicts, and each step on one of them is a single operation of the dict. A critical section
+                     makes the sink of an index once, for good.
     FileSink, NpySink
-                     entered: half an item may be kept for the next call.
-    DiskSink         entered; its thread and what is entered share `sync_lock` (the files) and a lock of the
-                     segment (how far they got).
-    History          keeps its ring alone, which is entered for each look, as are those behind it.
-    Storage          its memory is the ring's; the list of mirrors and their number have a mutex.
-    Plan             never changed once it is known; making one twice does no harm.
-    plans known      a dict of which each step is one; a reference is taken by the step that finds it.
+                     They are entered, because they may keep half an item for the next call.
+    DiskSink         It is entered. Its thread and the thread that has entered share `sync_lock` (for the files) and a
+                     lock of the segment (for how far they got).
+    History          It holds only its ring. Each look enters that ring and the sinks that the ring sends to.
+    Storage          Its memory belongs to the ring. A mutex protects the list of mirrors and their number.
+    Plan             It never changes once it is in the cache of plans. Making a plan twice does no harm.
+    cache of plans   It is a dict, and each step on it is a single operation. The operation that finds a plan also takes
+                     the reference to it.
     open_sinks, rings
-                     WeakValueDictionaries: Python's own.
+                     These are WeakValueDictionaries, which Python protects.
 
-Not protected: the lists inside a ring or sink against another thread that finds them by way of `gc`
-and changes them just then. And a fork copies things as they are: what another thread was in stays in use
-in the child, but for the sides of an `SpscRing`, a `LockedSink`, and a `BackgroundSink` with what is behind it.
+Two things are not protected. One is a list inside a ring or sink, against another thread that finds it through `gc` and
+changes it at that moment. The other is a fork, which copies every object as it is. An object that another thread had
+entered stays in use in the child. Exceptions are the sides of an `SpscRing`, a `LockedSink`, and a `BackgroundSink` with
+the sinks that it sends to: the child can use these.
 """
 
 cimport cython
@@ -57,17 +67,17 @@ cimport cython
 
 cdef extern from * nogil:
     """
-    /* SR_WINDOW: open, while compiled code writes single values ahead of the accounting. SR_FORKED: reserved, in
-     * a forked child, by a thread that may not be here. */
+    /* SR_WINDOW: open, while compiled code writes single values that the sink has yet to count. SR_FORKED: reserved,
+     * in a forked child, by a thread that may not exist there. */
     enum { SR_NEW, SR_MAKING, SR_OPEN, SR_WINDOW, SR_BUSY, SR_RESERVED, SR_FORKED, SR_CLOSED };
 
-    /* With the GIL a plain flag is enough: nothing else runs between the look and the store, and
-     * whatever lets another thread in (a sink that runs Python) leaves the flag set. Without it
-     * the flag is taken with a compare-and-swap: acquire pairs with the release in sr_state_store, so
-     * that who comes in sees all that the one before wrote. The atomics are CPython's own, since plain
-     * variables have none that all compilers know; they are as strong or stronger. */
+    /* With the GIL a plain flag is enough: nothing else runs between the look and the store, and code that lets
+     * another thread run (a sink that runs Python) leaves the flag set. Without the GIL the flag is set by a
+     * compare-and-swap. Its acquire pairs with the release in sr_state_store, so that a thread that enters sees
+     * everything that the thread before it wrote. The atomics are CPython's own, because for plain variables there
+     * are none that all compilers know; CPython's are as strong or stronger. */
 
-    /* From `from` to `to`; returns the state found, which is `from` if it was taken. */
+    /* Change the state from `from` to `to`. Returns the state found, which is `from` if the state was changed. */
     static inline int sr_state_cas(int *state, int from, int to)
     {
     #ifdef Py_GIL_DISABLED
@@ -81,7 +91,7 @@ cdef extern from * nogil:
     #endif
     }
 
-    /* What anyone may ask. Acquire, too: who sees SR_OPEN sees what was made. */
+    /* Any thread may ask. It is an acquire too: a thread that sees SR_OPEN sees what was initialised before. */
     static inline int sr_state_load(int *state)
     {
     #ifdef Py_GIL_DISABLED
@@ -91,8 +101,8 @@ cdef extern from * nogil:
     #endif
     }
 
-    /* Add to a count that any thread may change; returns the new one. Acquire and release: who
-     * brings it to nothing sees what the others did before. */
+    /* Add to a count that any thread may change. Returns the new count. Acquire and release: the thread that brings
+     * it to 0 sees what the others did before. */
     static inline Py_ssize_t sr_add_fetch(Py_ssize_t *count, Py_ssize_t by)
     {
     #ifdef Py_GIL_DISABLED
@@ -111,8 +121,8 @@ cdef extern from * nogil:
     #endif
     }
 
-    /* The same around a few instructions that call nothing: with the GIL a look is enough, since
-     * nobody can come in meanwhile. */
+    /* Enter for a few instructions that call nothing. With the GIL a look is enough, because no other thread can
+     * run meanwhile. */
     static inline int sr_try_lock(int *state)
     {
     #ifdef Py_GIL_DISABLED

@@ -8,6 +8,8 @@ half is scratch: a run that crosses the end is completed there before it is read
 """
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 
+from spill_ring._core.cpython cimport PY_SSIZE_T_MAX
+
 
 cdef extern from "mirror.h" nogil:
     ctypedef struct sr_mirror:
@@ -17,10 +19,6 @@ cdef extern from "mirror.h" nogil:
     size_t sr_page_size()
     bint sr_mirror_open(sr_mirror *mirror, size_t nbytes)
     void sr_mirror_close(sr_mirror *mirror)
-
-
-cdef extern from *:
-    const Py_ssize_t PY_SSIZE_T_MAX
 
 
 cdef class Storage:
@@ -86,7 +84,7 @@ cdef Storage allocate(Py_ssize_t count, Py_ssize_t itemsize):
     cdef Py_ssize_t whole_pages
     cdef Storage storage
     cdef sr_mirror *mirror
-    # twice a turn must be addressable, and rounding up may double the count
+    # Twice a turn must be addressable, and rounding up may double the count.
     if count > PY_SSIZE_T_MAX // 8 // itemsize:
         raise MemoryError(f"{count} items of {itemsize} bytes are more than this machine can address")
     while turn < count:
@@ -96,7 +94,7 @@ cdef Storage allocate(Py_ssize_t count, Py_ssize_t itemsize):
         whole_pages *= 2
 
     storage = Storage.__new__(Storage)
-    # Large items of an odd size may need thousands of them to fill whole pages: not worth it.
+    # Of items of a large, odd size it may take thousands to fill whole pages. That is not worth it.
     if mirror_wanted and whole_pages * itemsize <= max(4 * turn * itemsize, 1 << 20):
         mirror = <sr_mirror *>PyMem_RawCalloc(1, sizeof(sr_mirror))
         if mirror != NULL and sr_mirror_open(mirror, whole_pages * itemsize):

@@ -4,7 +4,8 @@ from typing import Any, Generic, NamedTuple, Never, Self, SupportsIndex, TypeVar
 from typing_extensions import disjoint_base
 
 from spill_ring.history import History
-from spill_ring._core.sink import Sink, _SinkLike
+from spill_ring._core.lending import LendingSink
+from spill_ring._core.sink import _SinkLike
 
 _T_co = TypeVar("_T_co", covariant=True)
 
@@ -15,7 +16,7 @@ class Stats(NamedTuple):
     dropped: int
 
 @disjoint_base
-class Ring(Sink):
+class Ring(LendingSink):
     def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     @property
     def capacity(self) -> int: ...

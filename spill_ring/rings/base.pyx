@@ -4,6 +4,7 @@ from libc.stdlib cimport free, malloc
 
 from spill_ring._core.arguments cimport count_of
 from spill_ring._core.chain cimport begin_init, drop_user
+from spill_ring._core.cpython cimport Py_ReprEnter, Py_ReprLeave
 from spill_ring._core.lifecycle cimport flush_at_exit, warn_lost
 from spill_ring.sinks.function cimport as_sink
 from spill_ring._core.guard cimport SR_WINDOW, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_add_fetch, sr_state_load
@@ -12,12 +13,6 @@ from spill_ring._core.tracing cimport Tracer
 
 import operator
 from collections import namedtuple
-
-
-cdef extern from *:
-    int Py_ReprEnter(object o) except -1
-    void Py_ReprLeave(object o)
-    const Py_ssize_t PY_SSIZE_T_MAX
 
 
 Stats = namedtuple("Stats", "pushed popped spilled dropped", module="spill_ring.rings.base")

@@ -1,4 +1,4 @@
-"""Full blocks of n, for the sink behind."""
+"""Blocks of n items each, for the target."""
 from spill_ring.sinks.grouping cimport GroupingSink
 
 

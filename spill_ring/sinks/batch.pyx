@@ -1,4 +1,4 @@
-"""Full blocks of n, for the sink behind."""
+"""Blocks of n items each, for the target."""
 from spill_ring._core.cpython cimport PySequence_Fast_ITEMS
 from spill_ring.sinks.grouping cimport GroupingSink
 from spill_ring._core.sink cimport TRACED, declare_traits, deliver, deliver_objects
@@ -33,12 +33,12 @@ cdef class BatchSink(GroupingSink):
     def __init__(self, n, sink):
         self.attach_groups(n, sink)
         declare_traits(self, BatchSink, TRACED)
-        self.adopt()
+        self.open_bound()
 
     cdef int trace(self, Tracer tracer) except -1:
         tracer.enter(self)
         try:
-            return tracer.passes_on([self.target], [self.objects if self.item_type is None else self.group[:self.held]])
+            return tracer.passes_on([self.target], [self.objects if self.item_type is None else self.group[:self.n_filled]])
         finally:
             tracer.leave(self)
 
@@ -49,18 +49,18 @@ cdef class BatchSink(GroupingSink):
         return 0
 
     cdef int forward_part(self, Py_ssize_t *taken) except -1 nogil:
-        return deliver(self.target, self.group_data, self.held, taken)
+        return deliver(self.target, self.group_data, self.n_filled, taken)
 
     cdef int forward_objects(self) except -1:
         cdef Py_ssize_t taken = 0
         try:
-            group = tuple(self.objects)  # of which nobody else can get hold
+            group = tuple(self.objects)  # a copy that no other code can change
             deliver_objects(self.target, PySequence_Fast_ITEMS(group), len(group), &taken)
         finally:
             del self.objects[:taken]
         return 0
 
     def flush(self):
-        """Forward the items held back, fewer than n, then flush the sink behind."""
+        """Forward the gathered items, fewer than n, then flush the target."""
         self.flush_groups(1)
         self.target.flush()

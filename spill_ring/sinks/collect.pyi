@@ -2,10 +2,10 @@ from typing import Any
 
 from typing_extensions import disjoint_base
 
-from spill_ring._core.sink import Sink
+from spill_ring._core.lending import LendingSink
 
 @disjoint_base
-class CollectSink(Sink):
+class CollectSink(LendingSink):
     # a list from an object ring, one ndarray from a typed ring
     @property
     def items(self) -> Any: ...

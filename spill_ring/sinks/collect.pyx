@@ -41,7 +41,7 @@ cdef class CollectSink(LendingSink):
         PyMem_RawFree(self.data)
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
-        if not self.has_room(count):
+        if not self.grow_for(count):
             sr_ensure_thread_state()
             return self.raise_growth()
         memcpy(self.data + self.count * self.itemsize, items, count * self.itemsize)
@@ -50,26 +50,26 @@ cdef class CollectSink(LendingSink):
         return 0
 
     cdef Py_ssize_t lend_slots(self) noexcept nogil:
-        if not self.has_room(1):
+        if not self.grow_for(1):
             return 0
         self.cursor = self.data + self.count * self.itemsize
-        return self.room - self.count
+        return self.allocated - self.count
 
     cdef void count_window(self, Py_ssize_t count) noexcept nogil:
         self.count += count
         self.received += count
 
-    cdef bint has_room(self, Py_ssize_t count) noexcept nogil:
-        cdef Py_ssize_t room = max(self.room, 64)
+    cdef bint grow_for(self, Py_ssize_t count) noexcept nogil:
+        cdef Py_ssize_t allocated = max(self.allocated, 64)
         cdef void *data
-        if self.count + count > self.room or self.data == NULL:
-            while self.count + count > room:
-                room *= 2
-            data = PyMem_RawRealloc(self.data, room * self.itemsize)
+        if self.count + count > self.allocated or self.data == NULL:
+            while self.count + count > allocated:
+                allocated *= 2
+            data = PyMem_RawRealloc(self.data, allocated * self.itemsize)
             if data == NULL:
                 return False
             self.data = <char *>data
-            self.room = room
+            self.allocated = allocated
         return True
 
     cdef int raise_growth(self) except -1 with gil:
@@ -91,14 +91,14 @@ cdef class CollectSink(LendingSink):
         if dtype is None:
             with cython.critical_section(self):
                 return self.objects
-        before = self.look()
+        before = self.enter_any()
         try:
             return copy_block(dtype, self.data, self.count)
         finally:
             sr_state_store(&self.state, before)
 
-    cdef int look(self) except -1:
-        """Enter; what was collected may be had from a closed sink too. Returns the state to leave to."""
+    cdef int enter_any(self) except -1:
+        """Enter, also a closed sink, whose items can still be read. Returns the state to leave to."""
         if sr_state_cas(&self.state, SR_CLOSED, SR_BUSY) == SR_CLOSED:
             return SR_CLOSED
         self.enter()
@@ -115,11 +115,11 @@ cdef class CollectSink(LendingSink):
         cdef void *data
         cdef Py_ssize_t count
         dtype = bound_dtype(self)
-        cdef int before = self.look()
+        cdef int before = self.enter_any()
         try:
             if dtype is None:
                 fresh = []
-                with cython.critical_section(self):  # `items` and `len` ask without entering
+                with cython.critical_section(self):  # `items` and `len` don't enter
                     taken, self.objects = self.objects, fresh
                     self.given_away = self.received
                 return taken
@@ -128,11 +128,11 @@ cdef class CollectSink(LendingSink):
             data = PyMem_RawRealloc(self.data, self.count * self.itemsize)  # shrinks
             if data != NULL:
                 self.data = <char *>data
-                self.room = self.count
+                self.allocated = self.count
             owner = PyCapsule_New(self.data, NULL, free_capsule)
             data, count = self.data, self.count
-            self.data = NULL  # it is the capsule's from here on
-            self.count = self.room = 0
+            self.data = NULL  # the capsule owns the memory now
+            self.count = self.allocated = 0
             self.given_away = self.received
             return view_block(dtype, data, count, owner, True)
         finally:
@@ -147,7 +147,7 @@ cdef class CollectSink(LendingSink):
 
     cdef object read_kept(self, long long start, Py_ssize_t count, object number):
         cdef long long at
-        cdef int before = self.look()
+        cdef int before = self.enter_any()
         try:
             at = start - self.given_away
             if at < 0:
@@ -160,7 +160,7 @@ cdef class CollectSink(LendingSink):
 
     def __len__(self):
         with cython.critical_section(self):
-            return self.count + self.uncounted() + len(self.objects)  # items of one kind: the rest is 0
+            return self.count + self.uncounted() + len(self.objects)  # a sink has items of one kind, so one of the two is 0
 
     def __repr__(self):
         return f"<CollectSink: {len(self)} items>"

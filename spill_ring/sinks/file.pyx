@@ -1,6 +1,6 @@
 """`FileSink`: raw items into any binary file object.
 
-Compiled, though it is plain Python: so no signal handler runs between a write and its accounting.
+The module is compiled, although it is plain Python, so that no signal handler runs between a write and its accounting.
 """
 from spill_ring._core.sink cimport Sink
 

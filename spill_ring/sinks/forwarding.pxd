@@ -1,4 +1,4 @@
-"""What the sinks in front of one other sink share."""
+"""What sinks share that send everything on to one other sink."""
 from spill_ring._core.sink cimport Sink
 
 
@@ -6,6 +6,6 @@ cdef class ForwardingSink(Sink):
     cdef object sink  # as it was given
 
     cdef int attach(self, object given) except -1
-    cdef int adopt(self) except -1
-    cdef int flush_groups(self, Py_ssize_t least) except -1
-    cdef int forward_all(self, Py_ssize_t least) except -1
+    cdef int open_bound(self) except -1
+    cdef int flush_groups(self, Py_ssize_t min_count) except -1
+    cdef int forward_all(self, Py_ssize_t min_count) except -1

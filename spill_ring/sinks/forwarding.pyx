@@ -1,4 +1,4 @@
-"""What the sinks in front of one other sink share."""
+"""What sinks share that send everything on to one other sink."""
 from spill_ring._core.chain cimport begin_init, drop_user
 from spill_ring.sinks.function cimport as_sink
 from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_state_store, sr_state_load
@@ -6,7 +6,7 @@ from spill_ring._core.sink cimport Sink, bound_dtype
 
 
 cdef class ForwardingSink(Sink):
-    """What the sinks in front of one other sink share. Not made by hand."""
+    """What sinks share that send everything on to one other sink. Not made by hand."""
 
     def __cinit__(self, *args, **kwargs):
         self.state = SR_NEW
@@ -19,13 +19,13 @@ cdef class ForwardingSink(Sink):
 
     cdef int attach(self, object given) except -1:
         cdef Sink target = as_sink(given)
-        begin_init(self, target)  # asked last: making a sink of what was given may run Python
+        begin_init(self, target)  # last, because making a sink of what was given may run Python
         self.sink = given
         self.target = target
         return 0
 
-    cdef int adopt(self) except -1:
-        """Open. A ring behind says what is to come, also to a ReduceSink in front, which asks."""
+    cdef int open_bound(self) except -1:
+        """Open the sink. If its target is bound to a dtype, bind the sink to it too."""
         self.leave()
         return self.bind(bound_dtype(self.target)) if self.target.is_bound else 0
 
@@ -35,32 +35,32 @@ cdef class ForwardingSink(Sink):
         self.target.bind(dtype)
         return Sink.bind(self, dtype)
 
-    cdef int flush_groups(self, Py_ssize_t least) except -1:
-        """Send on what is held back, if that is so much."""
+    cdef int flush_groups(self, Py_ssize_t min_count) except -1:
+        """Send on the gathered items, if there are at least so many."""
         self.enter()
         try:
-            self.forward_all(least)
+            self.forward_all(min_count)
         finally:
             self.leave()
         return 0
 
-    cdef int forward_all(self, Py_ssize_t least) except -1:
-        """The same where the sink is entered."""
+    cdef int forward_all(self, Py_ssize_t min_count) except -1:
+        """The same; the sink is entered."""
         return 0
 
     def flush(self):
-        """Flush the sink behind."""
+        """Flush the target."""
         self.target.flush()
 
     def close(self):
-        """Flush, then close the sink behind."""
+        """Flush, then close the target."""
         cdef int state = SR_OPEN
         if sr_state_load(&self.state) == SR_CLOSED:
             return
         self.flush()
         self.enter()
         try:
-            self.forward_all(1)  # of what came meanwhile, and now nothing comes any more
+            self.forward_all(1)  # items may have come meanwhile; from now on none can
             drop_user(self.target)
             state = SR_CLOSED
         finally:
@@ -68,7 +68,7 @@ cdef class ForwardingSink(Sink):
 
     @property
     def sink(self):
-        """The sink behind this one, as it was given."""
+        """The sink that everything is sent on to, as it was given."""
         return self.sink
 
     def __repr__(self):

@@ -1,4 +1,4 @@
-"""A function as a sink, Python's or compiled; and whatever a user gives as one."""
+"""A function as a sink, of Python or compiled; and whatever else a user gives as a sink."""
 from spill_ring.sinks.compiled cimport native_sink
 from spill_ring._core.sink cimport Sink
 
@@ -7,12 +7,12 @@ cdef class FnSink(Sink):
     cdef object fn
     cdef bint is_send  # `fn` is an object's `send`, whose result says how many items it took
     cdef object on_flush, on_close
-    cdef native_sink native  # what is in `fn`; NULL: a callable
+    cdef native_sink native  # the compiled function in `fn`; NULL: `fn` is a Python callable
     cdef void *user_data
 
     cdef int call_fn(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil
     cdef int raise_error(self, int error, Py_ssize_t count) except -1 with gil
 
 
-# What a user gave as `sink=`, as a Sink that is yet to be bound.
+# A Sink made of what a user gave as `sink=`; it is not bound yet.
 cdef Sink as_sink(object given)

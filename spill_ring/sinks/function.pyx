@@ -1,4 +1,4 @@
-"""A function as a sink, Python's or compiled; and whatever a user gives as one."""
+"""A function as a sink, of Python or compiled; and whatever else a user gives as a sink."""
 from cpython.object cimport PyObject
 
 from spill_ring._core.chain cimport begin_init
@@ -12,9 +12,10 @@ from spill_ring._core.sink cimport (
 
 cdef extern from * nogil:
     """
-    /* Let go of the GIL if this thread has it, and so is to get it back. Up to CPython 3.11 the first look finds
-     * whichever thread has it. (PyGILState_Check says yes to everybody once there was a subinterpreter.) */
-    static inline PyThreadState *sr_let_go_of_gil(void)
+    /* Release the GIL if this thread has it, and return what takes it back. Up to CPython 3.11 the first look finds
+     * the thread that has the GIL, whichever that is, hence the second. (PyGILState_Check says yes to every thread
+     * once there was a subinterpreter.) */
+    static inline PyThreadState *sr_release_gil(void)
     {
         PyThreadState *running = __Pyx_PyThreadState_Current;
         return running != NULL && running == PyGILState_GetThisThreadState() ? PyEval_SaveThread() : NULL;
@@ -22,7 +23,7 @@ cdef extern from * nogil:
     """
     ctypedef struct PyThreadState:
         pass
-    PyThreadState *sr_let_go_of_gil()
+    PyThreadState *sr_release_gil()
     void PyEval_RestoreThread(PyThreadState *thread)
 
 
@@ -92,7 +93,7 @@ cdef class FnSink(Sink):
         cdef int error
         if self.native == NULL:
             return self.call_fn(items, count, taken)
-        thread = sr_let_go_of_gil()
+        thread = sr_release_gil()
         error = self.native(items, count, self.user_data)
         if thread != NULL:
             PyEval_RestoreThread(thread)
@@ -155,7 +156,7 @@ cdef Sink as_sink(object given):
         if sr_state_load(&sink.state) == SR_CLOSED:
             sink.raise_for_state(SR_CLOSED)
     elif hasattr(given, "makefile"):
-        # its send() may take a part of the bytes, and says so where nobody listens
+        # Its send() may take only a part, and counts bytes, not items.
         raise TypeError(f"{given!r} is no sink; a socket goes into a FileSink, as socket.makefile('wb')")
     elif callable(getattr(given, "send", None)):
         sink = FnSink(given.send, getattr(given, "flush", None))

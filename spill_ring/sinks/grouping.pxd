@@ -1,10 +1,10 @@
-"""What the sinks share that gather items into groups."""
+"""What sinks share that gather items into groups."""
 from spill_ring.sinks.forwarding cimport ForwardingSink
 
 
 cdef class GroupingSink(ForwardingSink):
     cdef Py_ssize_t n
-    cdef Py_ssize_t held  # items of the group that is filling
+    cdef Py_ssize_t n_filled  # items of the group that is filling
     cdef object group  # ndarray of n items
     cdef char *group_data
     cdef list objects
@@ -12,5 +12,5 @@ cdef class GroupingSink(ForwardingSink):
     cdef int attach_groups(self, object n, object given) except -1
     cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 nogil
     cdef int forward_part(self, Py_ssize_t *taken) except -1 nogil
-    cdef int forward_held(self) except -1 nogil
+    cdef int forward_group(self) except -1 nogil
     cdef int forward_objects(self) except -1

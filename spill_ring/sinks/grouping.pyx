@@ -1,4 +1,4 @@
-"""What the sinks share that gather items into groups."""
+"""What sinks share that gather items into groups."""
 cimport numpy as cnp
 from cpython.object cimport PyObject
 from libc.string cimport memcpy, memmove
@@ -52,33 +52,33 @@ cdef class GroupingSink(ForwardingSink):
         cdef Py_ssize_t part
         try:
             while True:
-                if self.held == self.n:
-                    self.forward_held()
+                if self.n_filled == self.n:
+                    self.forward_group()
                 elif done == count:
                     return 0
-                elif self.held == 0 and count - done >= self.n:
-                    # whole groups go on from where they are
+                elif self.n_filled == 0 and count - done >= self.n:
+                    # Whole groups need no copy.
                     self.forward(source + done * self.itemsize, (count - done) // self.n, &done)
                 else:
-                    part = min(self.n - self.held, count - done)
-                    memcpy(self.group_data + self.held * self.itemsize, source + done * self.itemsize,
+                    part = min(self.n - self.n_filled, count - done)
+                    memcpy(self.group_data + self.n_filled * self.itemsize, source + done * self.itemsize,
                            part * self.itemsize)
-                    self.held += part
+                    self.n_filled += part
                     done += part
         finally:
             taken[0] += done
 
-    cdef int forward_held(self) except -1 nogil:
-        """The group that is gathered, full or not; what isn't taken stays."""
+    cdef int forward_group(self) except -1 nogil:
+        """Send on the gathered group, full or not; items that the target does not take stay."""
         cdef Py_ssize_t taken = 0
         try:
-            if self.held == self.n:
+            if self.n_filled == self.n:
                 self.forward(self.group_data, 1, &taken)
             else:
                 self.forward_part(&taken)
         finally:
-            self.held -= taken
-            memmove(self.group_data, self.group_data + taken * self.itemsize, self.held * self.itemsize)
+            self.n_filled -= taken
+            memmove(self.group_data, self.group_data + taken * self.itemsize, self.n_filled * self.itemsize)
         return 0
 
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
@@ -94,8 +94,8 @@ cdef class GroupingSink(ForwardingSink):
                 i += 1
 
     cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 nogil:
-        """Send on `groups` groups of n; add to `taken` the items they were made of."""
-        return Sink.send_block(self, items, groups, taken)  # raises: a subclass knows how
+        """Send on `groups` groups of n items; add to `taken` the items that were taken, of the groups."""
+        return Sink.send_block(self, items, groups, taken)  # raises: a subclass overrides this
 
     cdef int forward_part(self, Py_ssize_t *taken) except -1 nogil:
         """Send on the group that is still filling."""
@@ -105,10 +105,10 @@ cdef class GroupingSink(ForwardingSink):
         """Send on the gathered objects; those that are taken leave the list."""
         return 0
 
-    cdef int forward_all(self, Py_ssize_t least) except -1:
-        if self.held >= least:
-            self.forward_held()
-        if len(self.objects) >= least:
+    cdef int forward_all(self, Py_ssize_t min_count) except -1:
+        if self.n_filled >= min_count:
+            self.forward_group()
+        if len(self.objects) >= min_count:
             self.forward_objects()
         return 0
 
@@ -121,7 +121,7 @@ cdef class GroupingSink(ForwardingSink):
             warn_lost(self, len(self), error)
 
     def __len__(self):
-        return self.held + len(self.objects)
+        return self.n_filled + len(self.objects)
 
     @property
     def n(self):

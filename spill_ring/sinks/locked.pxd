@@ -4,7 +4,7 @@ from spill_ring.sinks.forwarding cimport ForwardingSink
 
 cdef class LockedSink(ForwardingSink):
     cdef object lock
-    cdef unsigned long owner  # thread that holds it; 0: none. Only whose it is can find its own
+    cdef unsigned long owner  # the thread that holds the lock; 0: none. A thread finds its own id here only if it holds the lock
     cdef Py_ssize_t forks
 
     cdef int acquire(self) except -1

@@ -2,6 +2,7 @@
 cimport cython
 from cpython.object cimport PyObject
 
+from spill_ring._core.cpython cimport PyThread_get_thread_ident
 from spill_ring._core.chain cimport drop_user
 from spill_ring._core.lifecycle cimport forks_so_far
 from spill_ring.sinks.forwarding cimport ForwardingSink
@@ -10,10 +11,6 @@ from spill_ring._core.sink cimport TRACED, declare_traits, deliver, deliver_obje
 from spill_ring._core.tracing cimport Tracer
 
 import threading
-
-
-cdef extern from "Python.h":
-    unsigned long PyThread_get_thread_ident() nogil
 
 
 cdef object new_lock = threading.Lock
@@ -31,7 +28,7 @@ cdef class LockedSink(ForwardingSink):
 
     Notes
     -----
-    **Thread safety.** Any number of threads. One that waits lets go of the GIL. A sink that sends
+    **Thread safety.** Any number of threads. A thread that waits releases the GIL. A sink that sends
     back into its own lock gets a `RuntimeError`, not a deadlock.
     """
 
@@ -40,12 +37,12 @@ cdef class LockedSink(ForwardingSink):
         declare_traits(self, LockedSink, TRACED)
         self.lock = new_lock()
         self.forks = forks_so_far()
-        self.adopt()
+        self.open_bound()
 
     cdef int acquire(self) except -1:
         cdef unsigned long me = PyThread_get_thread_ident()
         with cython.critical_section(self):
-            if self.forks != forks_so_far():  # in a child: whoever held the lock is not here
+            if self.forks != forks_so_far():  # in a child: the thread that held the lock may not exist
                 self.lock = new_lock()
                 self.owner = 0
                 self.forks = forks_so_far()
@@ -69,7 +66,7 @@ cdef class LockedSink(ForwardingSink):
             self.release()
 
     cdef int bind(self, object dtype) except -1:
-        """Under the lock too: who comes second sends nothing before the first was `attached`."""
+        """Under the lock too, so that a second ring sends nothing before the first was `attached`."""
         if sr_state_load(&self.state) <= SR_MAKING:
             self.raise_for_state(SR_NEW)
         self.acquire()
@@ -95,7 +92,7 @@ cdef class LockedSink(ForwardingSink):
         return 0
 
     def flush(self):
-        """Flush the sink behind, under the lock."""
+        """Flush the target, under the lock."""
         self.acquire()
         try:
             self.target.flush()
@@ -103,12 +100,12 @@ cdef class LockedSink(ForwardingSink):
             self.release()
 
     def close(self):
-        """Close the sink behind, under the lock."""
+        """Close the target, under the lock."""
         if sr_state_load(&self.state) == SR_CLOSED:
             return
         self.acquire()
         try:
-            if sr_state_load(&self.state) != SR_CLOSED:  # by whoever had the lock
+            if sr_state_load(&self.state) != SR_CLOSED:  # another thread may have closed it meanwhile
                 drop_user(self.target)
                 self.mark_closed()
         finally:

@@ -71,11 +71,11 @@ cdef class ProducerSink(Sink):
                 sink.bind(bound_dtype(self))
             with cython.critical_section(self):
                 other = self.made.get(index)
-                if other is not None:  # made meanwhile for the same index: it counts
+                if other is not None:  # another thread made one for the same index meanwhile
                     return other
                 self.given[index] = given
                 self.made[index] = sink
-            if self.is_bound:  # also meanwhile
+            if self.is_bound:  # it may have been bound meanwhile
                 sink.bind(bound_dtype(self))
                 self.use(index, sink)
         return sink
@@ -85,7 +85,7 @@ cdef class ProducerSink(Sink):
             self.raise_for_state(SR_NEW)
         self.bind_made(dtype)
         Sink.bind(self, dtype)
-        return self.bind_made(dtype)  # those that were made meanwhile
+        return self.bind_made(dtype)  # again, for sinks that were made meanwhile
 
     cdef int bind_made(self, object dtype) except -1:
         cdef Sink sink
@@ -103,7 +103,7 @@ cdef class ProducerSink(Sink):
         return list(self.made.values())
 
     cdef int use(self, object index, Sink sink) except -1:
-        """Be a user of a sink. Until something is sent here they are only made, for rings that use and close them."""
+        """Become a user of a sink. Until a ring is attached here, sinks are only made, and others use and close them."""
         with cython.critical_section(self):
             if index not in self.used:
                 add_user(self, sink)
@@ -136,7 +136,7 @@ cdef class ProducerSink(Sink):
         if sr_state_load(&self.state) == SR_CLOSED:
             return
         for index in list(self.made):
-            sink = self.made.pop(index, None)  # so that one alone hangs up
+            sink = self.made.pop(index, None)  # so that only one thread drops it
             if sink is None:
                 continue
             try:

@@ -1,4 +1,4 @@
-"""One reduced item for every n, for the sink behind."""
+"""One reduced item for every n, for the target."""
 cimport numpy as cnp
 from cpython.object cimport PyObject
 
@@ -57,7 +57,7 @@ cdef class ReduceSink(GroupingSink):
             self.raise_for_state(SR_NEW)
         if dtype is None or self.target.is_bound and bound_dtype(self.target) is None:
             self.target.bind(dtype)
-        # else the first reduced items tell what the sink behind is sent
+        # Otherwise the dtype of the first reduced items is the one that the target is bound to.
         return Sink.bind(self, dtype)
 
     cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 with gil:
@@ -68,9 +68,9 @@ cdef class ReduceSink(GroupingSink):
         return self.forward_reduced([self.reduce(group) for group in block], self.n, taken)
 
     cdef int forward_part(self, Py_ssize_t *taken) except -1 with gil:
-        block = copy_block(self.item_type, self.group_data, self.held)
+        block = copy_block(self.item_type, self.group_data, self.n_filled)
         reduced = self.reduce.reduce(block) if isinstance(self.reduce, np.ufunc) else self.reduce(block)
-        return self.forward_reduced([reduced], self.held, taken)
+        return self.forward_reduced([reduced], self.n_filled, taken)
 
     cdef int forward_reduced(self, object reduced, Py_ssize_t n, Py_ssize_t *taken) except -1:
         """Send on items that stand for n each."""
@@ -105,12 +105,12 @@ cdef class ReduceSink(GroupingSink):
         return 0
 
     def flush(self):
-        """Flush the sink behind. A group that isn't full stays."""
-        self.flush_groups(self.n)  # one that the sink behind refused
+        """Flush the target. A group that isn't full stays."""
+        self.flush_groups(self.n)  # a full group that the target refused before
         self.target.flush()
 
     def close(self):
-        """Reduce the group that isn't full, then close the sink behind."""
+        """Reduce the group that isn't full, then close the target."""
         if sr_state_load(&self.state) != SR_CLOSED:
             self.flush_groups(1)
             ForwardingSink.close(self)

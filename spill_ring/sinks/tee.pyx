@@ -2,6 +2,7 @@
 cimport numpy as cnp
 from cpython.object cimport PyObject
 
+from spill_ring._core.cpython cimport PySequence_Fast_ITEMS
 from spill_ring._core.chain cimport add_user, begin_init, drop_user
 from spill_ring._core.lifecycle cimport warn_lost
 from spill_ring._core.block cimport copy_block
@@ -11,10 +12,6 @@ from spill_ring._core.sink cimport TRACED, Sink, declare_traits, deliver_any
 from spill_ring._core.tracing cimport Tracer
 
 cnp.import_array()
-
-
-cdef extern from "Python.h":
-    PyObject **PySequence_Fast_ITEMS(object o)
 
 
 cdef class TeeSink(Sink):
@@ -29,8 +26,8 @@ cdef class TeeSink(Sink):
     Notes
     -----
     The first sink decides: what it refuses, the tee refuses. When a later one raises, the tee has
-    taken the block and owes that sink its part, at most one block; it raises, and pays before it
-    takes anything more. **Thread safety.** One thread at a time; a second is refused.
+    taken the block. It keeps that sink's part, at most one block, raises, and delivers this backlog before
+    it takes anything more. **Thread safety.** One thread at a time; a second one gets a `RuntimeError`.
     """
 
     def __cinit__(self, *args, **kwargs):
@@ -51,7 +48,7 @@ cdef class TeeSink(Sink):
             sr_state_store(&self.state, SR_NEW)
             raise
         self.sinks_behind = targets
-        self.owed = [None] * len(sinks)
+        self.backlogs = [None] * len(sinks)
         self.has_dropped = [False] * len(sinks)
         self.sinks = sinks
         self.leave()
@@ -62,7 +59,7 @@ cdef class TeeSink(Sink):
     cdef int trace(self, Tracer tracer) except -1:
         tracer.enter(self)
         try:
-            return tracer.passes_on(self.sinks_behind, [() if owed is None else owed for owed in self.owed])
+            return tracer.passes_on(self.sinks_behind, [() if backlog is None else backlog for backlog in self.backlogs])
         finally:
             tracer.leave(self)
 
@@ -77,7 +74,7 @@ cdef class TeeSink(Sink):
     cdef int send_to_all(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
         cdef Py_ssize_t sent
         cdef Py_ssize_t accepted = count
-        self.pay_all()
+        self.deliver_backlogs()
         failure = None
         for i in range(len(self.sinks_behind)):
             sent = 0
@@ -88,7 +85,7 @@ cdef class TeeSink(Sink):
                 if i == 0:
                     accepted = sent
                 elif sent < accepted:
-                    self.owed[i] = self.copied(items, sent, accepted)
+                    self.backlogs[i] = self.copied(items, sent, accepted)
             if accepted == 0:
                 break
         taken[0] += accepted
@@ -108,40 +105,35 @@ cdef class TeeSink(Sink):
     cdef int send_objects(self, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1:
         return self.send_to_all(items, count, taken)
 
-    cdef int pay(self, Py_ssize_t i) except -1:
-        """Deliver what is owed to a sink from a call that failed."""
+    cdef int deliver_backlog(self, Py_ssize_t i) except -1:
+        """Deliver to a sink what it did not take in an earlier call."""
         cdef Py_ssize_t sent = 0
         cdef void *items
-        owed = self.owed[i]
-        if owed is None:
+        backlog = self.backlogs[i]
+        if backlog is None:
             return 0
-        items = PySequence_Fast_ITEMS(owed) if self.item_type is None else cnp.PyArray_DATA(owed)
+        items = PySequence_Fast_ITEMS(backlog) if self.item_type is None else cnp.PyArray_DATA(backlog)
         try:
-            deliver_any(self.sinks_behind[i], self.item_type, items, len(owed), &sent)
+            deliver_any(self.sinks_behind[i], self.item_type, items, len(backlog), &sent)
         finally:
-            self.owed[i] = owed[sent:] if sent < len(owed) else None
+            self.backlogs[i] = backlog[sent:] if sent < len(backlog) else None
         return 0
 
-    cdef int pay_all(self) except -1:
-        for i in range(len(self.owed)):
-            self.pay(i)
+    cdef int deliver_backlogs(self) except -1:
+        for i in range(len(self.backlogs)):
+            self.deliver_backlog(i)
         return 0
 
-    cdef int each(self, str call) except -1:
-        """Pay each sink, then flush or close it; the first error is raised after the last sink."""
-        cdef Sink target
+    cdef int for_each_sink(self, int (*step)(TeeSink tee, Py_ssize_t i) except -1) except -1:
+        """Do something with each sink; the first error is raised after the last sink."""
+        cdef Py_ssize_t i
         failure = None
         self.enter()
         try:
-            for i, target in enumerate(self.sinks_behind):
+            for i in range(len(self.sinks_behind)):
                 try:
-                    self.pay(i)
-                    if call == "close":
-                        if not self.has_dropped[i]:
-                            drop_user(target)
-                            self.has_dropped[i] = True
-                    elif sr_state_load(&target.state) != SR_CLOSED:
-                        target.flush()
+                    self.deliver_backlog(i)
+                    step(self, i)
                 except BaseException as error:
                     failure = error if failure is None else failure
         finally:
@@ -151,30 +143,30 @@ cdef class TeeSink(Sink):
         return 0
 
     def flush(self):
-        """Deliver what is owed, then flush all sinks; the first error is raised after the last."""
-        self.each("flush")
+        """Deliver every backlog, then flush all sinks; the first error is raised after the last sink."""
+        self.for_each_sink(flush_sink)
 
     def close(self):
-        """Deliver what is owed, then close all sinks; the first error is raised after the last.
+        """Deliver every backlog, then close all sinks; the first error is raised after the last sink.
 
-        A sink that is still owed something then stays open, and closing again goes on from there.
+        A sink that still has a backlog then stays open, and closing again goes on from there.
         """
         if sr_state_load(&self.state) != SR_CLOSED:
-            self.each("close")
+            self.for_each_sink(close_sink)
             self.mark_closed()
 
     def __del__(self):
         cdef int state = sr_state_load(&self.state)
-        if state <= SR_MAKING or state == SR_CLOSED or not any(owed is not None for owed in self.owed):
+        if state <= SR_MAKING or state == SR_CLOSED or not any(backlog is not None for backlog in self.backlogs):
             return
         try:
-            self.enter()  # a sink that is paid may know the tee, and come back
+            self.enter()  # a sink may know the tee, and call it back
             try:
-                self.pay_all()
+                self.deliver_backlogs()
             finally:
                 self.leave()
         except BaseException as error:
-            warn_lost(self, sum(len(owed) for owed in self.owed if owed is not None), error)
+            warn_lost(self, sum(len(backlog) for backlog in self.backlogs if backlog is not None), error)
 
     @property
     def sinks(self):
@@ -183,3 +175,17 @@ cdef class TeeSink(Sink):
 
     def __repr__(self):
         return f"TeeSink({', '.join(map(repr, self.sinks or ()))})"
+
+
+cdef int flush_sink(TeeSink tee, Py_ssize_t i) except -1:
+    cdef Sink target = tee.sinks_behind[i]
+    if sr_state_load(&target.state) != SR_CLOSED:
+        target.flush()
+    return 0
+
+
+cdef int close_sink(TeeSink tee, Py_ssize_t i) except -1:
+    if not tee.has_dropped[i]:
+        drop_user(tee.sinks_behind[i])
+        tee.has_dropped[i] = True
+    return 0

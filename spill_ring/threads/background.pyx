@@ -152,7 +152,7 @@ cdef class BackgroundSink(ForwardingSink):
         declare_traits(self, BackgroundSink, TRACED)
         self.capacity = size
         self.is_blocking = overflow == "block"
-        self.adopt()
+        self.open_bound()
 
     cdef int allocate_for(self, object dtype) except -1:
         worker = Worker()
