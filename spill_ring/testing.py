@@ -224,7 +224,7 @@ class SinkTests:
         while done < len(numbers):
             before = ring.stats.pushed
             start = numbers.start + done
-            items = self.make_items(start, min(numbers.stop, start + choose.choice([1, 2, 5, 9])), typed)
+            items = self.make_items(start, min(numbers.stop, start + choose.choice([1, 2, 5, 20])), typed)
             call = choose.choice(["push", "extend", "extend", "flush"])
             try:
                 ring.flush() if call == "flush" else ring.push(items[0]) if call == "push" else ring.extend(items)
