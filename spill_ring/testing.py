@@ -280,6 +280,7 @@ class SinkTests:
             assert calls, "the sink never called the function that before_item() gave it"
 
     def test_items_that_are_sent_by_hand(self, sink: Any, typed: bool) -> None:
+        self._ring(sink, typed)  # which says what is to come
         items = self.make_items(0, 10, typed)
         for part in (items[:7], items[7:]) if typed else items:
             sink.send(part)
