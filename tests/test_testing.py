@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.slow, pytest.mark.thread_unsafe(reason="runs pytest, which is no test of threads")]
+
 BROKEN = Path(__file__).with_name("broken_sinks.py")
 
 # What a class of broken_sinks.py fails, among others.

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Any, Never, Protocol, Self, SupportsIndex, TypeAlias, TypeVar, type_check_only
+from typing import Any, Never, Protocol, Self, TypeAlias, TypeVar, type_check_only
 
 import numpy as np
 from typing_extensions import disjoint_base
@@ -17,9 +17,8 @@ _SinkLike: TypeAlias = _SupportsSend[_T] | Callable[[_T], object]
 
 @disjoint_base
 class Sink:
-    def send(self, items: Any, /) -> None: ...
+    def send(self, items: Any, /) -> int | None: ...
     def attached(self, dtype: np.dtype[Any] | None, /) -> None: ...
-    def took(self, count: SupportsIndex, /) -> None: ...
     def flush(self) -> object: ...  # a ring's returns a count
     def close(self) -> None: ...
     @property
