@@ -49,6 +49,12 @@ def test_examples_in_the_readme(tmp_path, monkeypatch):
     assert runner.failures == 0
 
 
+def test_the_readme_has_every_ring_and_sink():
+    table = README.read_text().partition("## Which one")[2].partition("\n## ")[0]
+    names = {name for name in spill_ring.__all__ if name.endswith(("Ring", "Sink"))} - {"Sink"}
+    assert not [name for name in names if not re.search(rf"^\| .*\b{name}\b", table, re.M)]
+
+
 def test_contributing_has_every_package():
     text = CONTRIBUTING.read_text().partition("## Where things are")[2].partition("\n## ")[0]
     names = {name.split(".")[1] for name in MODULES if not name.endswith("__main__")} | {"__init__"}
