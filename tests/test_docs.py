@@ -2,8 +2,12 @@
 import doctest
 import importlib
 import inspect
+import os
 import pkgutil
 import re
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,7 @@ import spill_ring
 
 MODULES = [module.name for module in pkgutil.walk_packages(spill_ring.__path__, "spill_ring.")]
 README = Path(__file__).parent.parent / "README.md"
+CONTRIBUTING = README.with_name("CONTRIBUTING.md")
 NAMES = {name: getattr(spill_ring, name) for name in spill_ring.__all__} | {"np": np}
 
 
@@ -44,10 +49,36 @@ def test_examples_in_the_readme(tmp_path, monkeypatch):
     assert runner.failures == 0
 
 
-def test_the_readme_has_every_module():
-    text = README.read_text().partition("## Development")[2]
-    names = {name.rpartition(".")[2] for name in MODULES if not name.endswith("__main__")}
-    assert not [name for name in names if f"`{name}`" not in text and f"`{name}/`" not in text]
+def test_the_readme_has_every_ring_and_sink():
+    table = README.read_text().partition("## Which one")[2].partition("\n## ")[0]
+    names = {name for name in spill_ring.__all__ if name.endswith(("Ring", "Sink"))} - {"Sink"}
+    assert not [name for name in names if not re.search(rf"^\| .*\b{name}\b", table, re.M)]
+
+
+def test_contributing_has_every_package():
+    text = CONTRIBUTING.read_text().partition("## Where things are")[2].partition("\n## ")[0]
+    names = {name.split(".")[1] for name in MODULES if not name.endswith("__main__")} | {"__init__"}
+    assert not [name for name in names if f"| `{name}` |" not in text and f"| `{name}/` |" not in text]
+
+
+@pytest.mark.thread_unsafe(reason="runs pytest")
+def test_the_sink_in_contributing_works(tmp_path, monkeypatch):
+    """As it stands there: the module with its example, and its tests."""
+    text = CONTRIBUTING.read_text().partition("### In Python")[2].partition("\n### ")[0]
+    module, tests = (textwrap.dedent(block) for block in re.findall(r"^   ```python\n(.*?)^   ```", text, re.S | re.M))
+    (tmp_path / "every_other.py").write_text(module)
+    (tmp_path / "test_every_other.py").write_text(tests.replace("spill_ring.sinks.every_other", "every_other"))
+    found = {}
+    exec(module, found)
+    doc = found["EveryOtherSink"].__doc__
+    test = doctest.DocTestParser().get_doctest(doc, NAMES | found, "EveryOtherSink", None, 0)
+    assert doctest.DocTestRunner().run(test).failed == 0 < len(test.examples)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "test_every_other.py"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        cwd=tmp_path, capture_output=True, text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def public_methods():

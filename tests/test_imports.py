@@ -154,6 +154,7 @@ def test_the_sources_were_found():
     assert {"rings.array", "rings.object"} <= one_thread_rings(SOURCES)
 
 
+@pytest.mark.thread_unsafe(reason="writes files, which the threads would share")
 @pytest.mark.parametrize(
     "path, text, expected",
     [

@@ -27,6 +27,8 @@ from spill_ring import (
 from spill_ring.sinks.npy import NpySink
 from spill_ring.testing import SinkTests
 
+pytestmark = pytest.mark.thread_unsafe(reason="a sink for one thread at a time; the tests start threads of their own")
+
 
 class TestDropSink(SinkTests):
     takes_any_dtype = True
