@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from spill_ring.recording.segment import DamagedError
+from spill_ring.recording.layout import DamagedError
 from spill_ring.recording.log import SpillLog
 
 BLOCK = 1 << 22  # bytes in a block, at most
