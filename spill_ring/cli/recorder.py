@@ -11,12 +11,12 @@ from typing import BinaryIO
 
 import numpy as np
 
-from spill_ring.rings.array import ArrayRing
 from spill_ring.cli.sources import Source, open_source
 from spill_ring.cli.terminal import progress_bar
+from spill_ring.recording.log import SpillLog
+from spill_ring.rings.array import ArrayRing
 from spill_ring.sinks.disk import DiskSink
 from spill_ring.sinks.npy import NpySink
-from spill_ring.recording.log import SpillLog
 
 BLOCK = 1 << 20  # bytes read at once
 INTERVAL = 1.0  # seconds after which what was read is handed over

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from spill_ring.serialization.encoders import HARMLESS, Serialized, encoder_of
 from spill_ring.recording.folder import last_sealed, segments_in
 from spill_ring.recording.layout import DamagedError, Manifest, read_manifest
 from spill_ring.recording.segment import Segment
+from spill_ring.serialization.encoders import HARMLESS, Serialized, encoder_of
 
 OPEN_SEGMENTS = 256  # whose index entries and mapped memory are kept
 POLL = 0.02  # seconds between two looks of `follow`

@@ -60,7 +60,7 @@ cdef class RecordingWriter:
     cdef int sync_segment(self, SegmentWriter segment) except -1
     cdef int publish_segment(self, list full, SegmentWriter segment, object manifest) except -1
     cdef int seal(self, SegmentWriter segment) except -1
-    cdef object first_to_keep(self)
+    cdef object oldest_to_keep(self)
     cdef int sync_count(self) except -1
     cdef long long count(self) except -1
     cdef long long removed(self) except -1

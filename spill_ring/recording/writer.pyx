@@ -255,7 +255,7 @@ cdef class RecordingWriter:
         return self.forks != forks_so_far()
 
     cdef int raise_fork(self) except -1:
-        """A forked child has its parent's files, and its locks as they were: a thread that it doesn't have may hold one."""
+        """A forked child has its parent's files, and locks that a thread may hold which the child hasn't got."""
         if self.is_forked():
             raise RuntimeError(
                 f"the recording in {self.path} belongs to the process that opened it; a forked one needs its own folder"
@@ -380,7 +380,7 @@ cdef class RecordingWriter:
             return 0
         self.check_folder()
         if segment.first != self.manifest.last:
-            first = min(self.first_to_keep(), segment.first)
+            first = min(self.oldest_to_keep(), segment.first)
             self.publish_segment(full, segment, self.manifest._replace(first=first, last=segment.first))
             with self.change_lock:
                 del self.unsealed[:len(full)]
@@ -429,7 +429,7 @@ cdef class RecordingWriter:
             sync_file(segment.data)  # the count too
         return 0
 
-    cdef object first_to_keep(self):
+    cdef object oldest_to_keep(self):
         kept = None
         if self.keep_bytes is not None:
             kept = first_to_keep(self.path, self.dtype, self.keep_bytes, self.segment_bytes)

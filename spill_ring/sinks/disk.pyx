@@ -9,7 +9,7 @@ from cpython.object cimport PyObject
 
 from spill_ring._core.cpython cimport PY_SSIZE_T_MAX
 from spill_ring._core.guard cimport SR_CLOSED, SR_NEW, SR_OPEN, sr_state_store, sr_state_load
-from spill_ring._core.sink cimport Sink, forks_so_far, KeptRange, items_error
+from spill_ring._core.sink cimport Sink, KeptRange, items_error
 from spill_ring.recording.writer cimport RecordingWriter
 
 import atexit
@@ -269,7 +269,7 @@ cdef class DiskSink(Sink):
     # -- the end -----------------------------------------------------------------------------------
 
     def flush(self):
-        """Make durable what was sent (unless ``sync="never"``), so that it survives a power loss and `numpy.load` sees it.
+        """Make what was sent survive a power loss (unless ``sync="never"``), and have `numpy.load` see it.
 
         Raises
         ------

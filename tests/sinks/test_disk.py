@@ -510,8 +510,13 @@ def test_opening_a_recording_reads_each_file_once(tmp_path, monkeypatch, segment
     record(tmp_path, 34 * segments, 34, segment_bytes=400)
     assert len(list(tmp_path.glob("*.npy"))) == segments
     opened = []
+
+    def counted(path, mode):
+        opened.append(path)
+        return open(path, mode)
+
     for module in (layout, segment):
-        monkeypatch.setattr(module, "open", lambda path, mode: (opened.append(path), open(path, mode))[1], raising=False)
+        monkeypatch.setattr(module, "open", counted, raising=False)
     log = SpillLog(tmp_path)
     assert log.end == 34 * segments
     last = str(max(tmp_path.glob("*.index")))
