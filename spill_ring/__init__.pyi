@@ -13,7 +13,7 @@ from spill_ring.sinks.per_producer import ProducerSink
 from spill_ring.serialization.record import record
 from spill_ring.sinks.reduce import ReduceSink
 from spill_ring.rings.base import Stats
-from spill_ring.recording.segment import DamagedError
+from spill_ring.recording.layout import DamagedError
 from spill_ring.serialization.serializer import (
     BufferTooSmall,
     ByteSerializer,

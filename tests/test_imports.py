@@ -150,7 +150,7 @@ def test_the_sources_were_found():
     modules = read_modules(SOURCES)
     assert "_core.sink" in modules["sinks.tee"][0]  # a cimport of a .pyx
     assert "_core.sink" in modules["rings.base"][0]  # of a .pxd
-    assert "recording.segment" in modules["sinks.npy"][0]  # an import
+    assert "recording.layout" in modules["sinks.npy"][0]  # an import
     assert {"rings.array", "rings.object"} <= one_thread_rings(SOURCES)
 
 

@@ -18,8 +18,9 @@ from spill_ring.cli.export import export
 from spill_ring.cli.plot import envelope, to_png, to_terminal
 from spill_ring.cli.recorder import record
 from spill_ring.cli.terminal import progress_bar
+from spill_ring.recording.folder import segments_in
+from spill_ring.recording.layout import DamagedError, read_manifest
 from spill_ring.recording.log import SpillLog
-from spill_ring.recording.segment import DamagedError, read_manifest, segments_in
 from spill_ring.serialization.encoders import HARMLESS
 
 EXTRAS = {"matplotlib": "plot", "pyarrow": "parquet"}  # of what isn't in "cli"

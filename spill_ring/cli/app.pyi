@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spill_ring.recording.segment import DamagedError
+from spill_ring.recording.layout import DamagedError
 from spill_ring.recording.log import SpillLog
 
 EXTRAS: dict[str, str]

@@ -9,8 +9,8 @@ import numpy as np
 
 from spill_ring.cli.columns import columns, rows
 from spill_ring.cli.scan import scan
+from spill_ring.recording.layout import header_of, with_count
 from spill_ring.recording.log import SpillLog
-from spill_ring.recording.segment import header_of, with_count
 
 
 @contextmanager

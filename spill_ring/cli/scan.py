@@ -3,8 +3,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from spill_ring.recording.layout import DamagedError
 from spill_ring.recording.log import SpillLog
-from spill_ring.recording.segment import DamagedError
 
 BLOCK = 1 << 22  # bytes in a block, at most
 PART = 1 << 28  # bytes that are read from one log: what it has read stays mapped

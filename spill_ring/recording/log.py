@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from spill_ring.recording.segment import DamagedError, Manifest, Segment, last_known, read_manifest, segments_in
+from spill_ring.recording.folder import last_sealed, segments_in
+from spill_ring.recording.layout import DamagedError, Manifest, read_manifest
+from spill_ring.recording.segment import Segment
 from spill_ring.serialization.encoders import HARMLESS, Serialized, encoder_of
 
-OPEN_SEGMENTS = 256  # whose records and memory are kept at hand
+OPEN_SEGMENTS = 256  # whose index entries and mapped memory are kept
 POLL = 0.02  # seconds between two looks of `follow`
 _EVER = 2.0**62  # nanoseconds, before or after which nothing is recorded
 
@@ -135,7 +137,7 @@ class SpillLog:
 
     def _list_segments(self, manifest: Manifest) -> list[int]:
         found = segments_in(self.path, self.dtype)
-        last = last_known(self.path, manifest, found)
+        last = last_sealed(self.path, manifest, found)
         return sorted({manifest.first, last}.union(first for first in found if manifest.first < first < last))
 
     def _end_of(self, i: int) -> int | None:
@@ -305,13 +307,13 @@ class SpillLog:
         i = bisect_left(range(len(self._firsts)), nanoseconds, key=self._first_time) - 1
         if i < 0:
             return self.first
-        records = self._segment(i).records
-        j = int(records["time"].searchsorted(nanoseconds))
-        return int(records["first"][j]) if j < len(records) else self._end_of(i) or self.end
+        entries = self._segment(i).entries
+        j = int(entries["time"].searchsorted(nanoseconds))
+        return int(entries["first"][j]) if j < len(entries) else self._end_of(i) or self.end
 
     def _first_time(self, i: int) -> int:
         for j in range(i, len(self._firsts)):  # one whose index is damaged has that of the next
-            times = self._segment(j).records["time"]
+            times = self._segment(j).entries["time"]
             if len(times):
                 return int(times[0])
         return 2**63
@@ -334,7 +336,7 @@ class SpillLog:
         start, stop = self._span(start, stop)
         times = np.full(stop - start, "NaT", "M8[ns]")
         for i in range(bisect_right(self._firsts, start) - 1, bisect_left(self._firsts, stop)):
-            for first, count, _, _, time_, *_ in self._segment(i).records.tolist():
+            for first, count, _, _, time_, *_ in self._segment(i).entries.tolist():
                 times[max(first - start, 0) : max(first + count - start, 0)] = np.datetime64(time_, "ns")
         if np.isnat(times).any():
             self._refuse_gone(start, stop)
@@ -393,7 +395,7 @@ class SpillLog:
             for _ in range(2):  # what seems to be damaged may have been removed, or cut back, since it was looked at
                 segment = Segment(self.path, first, self.dtype)  # afresh: from the disk
                 segment.refresh(end)
-                damages = list(segment.damages())
+                damages = list(segment.check())
                 if not damages:
                     break
                 self.refresh()

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spill_ring.serialization.encoders import _AnyEncoder
-from spill_ring.recording.segment import DamagedError
+from spill_ring.recording.layout import DamagedError
 
 OPEN_SEGMENTS: int
 POLL: float

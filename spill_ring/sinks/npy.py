@@ -3,7 +3,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from spill_ring.recording.segment import header_of, with_count
+from spill_ring.recording.layout import header_of, with_count
 from spill_ring.sinks.file import FileSink
 
 

@@ -23,9 +23,9 @@ import pytest
 
 from spill_ring import ArrayRing, BackgroundSink, DamagedError, DiskSink, ObjectRing, SpillLog, TeeSink
 from spill_ring import record as recorded
-from spill_ring.recording import segment
+from spill_ring.recording import layout, segment
 from spill_ring.recording.checksum import checksum
-from spill_ring.recording.segment import header_of, with_count
+from spill_ring.recording.layout import header_of, with_count
 
 
 def numbers(start, stop=None):
@@ -510,7 +510,13 @@ def test_opening_a_recording_reads_each_file_once(tmp_path, monkeypatch, segment
     record(tmp_path, 34 * segments, 34, segment_bytes=400)
     assert len(list(tmp_path.glob("*.npy"))) == segments
     opened = []
-    monkeypatch.setattr(segment, "open", lambda path, mode: (opened.append(path), open(path, mode))[1], raising=False)
+
+    def counted(path, mode):
+        opened.append(path)
+        return open(path, mode)
+
+    for module in (layout, segment):
+        monkeypatch.setattr(module, "open", counted, raising=False)
     log = SpillLog(tmp_path)
     assert log.end == 34 * segments
     last = str(max(tmp_path.glob("*.index")))
@@ -520,20 +526,20 @@ def test_opening_a_recording_reads_each_file_once(tmp_path, monkeypatch, segment
     assert sorted(opened) == sorted([last, str(tmp_path / "manifest"), last.replace(".index", ".npy")])
 
 
-def test_a_follower_copies_no_records(tmp_path):
+def test_a_follower_copies_no_index_entries(tmp_path):
     """But in steps that double: what it costs to look is what is new."""
     with DiskSink(tmp_path, sync="never") as sink:
         sink.send(numbers(1))
         found = segment.Segment(str(tmp_path), 0, np.dtype("i8"))
         copies = 0
         for n in range(1, 3000):
-            before = found.records
+            before = found.entries
             found.refresh()
-            copies += not np.shares_memory(before, found.records)
-            assert len(found.records) == len(found.is_checked) == n and found.end == n
+            copies += not np.shares_memory(before, found.entries)
+            assert len(found.entries) == len(found.is_checked) == n and found.end == n
             sink.send(numbers(n, n + 1))
         assert copies <= 12
-        assert found.records["first"].tolist() == list(range(2999))
+        assert found.entries["first"].tolist() == list(range(2999))
 
 
 def test_an_encoder_that_returns_no_bytes_is_refused(tmp_path):
@@ -777,6 +783,7 @@ def test_removed_between_any_two_calls_of_a_reader(tmp_path, monkeypatch, kind, 
                 return hooked
 
             with monkeypatch.context() as patch:
+                patch.setattr(layout, "open", hooked(open), raising=False)
                 patch.setattr(segment, "open", hooked(open), raising=False)
                 patch.setattr(os.path, "exists", hooked(os.path.exists))
                 patch.setattr(os, "scandir", hooked(os.scandir))
@@ -1350,7 +1357,7 @@ def test_damage_names_the_file_that_is_to_blame(tmp_path, kind, which, what):
         why, first = f"it ends after {size} bytes", None
     elif what == "index cut":
         os.truncate(index, 60)
-        blamed, why, first = index, "no record", None
+        blamed, why, first = index, "no valid entry", None
     elif what == "header":
         with open(path, "r+b") as file:
             file.write(b"?")

@@ -1,0 +1,208 @@
+"""How a recording lies on disk: the names of its files, headers, index entries and the manifest.
+
+A recording is a folder::
+
+    manifest                       what the items are, and the first and the last segment
+    00000000000000000000.npy       a segment, named by the sequence number of its first item: a header and items
+    00000000000000000000.index     beside it, an INDEX_ENTRY for each block of items in the segment
+    lock                           locked by the process that writes
+
+A ring of objects is recorded in ``.log`` files instead: a header, then encoded objects, each with its length in front.
+
+The items of a block are written first, then its index entry, then the count of items in the header. So the items that
+the header counts are *sealed*: they must be there, and the segment is damaged where they are not. Items after those are
+there as far as index entries and checksums continue without a gap. The rest is *torn*: a block that was never complete.
+
+A segment is begun when the one before it is full. The next sync seals the full segment and names the new one in the
+manifest. Until then the new segment belongs to the recording if it begins where the one before it ends. Its header
+counts no items before all earlier segments are sealed.
+"""
+import ast
+import io
+import json
+import os
+import re
+import struct
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from spill_ring.recording.checksum import checksum
+
+DType: TypeAlias = np.dtype[Any] | None  # of the items; None: encoded objects
+
+INDEX_ENTRY = np.dtype(
+    [
+        ("first", "<u8"),  # sequence number of the first item in the block
+        ("count", "<u8"),  # items
+        ("start", "<u8"),  # of the block, in bytes from the start of the file
+        ("size", "<u8"),  # in bytes
+        ("time", "<i8"),  # when the block was sent, in ns since 1970, never less than in the entry before
+        ("checksum", "<u8"),  # of the block
+        ("own", "<u8"),  # checksum of all fields above
+    ]
+)
+_ENTRY = struct.Struct("<QQQQqQQ")  # the same
+MANIFEST, LOCK = "manifest", "lock"
+VERSION = 1
+LENGTH_BYTES = 8  # in front of an encoded object
+
+
+class DamagedError(ValueError):
+    """A part of a recording is not what was written. Items that the error doesn't name can still be read.
+
+    Attributes
+    ----------
+    filename : str
+        The damaged file.
+    why : str
+        What is wrong with it.
+    first, last : int or None
+        Sequence numbers of the items that can't be read because of it: ``first <= n < last``.
+
+    Notes
+    -----
+    **Thread safety.** Like any exception.
+    """
+
+    def __init__(self, path: str, why: str, first: int | None = None, last: int | None = None) -> None:
+        where = "" if first is None else f" (items {first} to {last})"
+        super().__init__(f"{path} is damaged: {why}{where}")
+        self.filename, self.why, self.first, self.last = path, why, first, last
+
+
+# -- names -----------------------------------------------------------------------------------------
+
+
+def paths_of(folder: str, first: int, dtype: DType) -> tuple[str, str]:
+    """The paths of a segment's two files: items and index."""
+    stem = os.path.join(folder, f"{first:020d}")
+    return stem + _suffix(dtype), stem + ".index"
+
+
+def first_item_in(name: str, dtype: DType) -> int | None:
+    """The number of a segment's first item, from the name of its file of items; None for any other name."""
+    return int(name[:20]) if re.fullmatch(r"\d{20}\.\w{3}", name) and name.endswith(_suffix(dtype)) else None
+
+
+def is_recording_file(name: str) -> bool:
+    """Is this the name of a file that a recording consists of?"""
+    return name in (LOCK, MANIFEST, MANIFEST + ".new") or name[:20].isdigit()
+
+
+def _suffix(dtype: DType) -> str:
+    return ".log" if dtype is None else ".npy"
+
+
+# -- the header ------------------------------------------------------------------------------------
+# The shape comes last, and its length first in the shape. numpy pads a header with as many blanks as the longest
+# length needs, so the header of a file that grows can be written again in place.
+
+
+def header_of(dtype: DType) -> bytes:
+    """The header of a segment of no items."""
+    if dtype is None:
+        return b"spill_ring objects (0,)".ljust(63) + b"\n"
+    file = io.BytesIO()
+    np.save(file, np.empty(0, dtype))
+    return file.getvalue()
+
+
+def with_count(header: bytes, count: int) -> bytes:
+    """The same header, of `count` items."""
+    before, _, after = header.rpartition(b"(0,")
+    return (before + b"(%d," % count + after.rstrip()).ljust(len(header) - 1) + b"\n"
+
+
+def count_in(found: bytes, header: bytes) -> int | None:
+    """The count in a header that is otherwise equal to `header`; None if it is not."""
+    digits = re.match(rb"\d{1,20}", found[header.rindex(b"(0,") + 1 :])
+    count = int(digits[0]) if digits else 0
+    return count if with_count(header, count) == found else None
+
+
+# -- the manifest ----------------------------------------------------------------------------------
+
+
+class Manifest(NamedTuple):
+    """What the items of a recording are, and which segments it has."""
+
+    dtype: DType
+    encoder: str | None  # the name of the encoder of objects
+    first: int  # first item of the first segment
+    last: int  # first item of the last segment before which all are sealed
+
+
+def read_manifest(folder: str) -> Manifest | None:
+    """The manifest of a folder; None if it has none."""
+    path = os.path.join(folder, MANIFEST)
+    try:
+        with open(path, "rb") as file:
+            data = file.read(1 << 20)
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError as error:
+        raise NotADirectoryError(error.errno, "is a file; a recording is a folder", folder) from None
+    return _unpack_manifest(path, data)
+
+
+@lru_cache(16)  # a reader that follows a recording reads the same manifest again and again
+def _unpack_manifest(path: str, data: bytes) -> Manifest:
+    body, _, found = data.rpartition(b"\n")
+    if found != b"%016x" % checksum(body):
+        raise DamagedError(path, "its checksum is wrong")
+    values = json.loads(body)
+    if values.pop("spill_ring") != VERSION:
+        raise ValueError(f"{path}: written by a newer version of spill_ring")
+    shape, descr = values.pop("shape"), values.pop("descr")
+    dtype = descr and np.dtype((np.lib.format.descr_to_dtype(ast.literal_eval(descr)), tuple(shape)))
+    return Manifest(dtype, **values)
+
+
+def pack_manifest(manifest: Manifest) -> bytes:
+    """The content of the manifest's file."""
+    dtype = manifest.dtype
+    values = {
+        "spill_ring": VERSION,
+        "descr": None if dtype is None else repr(np.lib.format.dtype_to_descr(dtype.base)),
+        "shape": None if dtype is None else dtype.shape,
+        "encoder": manifest.encoder,
+        "first": manifest.first,
+        "last": manifest.last,
+    }
+    body = json.dumps(values).encode()
+    return body + b"\n%016x" % checksum(body)
+
+
+# -- index entries and objects ---------------------------------------------------------------------
+
+Entry: TypeAlias = tuple[int, int, int, int, int, int, int]  # the fields of an INDEX_ENTRY
+
+
+def pack_index_entry(first: int, count: int, start: int, size: int, time: int, block_checksum: int) -> bytes:
+    """An index entry, with its own checksum."""
+    entry = struct.pack("<QQQQqQ", first, count, start, size, time, block_checksum)
+    return entry + struct.pack("<Q", checksum(entry))
+
+
+def unpack_index_entry(data: memoryview) -> tuple[Entry, bool]:
+    """The fields of an index entry, and whether its own checksum is right."""
+    entry: Any = _ENTRY.unpack(data)
+    return entry, checksum(data[:-8]) == entry[-1]
+
+
+def pack_objects(encoded: list[bytes]) -> bytes:
+    """Encoded objects as a block."""
+    return b"".join(part for data in encoded for part in (len(data).to_bytes(LENGTH_BYTES, "little"), data))
+
+
+def unpack_objects(block: memoryview) -> list[memoryview]:
+    """The encoded objects in a block whose checksum is right."""
+    objects = []
+    at = 0
+    while at < len(block):
+        end = at + LENGTH_BYTES + int.from_bytes(block[at : at + LENGTH_BYTES], "little")
+        objects.append(block[at + LENGTH_BYTES : end])
+        at = end
+    return objects

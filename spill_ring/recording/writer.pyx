@@ -1,0 +1,453 @@
+"""Writes a recording: a segment, and the sequence of segments in a folder.
+
+Compiled, though most of it is Python, and so are the writes: no signal handler runs between a write and its accounting.
+"""
+from spill_ring._core.lifecycle cimport forks_so_far
+from spill_ring._core.sink cimport describe
+
+import errno
+import os
+import threading
+import time
+import warnings
+
+from spill_ring.recording.checksum import checksum
+from spill_ring.recording.folder import (
+    first_to_keep, remove_segments_before, segments_to_resume, sync_file, sync_folder,
+)
+from spill_ring.recording.layout import (
+    LOCK, MANIFEST, DamagedError, Manifest, header_of, is_recording_file, pack_index_entry, pack_manifest, paths_of,
+    read_manifest, with_count,
+)
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a recording can be read, and not written
+    fcntl = None
+
+
+cdef Py_ssize_t BACKLOG = 2  # full segments that the thread may not have sealed yet
+cdef Py_ssize_t COPY_BYTES = 1 << 20
+cdef tuple DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+cdef int write_at(int fd, object data, Py_ssize_t offset) except -1:
+    """Write all of it."""
+    cdef Py_ssize_t written
+    view = memoryview(data).cast("B")
+    while len(view):
+        written = os.pwrite(fd, view, offset)
+        view = view[written:]
+        offset += written
+    return 0
+
+
+cdef int write_again(int fd, Py_ssize_t start, Py_ssize_t end) except -1:
+    """Write again what lies there: after a sync that failed the kernel may report it as written."""
+    while start < end:
+        data = os.pread(fd, min(end - start, COPY_BYTES), start)
+        if not data:
+            raise OSError(errno.EIO, "what was written before a failed sync is gone")
+        write_at(fd, data, start)
+        start += len(data)
+    return 0
+
+
+cdef int truncate(int fd, Py_ssize_t end) except -1:
+    try:
+        os.ftruncate(fd, end)
+    except OSError:
+        pass  # the next block will be written over it
+    return 0
+
+
+cdef int write_manifest(str folder, object manifest, bint sync) except -1:
+    """Replace the manifest as a whole."""
+    path = os.path.join(folder, MANIFEST)
+    fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        write_at(fd, pack_manifest(manifest), 0)
+        if sync:
+            sync_file(fd)
+    finally:
+        os.close(fd)
+    os.rename(path + ".new", path)
+    if sync:
+        sync_folder(folder)
+    return 0
+
+
+cdef class SegmentWriter:
+    """The files of a segment that is being written, and how far they got. One thread writes; another one may sync."""
+
+    def __cinit__(self):
+        self.data = self.index = -1
+        self.is_synced = True
+        self.lock = threading.Lock()
+
+    cdef int open(self, str folder, long long first, object dtype, int flags) except -1:
+        data, index = paths_of(folder, first, dtype)
+        self.data = os.open(data, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o666)
+        self.index = os.open(index, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o666)
+        self.first = self.end = first
+        self.header = header_of(dtype)
+        self.data_end = len(self.header)
+        return 0
+
+    cdef int write(self, object block, Py_ssize_t count, bint is_synced) except -1:
+        """Add a block, or nothing."""
+        cdef Py_ssize_t size = len(block)
+        cdef long long now = max(self.time, time.time_ns())
+        entry = pack_index_entry(self.end, count, self.data_end, size, now, checksum(block))
+        try:
+            write_at(self.data, block, self.data_end)
+            write_at(self.index, entry, self.index_end)
+        except BaseException:
+            truncate(self.index, self.index_end)
+            truncate(self.data, max(self.data_end, self.data_seen))  # The index may need the space.
+            raise
+        self.data_seen = self.data_end + size
+        try:
+            if is_synced:
+                self.sync(self.end + count)  # in this thread: with "always" there is no other
+            with self.lock:  # A signal handler may run while this waits.
+                self.end += count
+                self.data_end += size
+                self.index_end += len(entry)
+                self.time = now
+                self.is_synced = is_synced
+        except BaseException:
+            self.is_synced = False
+            try:
+                if is_synced:
+                    self.write_count(self.end)
+            except OSError:
+                pass
+            truncate(self.index, self.index_end)  # Readers must not see a block that will be sent again.
+            raise
+        return 0
+
+    cdef int sync(self, long long end) except -1:
+        """Make items and index durable, then write the count of the items. In one thread at a time."""
+        self.make_durable()
+        self.write_count(end)
+        return 0
+
+    cdef int make_durable(self) except -1:
+        cdef Py_ssize_t data_end, index_end
+        with self.lock:
+            data_end, index_end = self.data_end, self.index_end
+        if self.sync_failed:
+            write_again(self.data, self.data_synced, data_end)
+            write_again(self.index, self.index_synced, index_end)
+        self.sync_failed = True
+        sync_file(self.data)
+        sync_file(self.index)
+        self.sync_failed = False
+        self.data_synced, self.index_synced = data_end, index_end
+        return 0
+
+    cdef int write_count(self, long long end) except -1:
+        write_at(self.data, with_count(self.header, end - self.first), 0)
+        return 0
+
+    def __dealloc__(self):
+        for fd in (self.data, self.index):
+            if fd >= 0:
+                try:
+                    os.close(fd)
+                except OSError:
+                    pass
+
+
+cdef SegmentWriter new_segment(str folder, long long first, object dtype):
+    cdef SegmentWriter new = SegmentWriter()
+    new.open(folder, first, dtype, os.O_TRUNC)
+    new.write_count(first)
+    return new
+
+
+cdef SegmentWriter reopen(object segment):
+    """A writer that appends to a segment that was read."""
+    cdef SegmentWriter writer = SegmentWriter()
+    writer.open(segment.folder, segment.first, segment.dtype, 0)
+    writer.end = segment.end
+    if len(segment.entries):
+        last = segment.entries[-1]
+        writer.data_end = int(last["start"] + last["size"])
+        writer.time = int(last["time"])
+    writer.index_end = segment.index_offset
+    return writer
+
+
+cdef int truncate_tail(SegmentWriter writer, object segment) except -1:
+    """Cut off a block that a crash left incomplete."""
+    torn = (
+        max(0, os.fstat(writer.data).st_size - writer.data_end)
+        + max(0, os.fstat(writer.index).st_size - writer.index_end)
+    )
+    if torn:
+        warnings.warn(
+            f"{segment.path}: cut off {torn} bytes behind item {segment.end}, of a block that wasn't complete",
+            RuntimeWarning, stacklevel=1,
+        )
+    os.ftruncate(writer.index, writer.index_end)
+    os.ftruncate(writer.data, writer.data_end)
+    return 0
+
+
+cdef class RecordingWriter:
+    """A recording that is being written: its locked folder, its manifest, its segments.
+
+    One thread writes; any thread may sync. `open_folder` comes first, `open_segments` once the dtype is known.
+    """
+
+    def __cinit__(self):
+        self.lock_fd = -1
+        self.unsealed = []
+        self.sync_lock = threading.Lock()
+        self.change_lock = threading.Lock()
+
+    # -- the folder --------------------------------------------------------------------------------
+
+    cdef int open_folder(self, str path, str sync, Py_ssize_t segment_bytes, object keep_bytes) except -1:
+        """Make the folder, lock it, and read its manifest."""
+        self.path, self.sync, self.segment_bytes, self.keep_bytes = path, sync, segment_bytes, keep_bytes
+        self.forks = forks_so_far()
+        try:
+            try:
+                os.mkdir(self.path)
+            except FileExistsError:
+                pass
+            strangers = [name for name in os.listdir(self.path) if not is_recording_file(name)]
+            if strangers and not os.path.exists(os.path.join(self.path, MANIFEST)):
+                raise ValueError(f"{self.path} is no recording, and not empty: there is {strangers[0]!r} in it")
+            self.lock()
+            self.manifest = read_manifest(self.path)
+        except BaseException:
+            self.unlock()
+            raise
+        return 0
+
+    cdef int lock(self) except -1:
+        fd = os.open(os.path.join(self.path, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self.lock_fd = fd
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
+            os.close(fd)  # It must not be unlocked: the lock is another process's.
+            self.lock_fd = -1
+            raise BlockingIOError(
+                error.errno, f"process {holder} writes to it; give each its own folder", self.path
+            ) from None
+        write_at(fd, b"%-19d\n" % os.getpid(), 0)
+        return 0
+
+    cdef int unlock(self) except -1:
+        if self.lock_fd >= 0:
+            if not self.is_forked():
+                fcntl.flock(self.lock_fd, fcntl.LOCK_UN)  # Otherwise a forked child would keep the lock.
+            os.close(self.lock_fd)
+            self.lock_fd = -1
+        return 0
+
+    cdef bint is_forked(self) noexcept:
+        return self.forks != forks_so_far()
+
+    cdef int raise_fork(self) except -1:
+        """A forked child has its parent's files, and locks that a thread may hold which the child hasn't got."""
+        if self.is_forked():
+            raise RuntimeError(
+                f"the recording in {self.path} belongs to the process that opened it; a forked one needs its own folder"
+            )
+        return 0
+
+    cdef int check_folder(self) except -1:
+        """Refuse to write to files that have no name any more: what is in them would be lost without an error."""
+        try:
+            if os.path.samestat(os.stat(os.path.join(self.path, LOCK)), os.fstat(self.lock_fd)):
+                return 0
+        except FileNotFoundError:
+            pass
+        raise FileNotFoundError(errno.ENOENT, "the folder was removed under the recording", self.path)
+
+    # -- the first segment -------------------------------------------------------------------------
+
+    cdef int open_segments(self, object dtype, object encoder) except -1:
+        """Begin the recording, or resume it. `encoder` is the name of the encoder of objects."""
+        self.dtype = dtype
+        encoder = encoder if dtype is None else None
+        if self.manifest is None:
+            self.begin(encoder)
+        else:
+            self.resume(encoder)
+        return 0
+
+    cdef int begin(self, object encoder) except -1:
+        for entry in os.scandir(self.path):
+            if entry.name.endswith(".index") and entry.stat().st_size:
+                raise DamagedError(os.path.join(self.path, MANIFEST), "it is missing")
+        self.segment = new_segment(self.path, 0, self.dtype)
+        self.publish_segment([], self.segment, Manifest(self.dtype, encoder, 0, 0))
+        return 0
+
+    cdef int resume(self, object encoder) except -1:
+        self.check_items(encoder)
+        remove_segments_before(self.path, self.manifest.first, self.dtype)
+        segments = segments_to_resume(self.path, self.manifest, self.sync != "never")
+        last = segments.pop()
+        self.unsealed = [reopen(full) for full in segments]
+        if last.damage is not None or last.has_holes:
+            warnings.warn(
+                f"{last.damage or last.path + ' is damaged'}; the recording goes on after item {last.end}",
+                RuntimeWarning, stacklevel=1,
+            )
+            self.segment = new_segment(self.path, max(last.end, last.first + 1), self.dtype)
+        else:
+            self.segment = reopen(last)
+            truncate_tail(self.segment, last)
+        self.segment.is_synced = False
+        self.sync_all()
+        return 0
+
+    cdef int check_items(self, object encoder) except -1:
+        """Refuse items of another kind than those that are there."""
+        there = self.manifest
+        if (self.dtype is None) != (there.dtype is None) or self.dtype is not None and self.dtype != there.dtype:
+            raise TypeError(
+                f"{self.path} holds {describe(there.dtype)}, so it can't go on with {describe(self.dtype)}"
+            )
+        if self.dtype is None and there.encoder != encoder:
+            raise TypeError(
+                f"{self.path} holds objects by encoder {there.encoder!r}, so it can't go on by {encoder!r}"
+            )
+        return 0
+
+    cdef int drop_segments(self) except -1:
+        self.segment = None
+        self.unsealed = []
+        return 0
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    cdef bint write(self, object block, Py_ssize_t count) except -1:
+        self.raise_fork()  # a signal handler may have forked, or the encoder of objects
+        try:
+            self.segment.write(block, count, self.sync == "always")
+        except OSError as error:
+            if count == 1 or error.errno not in DISK_FULL:
+                raise
+            return False
+        return True
+
+    cdef bint is_full(self) noexcept:
+        """The segment has as many bytes as it should: the next block begins another one."""
+        return self.segment.end > self.segment.first and self.segment.data_end >= self.segment_bytes
+
+    cdef Py_ssize_t n_free(self) noexcept:
+        """Bytes that the segment still takes."""
+        return max(self.segment_bytes - self.segment.data_end, 1)
+
+    cdef int rotate(self) except -1:
+        """Begin the next segment. The full one is sealed by the next sync, so the writer need not wait for the disk."""
+        cdef SegmentWriter new
+        self.raise_fork()
+        new = new_segment(self.path, self.segment.end, self.dtype)
+        new.time = self.segment.time
+        with self.change_lock:
+            self.unsealed.append(self.segment)
+            self.segment = new
+        return 0
+
+    cdef bint has_backlog(self) except -1:
+        """There are so many unsealed segments that the writer has to seal them itself."""
+        return len(self.unsealed) > (0 if self.sync == "always" else BACKLOG)
+
+    # -- syncing -----------------------------------------------------------------------------------
+
+    cdef int sync_now(self) except -1:
+        """Make durable what is there, unless `sync` is "never", and remove what `keep_bytes` does not keep."""
+        self.raise_fork()
+        with self.sync_lock:
+            self.sync_all()
+        return 0
+
+    cdef int sync_all(self) except -1:
+        cdef SegmentWriter segment
+        with self.change_lock:  # A segment begun after this waits for the next sync: they are sealed in order.
+            full, segment = list(self.unsealed), self.segment
+        if segment is None:
+            return 0
+        self.check_folder()
+        if segment.first != self.manifest.last:
+            first = min(self.oldest_to_keep(), segment.first)
+            self.publish_segment(full, segment, self.manifest._replace(first=first, last=segment.first))
+            with self.change_lock:
+                del self.unsealed[:len(full)]
+            if self.keep_bytes is not None:
+                remove_segments_before(self.path, self.manifest.first, self.dtype)
+        self.sync_segment(segment)
+        return 0
+
+    cdef int sync_segment(self, SegmentWriter segment) except -1:
+        cdef long long end
+        with segment.lock:
+            if segment.is_synced:
+                return 0
+            segment.is_synced = True
+            end = segment.end
+        try:
+            if self.sync == "never":
+                segment.write_count(end)
+            else:
+                segment.sync(end)
+        except BaseException:
+            with segment.lock:
+                segment.is_synced = False
+            raise
+        return 0
+
+    cdef int publish_segment(self, list full, SegmentWriter segment, object manifest) except -1:
+        """Make the names of new segments durable, seal the full ones, and then name the last one in the manifest."""
+        cdef SegmentWriter one
+        if self.sync != "never":
+            sync_folder(self.path)  # before a header counts anything: items and index must be there then
+        for one in full:
+            self.seal(one)
+        if self.sync != "never":
+            segment.make_durable()
+        write_manifest(self.path, manifest, self.sync != "never")
+        with self.change_lock:
+            self.manifest = manifest
+        return 0
+
+    cdef int seal(self, SegmentWriter segment) except -1:
+        if self.sync == "never":
+            segment.write_count(segment.end)
+        else:
+            segment.sync(segment.end)
+            sync_file(segment.data)  # the count too
+        return 0
+
+    cdef object oldest_to_keep(self):
+        kept = None
+        if self.keep_bytes is not None:
+            kept = first_to_keep(self.path, self.dtype, self.keep_bytes, self.segment_bytes)
+        return self.manifest.first if kept is None else kept
+
+    cdef int sync_count(self) except -1:
+        """Make the count in the last header durable too, at the end."""
+        if self.segment is not None and self.sync != "never":
+            sync_file(self.segment.data)
+        return 0
+
+    cdef long long count(self) except -1:
+        """Items in the recording, from its beginning."""
+        with self.change_lock:
+            return 0 if self.segment is None else self.segment.end
+
+    cdef long long removed(self) except -1:
+        """Items that were removed, from its beginning."""
+        with self.change_lock:
+            return 0 if self.manifest is None else self.manifest.first
