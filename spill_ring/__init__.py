@@ -9,16 +9,16 @@ from spill_ring.rings.array import ArrayRing
 from spill_ring.rings.base import Stats
 from spill_ring.rings.factory import SpillRing
 from spill_ring.rings.object import ObjectRing
-from spill_ring.serialization.record import record
-from spill_ring.serialization.serializer import (
+from spill_ring.serialization.errors import (
     BufferTooSmall,
-    ByteSerializer,
     FromBytes,
     InvalidData,
     SerializationError,
     ToBytes,
     UnexpectedEnd,
 )
+from spill_ring.serialization.record import record
+from spill_ring.serialization.serializer import ByteSerializer
 from spill_ring.sinks.batch import BatchSink
 from spill_ring.sinks.channel import ChannelSink
 from spill_ring.sinks.collect import CollectSink

@@ -14,15 +14,15 @@ from spill_ring.serialization.record import record
 from spill_ring.sinks.reduce import ReduceSink
 from spill_ring.rings.base import Stats
 from spill_ring.recording.layout import DamagedError
-from spill_ring.serialization.serializer import (
+from spill_ring.serialization.errors import (
     BufferTooSmall,
-    ByteSerializer,
     FromBytes,
     InvalidData,
     SerializationError,
     ToBytes,
     UnexpectedEnd,
 )
+from spill_ring.serialization.serializer import ByteSerializer
 from spill_ring._core.sink import DropSink, Sink
 from spill_ring.sinks.disk import DiskSink
 from spill_ring.sinks.file import FileSink

@@ -7,6 +7,7 @@ from cpython.object cimport PyObject
 
 cdef extern from "Python.h" nogil:
     const Py_ssize_t PY_SSIZE_T_MAX
+    bint PY_BIG_ENDIAN
     unsigned long PyThread_get_thread_ident()
 
 
@@ -16,6 +17,9 @@ cdef extern from "Python.h":
     PyObject **PySequence_Fast_ITEMS(object o)
     void PyList_SET_ITEM(object list, Py_ssize_t i, PyObject *item)  # steals the reference
     double PyFloat_AS_DOUBLE(object o)
+    int PyFloat_Pack2(double x, char *p, int is_little) except -1
+    int PyFloat_Pack4(double x, char *p, int is_little) except -1
+    double PyFloat_Unpack2(const char *p, int is_little) except? -1
     long long PyLong_AsLongLongAndOverflow(object o, int *overflow) except? -1
     int Py_ReprEnter(object o) except -1
     void Py_ReprLeave(object o)

@@ -1,5 +1,6 @@
 """The folder of a recording: which segments it has, which of them a writer resumes, and which it removes."""
 import os
+import sys
 import warnings
 from contextlib import suppress
 
@@ -102,9 +103,9 @@ def sync_folder(folder: str) -> None:
 
 def sync_file(fd: int) -> None:
     """Make durable what was written to a file."""
-    if hasattr(os, "fdatasync"):
-        os.fdatasync(fd)
-    else:  # macOS, where fsync leaves the data in the drive's own memory
+    if sys.platform == "darwin":  # where fsync leaves the data in the drive's own memory
         import fcntl
 
         fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+    else:
+        os.fdatasync(fd)

@@ -162,7 +162,8 @@ class Segment:
     # -- what is in them ---------------------------------------------------------------------------
 
     def _offset(self, item: int) -> int:
-        return len(self.header) + (item - self.first) * self.dtype.itemsize
+        offset: int = len(self.header) + (item - self.first) * self.dtype.itemsize
+        return offset
 
     def _bytes(self, start: int, end: int) -> memoryview:
         """A part of the file, as far as it is there. It is mapped, and stays readable when the file is removed."""

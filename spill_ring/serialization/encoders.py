@@ -3,7 +3,8 @@ import pickle
 from contextlib import suppress
 from typing import Any, Protocol, get_origin
 
-from spill_ring.serialization.serializer import ByteSerializer, SerializationError
+from spill_ring.serialization.errors import SerializationError
+from spill_ring.serialization.serializer import ByteSerializer
 
 
 class Encoder(Protocol):

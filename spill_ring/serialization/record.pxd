@@ -1,31 +1,31 @@
 """Dataclasses as items of typed rings: what a ring asks.
 
-`record` is a `Dataclass`, or None where the items are numpy's own. It goes as an object, so that the
+`record` is a `DataclassPlan`, or None where the items are numpy's own. It goes as an object, so that the
 rings' declarations, which users compile against, need no header of numpy's.
 """
 cimport numpy as cnp
 
 from spill_ring._core.block cimport as_block, as_item, item_of
-from spill_ring.serialization.serializer cimport Dataclass
+from spill_ring.serialization.composite cimport DataclassPlan
 
 
 # Of what was given as a dtype: None if it is no record.
 cdef object record_of(object given)
 
-cdef cnp.ndarray pack(Dataclass record, object item)
-cdef cnp.ndarray pack_many(Dataclass record, object items)
+cdef cnp.ndarray pack(DataclassPlan record, object item)
+cdef cnp.ndarray pack_many(DataclassPlan record, object items)
 
 
 cdef inline object load_item(object record, cnp.dtype dtype, const void *item):
     """A copy of one item: an instance of the record's class, or numpy's."""
-    return item_of(dtype, item) if record is None else (<Dataclass>record).load(<const char *>item)
+    return item_of(dtype, item) if record is None else (<DataclassPlan>record).load(<const char *>item)
 
 
 cdef inline cnp.ndarray item_block(object record, object item, cnp.dtype dtype):
     """`as_item`, which here takes instances too."""
-    return as_item(item, dtype) if record is None else pack(<Dataclass>record, item)
+    return as_item(item, dtype) if record is None else pack(<DataclassPlan>record, item)
 
 
 cdef inline cnp.ndarray items_block(object record, object items, cnp.dtype dtype):
     """`as_block`, likewise."""
-    return as_block(items, dtype) if record is None else pack_many(<Dataclass>record, items)
+    return as_block(items, dtype) if record is None else pack_many(<DataclassPlan>record, items)

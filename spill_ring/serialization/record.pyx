@@ -3,7 +3,8 @@ cimport numpy as cnp
 from libc.string cimport memcpy
 
 from spill_ring._core.block cimport as_block, as_item, new_block
-from spill_ring.serialization.serializer cimport Dataclass, Plan, dataclass_plan
+from spill_ring.serialization.composite cimport DataclassPlan, dataclass_plan
+from spill_ring.serialization.plan cimport Plan
 
 import dataclasses
 
@@ -58,7 +59,7 @@ def record(cls, /):
     >>> ring.pop()
     Tick(time=1, price=np.float32(2.5))
     """
-    cdef Dataclass made
+    cdef DataclassPlan made
     cdef Plan plan
     if not isinstance(cls, type) or "__dataclass_fields__" not in vars(cls):
         raise TypeError(f"@record goes above @dataclass, and {cls!r} is no dataclass itself")
@@ -82,14 +83,14 @@ def record(cls, /):
 
 cdef object record_of(object given):
     found = getattr(given, "__record__", None) if isinstance(given, type) else None
-    if not isinstance(found, Dataclass):
+    if not isinstance(found, DataclassPlan):
         return None
-    if (<Dataclass>found).type is not given:
+    if (<DataclassPlan>found).type is not given:
         raise TypeError(f"{given.__name__} is not a record itself, as its base is: put @record and @dataclass above it")
     return found
 
 
-cdef cnp.ndarray pack(Dataclass record, object item):
+cdef cnp.ndarray pack(DataclassPlan record, object item):
     cdef cnp.ndarray block
     if type(item) is not record.type:
         if dataclasses.is_dataclass(item):
@@ -101,7 +102,7 @@ cdef cnp.ndarray pack(Dataclass record, object item):
     return block
 
 
-cdef cnp.ndarray pack_many(Dataclass record, object items):
+cdef cnp.ndarray pack_many(DataclassPlan record, object items):
     cdef cnp.ndarray block
     cdef Py_ssize_t i
     cdef tuple given

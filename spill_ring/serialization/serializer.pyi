@@ -1,30 +1,8 @@
-from typing import Any, Never, Protocol, Self, TypeVar, overload
+from typing import Any, TypeVar, overload
 
-import numpy as np
-from typing_extensions import Buffer, disjoint_base
+from typing_extensions import Buffer
 
 _T = TypeVar("_T")
-
-class SerializationError(ValueError): ...
-
-class BufferTooSmall(SerializationError):
-    needed: int
-    available: int
-    def __init__(self, needed: int, available: int) -> None: ...
-
-class UnexpectedEnd(SerializationError):
-    needed: int
-    available: int
-    def __init__(self, needed: int, available: int) -> None: ...
-
-class InvalidData(SerializationError): ...
-
-class ToBytes(Protocol):
-    def to_bytes(self) -> bytes: ...
-
-class FromBytes(Protocol):
-    @classmethod
-    def from_bytes(cls, data: bytes, /) -> Self: ...
 
 class ByteSerializer:
     def serialize(self, value: Any, type: Any = ...) -> bytes: ...

@@ -9,7 +9,7 @@ from cpython.object cimport PyObject
 
 from spill_ring._core.chain cimport begin_init
 from spill_ring._core.cpython cimport PY_SSIZE_T_MAX
-from spill_ring._core.guard cimport SR_CLOSED, SR_NEW, SR_OPEN, sr_state_load, sr_state_store
+from spill_ring._core.guard cimport SR_CLOSED, SR_NEW, SR_OPEN, sr_state_store, sr_state_load
 from spill_ring._core.sink cimport TRACED, Sink, declare_traits
 from spill_ring._core.tracing cimport Tracer, items_error
 from spill_ring.recording.writer cimport RecordingWriter
