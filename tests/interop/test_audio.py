@@ -18,7 +18,10 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 MINUTES = 10
 FRAMES = MINUTES * 60 * 48_000  # a multiple of a block
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="portaudio.c takes the place of glibc's functions")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="portaudio.c takes the place of glibc's functions"),
+    pytest.mark.compiler,
+]
 
 
 @pytest.fixture(scope="module")

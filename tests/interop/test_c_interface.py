@@ -10,9 +10,8 @@ import weakref
 import numpy as np
 import pytest
 
-from helpers.compilers import compiled, extension
 from helpers.memory import thread_states
-from spill_ring import ArrayRing, CollectSink, FnSink, MpscRing, ObjectRing, Sink, SpscRing, get_include
+from spill_ring import ArrayRing, CollectSink, FnSink, MpscRing, ObjectRing, Sink, SpscRing
 from spill_ring.interop.c_interface import Interface
 
 FAILED, CLOSED, IN_USE, BAD_COUNT, FULL, NOT_RESERVED = range(-1, -7, -1)
@@ -20,8 +19,8 @@ RINGS = [ArrayRing, SpscRing]
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    return extension("pthread_client", tmp_path_factory.mktemp("pthread_client"))
+def client(pthread_client):
+    return pthread_client
 
 
 @pytest.fixture
@@ -279,11 +278,10 @@ def test_a_sink_that_raises(kind, reserves, takes, client, unraisable):
 
 
 @pytest.mark.thread_unsafe(reason="sys.unraisablehook is everybody's")
-def test_a_compiled_ring_with_a_way_of_its_own(client, unraisable, tmp_path):
+def test_a_compiled_ring_with_a_way_of_its_own(client, spsc_client, unraisable):
     """It may raise where the class that it comes from would not."""
-    cython = compiled("spsc_client", tmp_path, [get_include()])
     known = thread_states()
-    for refusing in (cython.RefusingRing, cython.RefusingSpscRing):
+    for refusing in (spsc_client.RefusingRing, spsc_client.RefusingSpscRing):
         for sink in (refusing(4, "f8"), ArrayRing(1, "f8", refusing(4, "f8"))):
             ring = ArrayRing(2, "f8", sink)
             assert client.push_numbers(ring.capsule, 0, 6, 2) == (FAILED, 2)

@@ -8,7 +8,6 @@ import weakref
 import numpy as np
 import pytest
 
-from helpers.compilers import extension
 from helpers.memory import thread_states
 from spill_ring import ArrayRing, FnSink, ObjectRing, SpscRing, TeeSink
 
@@ -33,8 +32,8 @@ def user_data(**fields):
 
 
 @pytest.fixture(scope="module")
-def native(tmp_path_factory):
-    return extension("native_sinks", tmp_path_factory.mktemp("native_sinks"))
+def native(native_sinks):
+    return native_sinks
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +44,8 @@ def library(native):
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    return extension("pthread_client", tmp_path_factory.mktemp("pthread_client"))
+def client(pthread_client):
+    return pthread_client
 
 
 @pytest.fixture(params=["capsule", "callable of a capsule", "callable of ctypes"])
