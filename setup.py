@@ -42,9 +42,19 @@ if sanitize := os.environ.get("SPILL_RING_SANITIZE"):
 
 
 class build_ext(setuptools_build_ext):
-    """Chooses flags by the compiler, which is known only now: on Windows there are several."""
+    def finalize_options(self):
+        """Keep what an editable install builds in build/, where the next `build_ext --inplace` looks for it.
+
+        setuptools would use a temporary folder, and the first rebuild would compile every module again.
+        """
+        super().finalize_options()
+        if self.editable_mode:
+            build = type(self.get_finalized_command("build"))(self.distribution)
+            build.ensure_finalized()
+            self.build_lib, self.build_temp = build.build_lib, build.build_temp
 
     def build_extensions(self):
+        """Choose flags by the compiler, which is known only now: on Windows there are several."""
         is_msvc = self.compiler.compiler_type == "msvc"
         for extension in self.extensions:
             # the switches above are for gcc and clang

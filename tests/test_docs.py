@@ -11,6 +11,8 @@ import pytest
 
 import spill_ring
 
+pytestmark = pytest.mark.not_sanitized
+
 MODULES = [module.name for module in pkgutil.walk_packages(spill_ring.__path__, "spill_ring.")]
 README = Path(__file__).parent.parent / "README.md"
 NAMES = {name: getattr(spill_ring, name) for name in spill_ring.__all__} | {"np": np}

@@ -334,6 +334,7 @@ def test_a_capsule_of_something_else(client):
         client.push_numbers(ArrayRing(3, "f4").capsule, 0, 1, 1)
 
 
+@pytest.mark.not_sanitized
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 def test_a_sink_without_memory(client):
     """A CollectSink too needs Python only to say so."""
@@ -437,6 +438,7 @@ def test_cffi(kind):
     assert interface.push(interface.state, ffi.NULL, 0) == CLOSED
 
 
+@pytest.mark.not_sanitized
 @pytest.mark.parametrize("kind", RINGS)
 def test_numba(kind):
     numba = pytest.importorskip("numba")
@@ -461,6 +463,7 @@ def test_numba(kind):
     assert popped + ring.pop_many().sum() + sink.items.sum() == 300 * 299 / 2
 
 
+@pytest.mark.not_sanitized
 def test_numba_in_a_thread_of_its_own():
     numba = pytest.importorskip("numba")
     ring = SpscRing(1000, "f8", overflow="block")
@@ -495,6 +498,7 @@ def test_numba_in_a_thread_of_its_own():
     assert codes == [0]
 
 
+@pytest.mark.not_sanitized
 def test_numba_in_the_window(memory):
     """Single numbers without a call, as the header's inline functions push them."""
     numba = pytest.importorskip("numba")

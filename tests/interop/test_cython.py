@@ -452,6 +452,7 @@ def test_spsc_threads_without_the_gil(spsc_client, overflow, block, at_once):
     assert ring.stats == (n, popped, len(spilled), 0) and sink.closed
 
 
+@pytest.mark.not_sanitized
 def test_every_declaration_ships():
     package = Path(importlib.util.find_spec("spill_ring").origin).parent
     suffix = importlib.machinery.EXTENSION_SUFFIXES[0]

@@ -93,6 +93,7 @@ def test_it_gets_blocks(gathering):
     assert (gathered.calls, gathered.count) == (2, 990 + 1000)
 
 
+@pytest.mark.not_sanitized
 def test_numba(memory):
     numba = pytest.importorskip("numba")
 
@@ -109,6 +110,7 @@ def test_numba(memory):
             ring.extend([1000, 1, 1, 1, 1])
 
 
+@pytest.mark.not_sanitized
 def test_numba_of_void_pointers():
     numba = pytest.importorskip("numba")
     total = np.zeros(1)
@@ -264,6 +266,7 @@ def test_other_ctypes_functions(native):
         FnSink(ctypes.CFUNCTYPE(ctypes.c_int, *ARGUMENTS)())
 
 
+@pytest.mark.not_sanitized
 def test_a_numba_function_of_another_signature():
     numba = pytest.importorskip("numba")
 
