@@ -6,6 +6,8 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
+from helpers.compilers import compiled, extension
+from spill_ring import get_include
 from spill_ring._core.storage import use_mirror
 
 # How many examples each property gets; a state machine gets a share of that, as helpers/machines.py says.
@@ -17,10 +19,18 @@ for name, examples in PROFILES.items():
     )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
+CLIENTS = {"client", "spsc_client", "pthread_client", "native_sinks"}  # the fixtures that need a compiler
+
 
 def pytest_configure():
     # A shell that starts the suite in the background makes it ignore SIGINT, and the children of tests inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if not CLIENTS.isdisjoint(item.fixturenames):
+            item.add_marker("compiler")
 
 
 @pytest.hookimpl(tryfirst=True)  # before the fixtures of the test, which use the tools
@@ -33,6 +43,28 @@ def pytest_runtest_setup(item):
         if shutil.which(tool) is None:
             reason = f"no {tool} on this machine"
             pytest.fail(reason, pytrace=False) if os.environ.get("SPILL_RING_CI") else pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def client(tmp_path_factory):
+    """tests/client/client.pyx, compiled without an include folder or a link flag."""
+    return compiled("client", tmp_path_factory.mktemp("client"))
+
+
+@pytest.fixture(scope="session")
+def spsc_client(tmp_path_factory):
+    return compiled("spsc_client", tmp_path_factory.mktemp("spsc_client"), [get_include()])
+
+
+@pytest.fixture(scope="session")
+def pthread_client(tmp_path_factory):
+    """A thread that Python doesn't know pushes and pops."""
+    return extension("pthread_client", tmp_path_factory.mktemp("pthread_client"))
+
+
+@pytest.fixture(scope="session")
+def native_sinks(tmp_path_factory):
+    return extension("native_sinks", tmp_path_factory.mktemp("native_sinks"))
 
 
 @pytest.fixture(params=["mirrored", "heap"])

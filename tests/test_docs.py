@@ -15,6 +15,8 @@ import pytest
 
 import spill_ring
 
+pytestmark = pytest.mark.not_sanitized
+
 MODULES = [module.name for module in pkgutil.walk_packages(spill_ring.__path__, "spill_ring.")]
 README = Path(__file__).parent.parent / "README.md"
 CONTRIBUTING = README.with_name("CONTRIBUTING.md")

@@ -13,7 +13,10 @@ import pytest
 
 import spill_ring
 
-pytestmark = pytest.mark.thread_unsafe(reason="runs mypy, which is no test of threads and takes its time")
+pytestmark = [
+    pytest.mark.not_sanitized,
+    pytest.mark.thread_unsafe(reason="runs mypy, which is no test of threads and takes its time"),
+]
 
 TESTS = Path(__file__).parent
 PACKAGE = Path(spill_ring.__file__).parent
@@ -46,21 +49,25 @@ def test_typed_marker_ships():
     assert (PACKAGE / "py.typed").exists()
 
 
+@pytest.mark.slow
 def test_stubs_are_sound(mypy):
     content, output = mypy("mypy", "--strict", "-p", "spill_ring")
     assert content, output
 
 
+@pytest.mark.slow
 def test_stubs_say_what_runs(mypy):
     content, output = mypy("mypy.stubtest", "spill_ring", "--allowlist", TESTS / "stubtest_allowlist.txt")
     assert content, output
 
 
+@pytest.mark.slow
 def test_example_is_accepted_and_its_mistakes_are_not(mypy):
     content, output = mypy("mypy", "--strict", TESTS / "typing_example.py")
     assert content, output
 
 
+@pytest.mark.slow
 def test_each_mistake_gets_its_error(mypy, tmp_path):
     marked = re.compile(r"  # type: ignore\[([\w-]+)\]$")
     lines = (TESTS / "typing_example.py").read_text().splitlines()

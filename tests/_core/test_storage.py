@@ -107,6 +107,7 @@ def test_a_reserved_block_that_is_kept_harms_nothing(memory):
     assert block.tolist() == [9] * 4
 
 
+@pytest.mark.not_sanitized
 @pytest.mark.thread_unsafe(reason="counts the memory of the process")
 def test_bounded_memory(memory):
     """Typed rings allocate no memory for items once they are made."""
@@ -137,6 +138,7 @@ def test_bounded_memory(memory):
     assert after - before < 2000 and peak - before < 8000, "a copy of a block would be 40,000"
 
 
+@pytest.mark.not_sanitized
 @pytest.mark.thread_unsafe(reason="counts the memory of the process")
 def test_memory_is_given_back():
     def resident():
@@ -161,6 +163,7 @@ def test_memory_is_given_back():
     assert resident() - memory < 30e6 and maps() - mappings < 20
 
 
+@pytest.mark.slow
 def test_a_machine_without_memory_maps_left():
     """Where no memory is to be had there is an error; and rings leave mappings for the rest of the process."""
     script = """
@@ -242,6 +245,8 @@ def test_fork(memory):
     assert done.stdout.strip() == "done", done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.not_sanitized
 @pytest.mark.thread_unsafe(reason="counts the references and memory of the process")
 def test_no_leak_over_a_million_operations():
     """References and memory stay where they are, errors included."""

@@ -21,7 +21,7 @@ from spill_ring.cli.recorder import pump
 from spill_ring.cli.sources import Source
 from spill_ring.sinks.npy import NpySink
 
-pytestmark = pytest.mark.thread_unsafe(reason="processes that write the same file")
+pytestmark = [pytest.mark.not_sanitized, pytest.mark.thread_unsafe(reason="processes that write the same file")]
 
 HEADER = 128  # bytes of a short one
 record = partial(run, "record")
@@ -97,6 +97,7 @@ def test_more_than_a_block_through_a_pipe(out):
 RECORD = np.dtype([("at", "M8[us]"), ("µV", ">i2", (3,)), ("ok", "?")], align=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "items",
     [
@@ -129,11 +130,13 @@ def test_frames_on_standard_input(out):
     same(out, frames)
 
 
+@pytest.mark.slow
 def test_nothing_on_standard_input(out):
     assert record("-", "--dtype", "f8", "--to", out, input=b"").returncode == 0
     same(out, np.zeros(0))
 
 
+@pytest.mark.slow
 def test_an_incomplete_item_is_dropped_and_named(out):
     result = record("-", "--dtype", "f8", "--to", out, input=np.arange(5.0).tobytes() + b"abc")
     assert result.returncode == 0
@@ -141,6 +144,7 @@ def test_an_incomplete_item_is_dropped_and_named(out):
     same(out, np.arange(5.0))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_input(tmp_path, out):
     # The peak is that of all children, so each run gets a parent of its own.
     script = (
@@ -160,6 +164,7 @@ def test_memory_does_not_grow_with_the_input(tmp_path, out):
 # -- the end comes early -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_on_a_slow_pipe_loses_nothing(out, signum):
     items = np.arange(1000, dtype="i4")
@@ -199,6 +204,7 @@ def test_a_signal_before_any_input(out):
     same(out, np.zeros(0, "i4"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [1, 5, 20])
 def test_a_signal_in_the_midst_of_writing(out, blocks):
     numbers = np.arange(200_000, dtype="i8").tobytes()
@@ -217,6 +223,7 @@ def test_a_signal_in_the_midst_of_writing(out, blocks):
     np.testing.assert_array_equal(recorded, np.arange(len(recorded)) % 200_000)
 
 
+@pytest.mark.slow
 def test_the_file_can_be_read_meanwhile_and_after_a_kill(out):
     items = np.arange(1000, dtype="i4")
     with start("record", "-", "--dtype", "i4", "--capacity", 10, "--warm", 100, "--to", out) as process:
@@ -229,6 +236,7 @@ def test_the_file_can_be_read_meanwhile_and_after_a_kill(out):
     np.testing.assert_array_equal(recorded, np.arange(len(recorded)) % 1000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capacity, warm", [(10, 100), (10, 4000), (4000, 10), (5000, 5000)])
 def test_a_full_disk_leaves_a_readable_prefix(tmp_path, out, capacity, warm):
     # Full in the middle of an item, with all of the rest in the rings or still to come.
@@ -253,6 +261,7 @@ def test_no_room_for_the_header(ecg, out):
 # -- the terminal --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_progress_while_it_records(out):
     ours, theirs = pty.openpty()
     shown = b""
@@ -283,6 +292,7 @@ def test_no_terminal_no_progress(ecg, out):
 # -- misuse --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_file_that_exists_is_written_over_only_by_force(ecg, out):
     out.write_bytes(b"dear to me" * 1000)
     result = record(ecg, "--to", out)
@@ -293,6 +303,7 @@ def test_a_file_that_exists_is_written_over_only_by_force(ecg, out):
     assert out.stat().st_size == HEADER + pywt.data.ecg().nbytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("through", ["a link", "a redirection"])
 def test_the_source_is_never_written_over(ecg, out, through):
     if through == "a redirection":
@@ -349,6 +360,7 @@ def test_bad_input_is_one_clear_line(tmp_path, monkeypatch, ecg, out, args, mess
     assert not (tmp_path / "out.npz").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option, value", [("--capacity", "0"), ("--warm", "-1"), ("--warm", "many")])
 def test_a_bad_capacity(ecg, out, option, value):
     result = record(ecg, "--to", out, option, value)
@@ -445,6 +457,7 @@ def test_standard_input_that_is_closed(out):
     assert (result.returncode, said(result)) == (1, "spill-ring: standard input is closed")
 
 
+@pytest.mark.slow
 def test_standard_error_that_is_closed(ecg, out):
     command = ["bash", "-c", 'exec "$@" 2>&-', "bash", *COMMAND, "record", ecg, "--to", out]
     subprocess.run(command, check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)

@@ -10,7 +10,7 @@ from spill_ring.cli import scan
 from spill_ring.cli.columns import columns, rows
 from spill_ring.cli.export import export, replaced
 
-pytestmark = pytest.mark.thread_unsafe(reason="writes files, and sets the size of a block")
+pytestmark = [pytest.mark.not_sanitized, pytest.mark.thread_unsafe(reason="writes files, and sets the size of a block")]
 
 TYPED = [kind for kind in KINDS if kind.dtype is not None]
 NESTED = np.dtype(

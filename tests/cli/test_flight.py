@@ -20,7 +20,7 @@ from spill_ring import ArrayRing, DiskSink, ObjectRing, SpillLog
 from spill_ring.cli.app import main, show
 from spill_ring.cli.sources import SYSTEM
 
-pytestmark = pytest.mark.thread_unsafe(reason="processes that write the same folder")
+pytestmark = [pytest.mark.not_sanitized, pytest.mark.thread_unsafe(reason="processes that write the same folder")]
 for module in ("typer", "rich", "psutil", "plotext"):
     pytest.importorskip(module, reason="no wheel of it here")
 
@@ -76,6 +76,7 @@ def test_this_machine_is_recorded_and_gone_on_with(folder):
     assert log.verify() == []
 
 
+@pytest.mark.slow
 def test_a_file_goes_into_a_folder(tmp_path, folder):
     frames = np.arange(300_000, dtype="f4").reshape(-1, 3)
     np.save(tmp_path / "in.npy", frames)
@@ -102,6 +103,7 @@ for _ in sys.stdin:
 """
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(tmp_path, folder):
     """What a reader saw is there each time, in order, and the next run goes on."""
     pipe = tmp_path / "pipe"
@@ -140,6 +142,7 @@ def test_killed_at_random_moments(tmp_path, folder):
     np.testing.assert_array_equal(log[:], numbers(0, ends[-1]))
 
 
+@pytest.mark.slow
 def test_what_the_rings_hold_is_handed_over_each_second(folder):
     with start("record", "-", "--dtype", "i8", "--to", folder) as process:
         process.stdin.write(numbers(0, 10).tobytes())
@@ -148,6 +151,7 @@ def test_what_the_rings_hold_is_handed_over_each_second(folder):
     np.testing.assert_array_equal(SpillLog(folder)[:], numbers(0, 10))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_with_nothing_lost(folder, signum):
     with start("record", "-", "--dtype", "i8", "--to", folder, "--capacity", 10, "--warm", 10) as process:
@@ -169,6 +173,7 @@ def test_it_ends_by_itself_while_nothing_comes(folder):
     assert SpillLog(folder).end == 10
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_it_and_what_was_written_is_there(folder):
     args = ("record", "-", "--dtype", "i8", "--to", folder, "--capacity", 10, "--warm", 100)
     data = numbers(0, 40_000).tobytes()  # a pipe has room for some 8,000 at once
@@ -194,6 +199,7 @@ def test_no_more_is_kept_than_asked_for(tmp_path, folder):
     np.testing.assert_array_equal(log[log.first :], numbers(log.first, 30_000))
 
 
+@pytest.mark.slow
 def test_a_block_that_was_not_complete_is_said_to_be_cut_off(recording):
     with open(recording / f"{0:020d}.npy", "ab") as file:
         file.write(b"torn")
@@ -264,6 +270,7 @@ def test_show_says_what_is_there_and_draws_it(recording, capsys):
     assert "\x1b" not in said  # no terminal
 
 
+@pytest.mark.slow
 def test_show_draws_in_a_file(recording, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     assert show(recording, tmp_path / "a.png") == 0
@@ -271,12 +278,14 @@ def test_show_draws_in_a_file(recording, tmp_path, capsys):
     assert not re.search("[\u2801-\u28ff]", capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_show_in_a_process_of_its_own(recording):
     result = run("show", recording)
     assert (result.returncode, result.stderr) == (0, b"")
     assert b"1,000" in result.stdout
 
 
+@pytest.mark.slow
 def test_show_ends_quietly_when_nobody_reads(recording):
     with start("show", recording) as process:
         process.stdout.close()
@@ -284,6 +293,7 @@ def test_show_ends_quietly_when_nobody_reads(recording):
         assert process.stderr.read() == b""
 
 
+@pytest.mark.slow
 def test_a_folder_whose_name_is_not_utf_8(tmp_path, recording):
     folder = os.fsencode(tmp_path) + b"/fl\xefght"
     os.rename(recording, folder)
@@ -463,6 +473,7 @@ def test_export(recording, tmp_path):
     assert (tmp_path / "out.csv").read_text() == "value\n" + "".join(f"{n}\n" for n in range(1000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["out.npy", "out.csv", "out.parquet", "out.png"])
 def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path, recording, name):
     for module in ("matplotlib", "pyarrow"):

@@ -11,7 +11,7 @@ from spill_ring.cli import scan
 from spill_ring.cli.columns import columns
 from spill_ring.cli.plot import envelope, lines_through, panels_of, to_png, to_terminal
 
-pytestmark = pytest.mark.thread_unsafe(reason="writes files, and sets the size of a block")
+pytestmark = [pytest.mark.not_sanitized, pytest.mark.thread_unsafe(reason="writes files, and sets the size of a block")]
 
 RECORD = [("t", "M8[ms]"), ("x", "f8"), ("n", "i4", (2,))]
 
@@ -141,6 +141,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("items", [pytest.param(items, id=name) for name, items in ODD.items()])
 def test_whatever_is_recorded_can_be_drawn(tmp_path, monkeypatch, items):
     pytest.importorskip("plotext")

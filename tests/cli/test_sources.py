@@ -12,7 +12,7 @@ from spill_ring import ArrayRing, CollectSink
 from spill_ring.cli.recorder import pump
 from spill_ring.cli.sources import SYSTEM, open_source, widened
 
-pytestmark = pytest.mark.thread_unsafe(reason="signals, files and threads of their own")
+pytestmark = [pytest.mark.not_sanitized, pytest.mark.thread_unsafe(reason="signals, files and threads of their own")]
 
 
 def recorded(name, dtype=None, rate=None, seconds=None):

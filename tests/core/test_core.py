@@ -23,6 +23,7 @@ CORTEX_M = ["arm-none-eabi-gcc", "-mcpu=cortex-m3", "-mthumb", "-ffreestanding",
 CORES = os.cpu_count() or 1
 
 pytestmark = [
+    pytest.mark.not_sanitized,
     pytest.mark.skipif(sys.platform != "linux", reason="stress.c uses memfd_create and membarrier"),
     pytest.mark.thread_unsafe(reason="what is tested runs in processes of its own"),
 ]
@@ -96,22 +97,26 @@ def test_it_compiles_without_a_warning(compiler, tmp_path):
     succeed(*compiler, *WARNINGS, "-I", HEADER.parents[1], "-c", tmp_path / "only.c", "-o", tmp_path / "only.o")
 
 
+@pytest.mark.slow
 def test_stress(tmp_path):
     program = build_stress(tmp_path, HEADER.parents[1])
     print(succeed(program, "--seconds", 20, "--seed", time.time_ns() % 10**9))
 
 
+@pytest.mark.slow
 def test_stress_with_positions_of_32_bits(tmp_path):
     program = build_stress(tmp_path, put_header(tmp_path, variants.NARROW))
     print(succeed(program, "--seconds", 5, "--seed", time.time_ns() % 10**9))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SANITIZERS)
 def test_sanitizers(kind, tmp_path):
     program = build_stress(tmp_path, HEADER.parents[1], *SANITIZERS[kind])
     print(succeed(*under(kind, program), "--seconds", 10, "--far", 0, "--seed", time.time_ns() % 10**9))
 
 
+@pytest.mark.slow
 def test_cortex_m(tmp_path):
     print(succeed(*build_cortex_m(tmp_path, HEADER.parents[1])))
 
@@ -121,6 +126,7 @@ def test_cortex_m(tmp_path):
 BROKEN = variants.all_variants()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [(n, k) for n, v in BROKEN.items() for k in sorted(v.caught_by)])
 def test_a_broken_copy_is_caught(name, kind, tmp_path):
     broken = BROKEN[name]
@@ -189,6 +195,7 @@ def names(jobs):
     return [" ".join(filter(None, job)) for job in jobs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", MODELS, ids=names(MODELS))
 def test_the_models_hold(job, searches):
     said = searches[(*job, None)].result()
@@ -196,6 +203,7 @@ def test_the_models_hold(job, searches):
     assert "Search not completed" not in said and "max search depth too small" not in said, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", BROKEN_MODELS, ids=names(BROKEN_MODELS))
 def test_the_models_show_what_is_broken(job, searches):
     said = searches[job].result()

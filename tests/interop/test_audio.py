@@ -18,7 +18,11 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 MINUTES = 10
 FRAMES = MINUTES * 60 * 48_000  # a multiple of a block
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="portaudio.c takes the place of glibc's functions")
+pytestmark = [
+    pytest.mark.not_sanitized,
+    pytest.mark.skipif(sys.platform != "linux", reason="portaudio.c takes the place of glibc's functions"),
+    pytest.mark.compiler,
+]
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +41,7 @@ def record(callback, portaudio, frames):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_ten_minutes_of_sound(libraries):
     """28.8 million frames: none is missed or wrong, and no callback allocated, locked or made a system call."""
     assert record(*libraries, FRAMES) == {

@@ -10,9 +10,8 @@ import weakref
 import numpy as np
 import pytest
 
-from helpers.compilers import compiled, extension
 from helpers.memory import thread_states
-from spill_ring import ArrayRing, CollectSink, FnSink, MpscRing, ObjectRing, Sink, SpscRing, get_include
+from spill_ring import ArrayRing, CollectSink, FnSink, MpscRing, ObjectRing, Sink, SpscRing
 from spill_ring.interop.c_interface import Interface
 
 FAILED, CLOSED, IN_USE, BAD_COUNT, FULL, NOT_RESERVED = range(-1, -7, -1)
@@ -20,8 +19,8 @@ RINGS = [ArrayRing, SpscRing]
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    return extension("pthread_client", tmp_path_factory.mktemp("pthread_client"))
+def client(pthread_client):
+    return pthread_client
 
 
 @pytest.fixture
@@ -280,11 +279,10 @@ def test_a_sink_that_raises(kind, reserves, takes, client, unraisable):
 
 
 @pytest.mark.thread_unsafe(reason="sys.unraisablehook is everybody's")
-def test_a_compiled_ring_with_a_way_of_its_own(client, unraisable, tmp_path):
+def test_a_compiled_ring_with_a_way_of_its_own(client, spsc_client, unraisable):
     """It may raise where the class that it comes from would not."""
-    cython = compiled("spsc_client", tmp_path, [get_include()])
     known = thread_states()
-    for refusing in (cython.RefusingRing, cython.RefusingSpscRing):
+    for refusing in (spsc_client.RefusingRing, spsc_client.RefusingSpscRing):
         for sink in (refusing(4, "f8"), ArrayRing(1, "f8", refusing(4, "f8"))):
             ring = ArrayRing(2, "f8", sink)
             assert client.push_numbers(ring.capsule, 0, 6, 2) == (FAILED, 2)
@@ -337,6 +335,7 @@ def test_a_capsule_of_something_else(client):
         client.push_numbers(ArrayRing(3, "f4").capsule, 0, 1, 1)
 
 
+@pytest.mark.not_sanitized
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 def test_a_sink_without_memory(client):
     """A CollectSink too needs Python only to say so."""
@@ -440,6 +439,7 @@ def test_cffi(kind):
     assert interface.push(interface.state, ffi.NULL, 0) == CLOSED
 
 
+@pytest.mark.not_sanitized
 @pytest.mark.parametrize("kind", RINGS)
 def test_numba(kind):
     numba = pytest.importorskip("numba")
@@ -464,6 +464,7 @@ def test_numba(kind):
     assert popped + ring.pop_many().sum() + sink.items.sum() == 300 * 299 / 2
 
 
+@pytest.mark.not_sanitized
 def test_numba_in_a_thread_of_its_own():
     numba = pytest.importorskip("numba")
     ring = SpscRing(1000, "f8", overflow="block")
@@ -498,6 +499,7 @@ def test_numba_in_a_thread_of_its_own():
     assert codes == [0]
 
 
+@pytest.mark.not_sanitized
 def test_numba_in_the_window(memory):
     """Single numbers without a call, as the header's inline functions push them."""
     numba = pytest.importorskip("numba")

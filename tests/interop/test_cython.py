@@ -11,21 +11,11 @@ from queue import Full
 import numpy as np
 import pytest
 
-from helpers.compilers import compiled, cython_extension
+from helpers.compilers import cython_extension
 from spill_ring import ArrayRing, CollectSink, SpscRing, get_include
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    """Without an include folder or a link flag."""
-    return compiled("client", tmp_path_factory.mktemp("client"))
-
-
-@pytest.fixture(scope="module")
-def spsc_client(tmp_path_factory):
-    return compiled("spsc_client", tmp_path_factory.mktemp("spsc_client"), [get_include()])
-
-
+@pytest.mark.compiler
 def test_compiled_by_hand(tmp_path):
     """`cythonize` adds the package's folder by itself; other ways to build have the include folder alone."""
     source = tmp_path / "by_hand.pyx"
@@ -462,6 +452,7 @@ def test_spsc_threads_without_the_gil(spsc_client, overflow, block, at_once):
     assert ring.stats == (n, popped, len(spilled), 0) and sink.closed
 
 
+@pytest.mark.not_sanitized
 def test_every_declaration_ships():
     package = Path(importlib.util.find_spec("spill_ring").origin).parent
     suffix = importlib.machinery.EXTENSION_SUFFIXES[0]

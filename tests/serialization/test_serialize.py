@@ -272,6 +272,7 @@ def test_invalid_data(data, kind, says):
         deserialize(bytes.fromhex(data), kind)
 
 
+@pytest.mark.not_sanitized
 @pytest.mark.thread_unsafe(reason="several threads that start and stop tracemalloc crash CPython 3.13 without the GIL")
 @pytest.mark.parametrize("length", [1, 2**31, 2**32 - 1, 2**35 - 1])
 @pytest.mark.parametrize("kind", [
@@ -704,6 +705,7 @@ def test_struct_agrees():
     assert serialize((1, 2.5, np.int16(-3), True)) == struct.pack("<qdh?", 1, 2.5, -3, True)
 
 
+@pytest.mark.not_sanitized
 def test_no_leak():
     """In an interpreter of its own: what else has run, and threads without a GIL, keep things of their own alive."""
     command = "import test_serialize; test_serialize.check_no_leak()"

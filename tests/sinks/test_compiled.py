@@ -8,7 +8,6 @@ import weakref
 import numpy as np
 import pytest
 
-from helpers.compilers import extension
 from helpers.memory import thread_states
 from spill_ring import ArrayRing, FnSink, ObjectRing, SpscRing, TeeSink
 
@@ -33,8 +32,8 @@ def user_data(**fields):
 
 
 @pytest.fixture(scope="module")
-def native(tmp_path_factory):
-    return extension("native_sinks", tmp_path_factory.mktemp("native_sinks"))
+def native(native_sinks):
+    return native_sinks
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +44,8 @@ def library(native):
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    return extension("pthread_client", tmp_path_factory.mktemp("pthread_client"))
+def client(pthread_client):
+    return pthread_client
 
 
 @pytest.fixture(params=["capsule", "callable of a capsule", "callable of ctypes"])
@@ -94,6 +93,7 @@ def test_it_gets_blocks(gathering):
     assert (gathered.calls, gathered.count) == (2, 990 + 1000)
 
 
+@pytest.mark.not_sanitized
 def test_numba(memory):
     numba = pytest.importorskip("numba")
 
@@ -110,6 +110,7 @@ def test_numba(memory):
             ring.extend([1000, 1, 1, 1, 1])
 
 
+@pytest.mark.not_sanitized
 def test_numba_of_void_pointers():
     numba = pytest.importorskip("numba")
     total = np.zeros(1)
@@ -265,6 +266,7 @@ def test_other_ctypes_functions(native):
         FnSink(ctypes.CFUNCTYPE(ctypes.c_int, *ARGUMENTS)())
 
 
+@pytest.mark.not_sanitized
 def test_a_numba_function_of_another_signature():
     numba = pytest.importorskip("numba")
 

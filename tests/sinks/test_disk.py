@@ -27,6 +27,8 @@ from spill_ring.recording import layout, segment
 from spill_ring.recording.checksum import checksum
 from spill_ring.recording.layout import header_of, with_count
 
+pytestmark = pytest.mark.not_sanitized
+
 
 def numbers(start, stop=None):
     return np.arange(start, stop, dtype="i8")
@@ -452,6 +454,7 @@ def test_a_reader_that_saw_a_block_which_was_cut_back(tmp_path, monkeypatch, kin
             assert [int(n) for n in log[:]] == list(range(sink.count))
 
 
+@pytest.mark.slow
 def test_signals_at_any_moment(tmp_path):
     """A timer's handler raises, again and again, wherever it comes: what was taken is there, and nothing else."""
     script = """
@@ -690,6 +693,7 @@ with DiskSink(sys.argv[1], segment_bytes=20_000, interval=0.01, keep_bytes=eval(
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", ["None", "200_000"])
 def test_following_another_process(tmp_path, keep):
     writer = subprocess.Popen([sys.executable, "-P", "-c", WRITER, str(tmp_path), keep])
@@ -755,6 +759,7 @@ def is_read_right(what, log, first):
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", READINGS)
 @pytest.mark.parametrize("kind", ["typed", "objects"])
 def test_removed_between_any_two_calls_of_a_reader(tmp_path, monkeypatch, kind, what):
@@ -804,6 +809,7 @@ with DiskSink(sys.argv[1], segment_bytes=1000, keep_bytes=4000, sync="never", in
 """
 
 
+@pytest.mark.slow
 def test_readers_beside_a_writer_at_full_speed(tmp_path):
     writer = subprocess.Popen([sys.executable, "-P", "-c", AT_FULL_SPEED, str(tmp_path)])
     try:
@@ -884,11 +890,10 @@ def injected_at_each(folder, kind, sync, call, what):
 STEP = int(os.environ.get("SPILL_RING_STEP", 2 if os.environ.get("SPILL_RING_CI") else 9))
 AT_ONCE = os.cpu_count() or 1
 elsewhere = pytest.mark.thread_unsafe(reason="what is tested runs in processes of its own")
-needs_strace = pytest.mark.skipif(
-    shutil.which("strace") is None and not os.environ.get("SPILL_RING_CI"), reason="strace is not here"
-)
+needs_strace = pytest.mark.tool("strace")
 
 
+@pytest.mark.slow
 @needs_strace
 @elsewhere
 @pytest.mark.parametrize("kind, sync", [("typed", "interval"), ("typed", "always"), ("objects", "interval")])
@@ -903,6 +908,7 @@ def test_killed_at_every_call(tmp_path, kind, sync, call):
             goes_on(folder, int(words[-1]) if words else 0, int if kind == "typed" else str)
 
 
+@pytest.mark.slow
 @elsewhere
 def test_killed_at_any_moment(tmp_path):
     """By the clock; the same folder again and again."""
@@ -934,6 +940,7 @@ with ArrayRing(2, "i8", sink := DiskSink(sys.argv[1], segment_bytes=5000, interv
         goes_on(tmp_path, count)
 
 
+@pytest.mark.slow
 @needs_strace
 @elsewhere
 @pytest.mark.parametrize("kind, error", [("typed", "ENOSPC"), ("typed", "EIO"), ("typed", "EINTR"), ("objects", "EIO")])
@@ -1101,6 +1108,7 @@ class Disk:
             at += size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["typed", "objects"])
 @pytest.mark.parametrize("sync", ["interval", "always"])
 def test_power_loss(tmp_path, monkeypatch, kind, sync):
@@ -1133,6 +1141,7 @@ def test_power_loss(tmp_path, monkeypatch, kind, sync):
     assert torn > 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sync", ["interval", "always"])
 def test_power_loss_after_syncs_that_failed(tmp_path, monkeypatch, sync):
     with monkeypatch.context() as patch:
@@ -1241,6 +1250,7 @@ def test_the_checksum():
     assert checksum(values.tobytes()) != checksum(np.where(np.isin(values, [3, 7]), -values, values).tobytes())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["typed", "objects"])
 def test_every_bit(tmp_path, kind):
     truth = make_small(tmp_path, kind)

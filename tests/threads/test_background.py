@@ -1113,6 +1113,7 @@ def test_before_and_after_init():
     assert repr(BackgroundSink(CollectSink(), 4, "raise")).endswith(", 4, overflow='raise')")
 
 
+@pytest.mark.not_sanitized
 @pytest.mark.skipif(sys.maxsize < 2**32, reason="no capacity that can be asked for is too large here")
 @pytest.mark.parametrize("inner", [CollectSink, lambda: ArrayRing(4, "i8")])
 def test_a_capacity_without_memory(inner):

@@ -797,6 +797,7 @@ def test_bad_arguments(args, kwargs, error, match):
         SpscRing(*args, **kwargs)
 
 
+@pytest.mark.not_sanitized
 def test_memory_of_a_refused_ring_is_given_back():
     sink = CollectSink()
     with pytest.raises(RecursionError):
@@ -1181,6 +1182,7 @@ def test_references_of_what_was_refused_and_dropped():
     assert sys.getrefcount(item) == start
 
 
+@pytest.mark.not_sanitized
 @pytest.mark.thread_unsafe(reason="counts the memory of the process")
 @pytest.mark.parametrize("dtype", [None, "f8"])
 def test_bounded_memory(dtype):
