@@ -1,9 +1,10 @@
 """`ring.history`: one sequence over a whole chain, wherever its items are by now.
 
-Nothing is recorded as items move, for where an item is can be counted: what a ring sent last is last in its sink, so
-the item that it sent k items ago is the k-th from the sink's end. That holds while nobody else feeds the sink. So each
-ring knows what its sink had got when they met, and from then on the sink must have got as many as the ring has
-sent. What left the ring by another way is a gap in its numbers, which the ring remembers.
+Nothing is recorded as items move, because the place of an item can be counted. The item that a ring sent last is the
+last in its sink, so the item that it sent k items ago is the k-th from the sink's end. That holds as long as nobody else
+sends to the sink. So each ring knows how many items its sink had got when it was attached, and from then on the sink
+must have got as many as the ring has sent. Items that left the ring in another way are a gap in its numbers, which
+the ring remembers.
 """
 cimport numpy as cnp
 
@@ -121,28 +122,28 @@ cdef class History:
         return item_at(self.ring, self.between(number, number + 1), 0)
 
     cdef object between(self, object start, object stop):
-        """The items of a range that lies before the end."""
+        """The items of a range whose end is not beyond the newest item."""
         cdef Ring ring = self.ring
         cdef list parts = []
         if start < stop:
             read(ring, start - origin(ring), stop - start, start, parts)
         else:
-            ring.enter()  # only to refuse what would be refused with items
+            ring.enter()  # raises what it would raise if there were items
             ring.leave()
         if ring.item_type is None:
             return [item for part in parts for item in part]
         if not parts:
             return new_block(ring.item_type, 0)
-        # without the dtype it would swap bytes to native ones
+        # Without the dtype, numpy would convert to the native byte order.
         return parts[0] if len(parts) == 1 else np.concatenate(parts, dtype=ring.item_type.base)
 
     cdef object newest(self, object start, object stop):
-        """The items of a range, of those that are there without a gap."""
+        """Those items of a range that are there without a gap before the end."""
         while True:
             first = self.first
             try:
                 return self.between(max(first, start), stop)
-            except IndexError:  # the thread of a DiskSink removed the oldest just now
+            except IndexError:  # the thread of a DiskSink may have removed the oldest items just now
                 if self.first == first:
                     raise
 
@@ -207,7 +208,7 @@ cdef class History:
         return np.array(self[:], dtype=dtype, copy=copy)
 
     def __repr__(self):
-        # Not from where on: to know that may take a while.
+        # The first number is left out, because finding it may take a while.
         kind = "objects" if self.ring.item_type is None else f"{self.ring.item_type} items"
         return f"<History: {kind} up to {self.end}>"
 
@@ -229,7 +230,7 @@ cdef object number_of(object index, object end):
 
 
 cdef object start_of(object index, object stop, object end):
-    """The number at which a range begins: one before all numbers only if the range is empty."""
+    """The number at which a range begins. It lies before all numbers only if the range is empty."""
     number = number_of(index, end)
     if number < 0 and number < stop:
         raise IndexError(f"item {index} is not there: there were {end} so far")
@@ -247,17 +248,17 @@ cdef object item_at(Ring ring, object block, Py_ssize_t i):
 
 # -- reading -----------------------------------------------------------------------------------------
 
-# Items that a ring's sink was sent.
+# A run of the items that a ring sent to its sink.
 cdef struct run:
-    long long number  # what the first is called by who asks: errors speak of that
+    long long number  # the first item's number for the caller, which errors name
     Py_ssize_t count
-    long long back  # the first is so far before the end of all that the sink was sent
-    long long sent  # of all that, so much is the ring's
-    bint is_older  # the first isn't
+    long long back  # how far the first lies before the end of everything that the sink was sent
+    long long sent  # how much of that the ring sent
+    bint is_older  # the sink got the first before the ring was attached
 
 
 cdef int read(Ring ring, long long start, Py_ssize_t count, long long number, list parts) except -1:
-    """Gather `count` items that a ring has got, from its position `start` on; below 0: before the ring was made."""
+    """Gather `count` items that a ring has got, from its position `start` on. A negative one: before it was attached."""
     cdef Py_ssize_t gone
     ring.enter()
     try:
