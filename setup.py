@@ -36,6 +36,7 @@ def files(pattern):
 
 
 SOURCES, HEADERS = files("spill_ring/**/*.pyx"), files("spill_ring/**/*.h")
+FOLDERS = sorted({os.path.dirname(path) for path in SOURCES})  # each keeps its headers beside its modules
 
 # No hot path runs in these. -O1 takes half of the time that -O3 takes.
 COLD = {
@@ -79,7 +80,7 @@ class build_ext(setuptools_build_ext):
             args = compile_args + cold_args * (extension.name in COLD)
             extension.extra_compile_args = MSVC_ARGS if is_msvc else args
             extension.extra_link_args = [] if is_msvc else link_args
-            extension.libraries = ["synchronization"] if os.name == "nt" else []  # park.h's WaitOnAddress
+            extension.libraries = ["synchronization"] if os.name == "nt" else []  # parking.h calls WaitOnAddress
         super().build_extensions()
 
 
@@ -125,7 +126,7 @@ setup(
             Extension(
                 path.removesuffix(".pyx").replace("/", "."),
                 [path],
-                include_dirs=[np.get_include(), "spill_ring/include", "spill_ring/_core", "spill_ring/threads"],
+                include_dirs=[np.get_include(), "spill_ring/include", *FOLDERS],
                 define_macros=[
                     ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
                     ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),

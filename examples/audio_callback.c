@@ -1,13 +1,14 @@
-/* PortAudio's callback, which has a deadline: it must not wait, allocate, lock or meet Python. It pushes the frames into a
- * ring, which copies them and is through. audio.py compiles this and hands it to PortAudio. */
+/* PortAudio's callback. It has a deadline, so it must not wait, allocate, lock or call Python. It pushes the frames into
+ * a ring, which copies them, and does nothing more. audio.py compiles this file and passes the callback to PortAudio.
+ */
 #include <spill_ring/interface.h>
 
 typedef struct {
     const spill_ring_interface *ring;
-    unsigned long missed; /* frames that the ring had no room for */
+    unsigned long missed; /* the number of frames that the ring had no room for */
 } recording;
 
-/* A PaStreamCallback. */
+/* This is a PaStreamCallback. */
 int on_audio(const void *input, void *output, unsigned long frames, const void *time, unsigned long flags,
              void *user_data)
 {

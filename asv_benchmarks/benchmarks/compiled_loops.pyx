@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False
-"""The loops that compiled.py times. Values differ, so that no compiler makes one of many."""
+"""The loops that compiled.py times. Each value differs, so that no compiler merges several pushes into one."""
 from libc.string cimport memcpy
 
 from spill_ring cimport ArrayRing
@@ -28,8 +28,8 @@ def push_bytes(ArrayRing ring, const unsigned char[::1] block, Py_ssize_t items,
 
 
 def copy_bytes(unsigned char[::1] buffer, const unsigned char[::1] block, unsigned long long count):
-    """What any ring has to do at least."""
+    """Copy the bytes, which any ring must do at least."""
     cdef unsigned long long _
     with nogil:
-        for _ in range(count):  # gcc leaves it at as many calls
+        for _ in range(count):  # gcc keeps each call
             memcpy(&buffer[0], &block[0], block.shape[0])

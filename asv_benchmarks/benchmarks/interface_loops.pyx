@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False
-"""The loops that interface.py times: in C by a ring's interface, and in Cython by its methods."""
+"""The loops that interface.py times. In C they use a ring's interface, in Cython its methods."""
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 
 from spill_ring cimport Sink
@@ -56,7 +56,7 @@ def blocks_by_interface(capsule, unsigned long long[::1] block, unsigned long lo
 
 
 cdef class CountSink(Sink):
-    """A sink of Cython's: what it counts nobody asks for."""
+    """A sink in Cython that counts items. Nobody reads the count."""
 
     cdef Py_ssize_t total
 

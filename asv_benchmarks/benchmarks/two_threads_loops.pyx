@@ -1,11 +1,11 @@
 # cython: boundscheck=False, wraparound=False
-"""The loops that two_threads.py times: one item at a time, without the GIL."""
+"""The loops that two_threads.py times. They move one item at a time, without the GIL."""
 from spill_ring cimport Sink
 from spill_ring.spsc_ring cimport SpscRing
 
 
 cdef class CountSink(Sink):
-    """Counts what it is sent, and drops it."""
+    """Counts the items that it is sent, and drops them."""
 
     cdef readonly long long count
 
@@ -16,7 +16,7 @@ cdef class CountSink(Sink):
 
 
 def push_values(SpscRing ring, unsigned long long count):
-    """Push; what a full ring refuses is tried again."""
+    """Push all values. A value that a full ring refuses is pushed again."""
     cdef unsigned long long value
     cdef bint evicts = ring.overflow == "spill"
     with nogil:
@@ -30,7 +30,7 @@ def push_values(SpscRing ring, unsigned long long count):
 
 
 def pop_values(SpscRing ring):
-    """Pop until the ring is closed and empty; how many, and their sum."""
+    """Pop until the ring is closed and empty. Returns how many items there were, and their sum."""
     cdef unsigned long long value = 0
     cdef unsigned long long total = 0
     cdef long long count = 0

@@ -1,8 +1,7 @@
-/* Mirrored memory: the same pages mapped twice in a row, so that a run of items that crosses the
- * end of the first mapping goes on, contiguous, in the second.
- * Nothing here touches Python. */
-#ifndef SPILL_RING_STORAGE_H
-#define SPILL_RING_STORAGE_H
+/* Mirrored memory: the same pages are mapped twice, one mapping right behind the other. So items that cross the end of
+ * the first mapping are contiguous, because they continue in the second. Nothing here touches Python. */
+#ifndef SPILL_RING_MIRROR_H
+#define SPILL_RING_MIRROR_H
 
 #include <stddef.h>
 
@@ -17,7 +16,7 @@
 
 static size_t sr_page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
-/* An anonymous file of nbytes: memory that can be mapped more than once. */
+/* Open an anonymous file of nbytes: memory that can be mapped more than once. Returns -1 where that fails. */
 static int sr_memory_file(size_t nbytes)
 {
     int fd;
@@ -43,7 +42,7 @@ static int sr_memory_file(size_t nbytes)
 
 #define SR_HUGE_PAGE ((size_t)2 << 20)
 
-/* nbytes of address space with nothing behind it, fit for huge pages where they would fit in. */
+/* Reserve nbytes of address space without memory. Its start suits huge pages if at least one would fit. */
 static char *sr_address_space(size_t nbytes)
 {
     size_t slack = nbytes < SR_HUGE_PAGE ? 0 : SR_HUGE_PAGE, before;
@@ -60,8 +59,8 @@ static char *sr_address_space(size_t nbytes)
     return base;
 }
 
-/* Map the file twice over the 2 * nbytes at base. */
-static int sr_mirror_over(char *base, size_t nbytes, int fd)
+/* Map the file twice, over the 2 * nbytes at base. Returns 0, or -1 where that fails. */
+static int sr_map_twice(char *base, size_t nbytes, int fd)
 {
     int half;
     for (half = 0; half < 2; half++) {
@@ -72,12 +71,12 @@ static int sr_mirror_over(char *base, size_t nbytes, int fd)
     return 0;
 }
 
-/* Back large rings with huge pages, as numpy does its arrays from 4 MiB on: with small ones a copy of
- * 8 MiB takes up to a quarter longer. A file in memory gets one by collapsing a stretch in which a
- * page is there. The memory is taken now, not in the first turn, which costs 70 us for each MiB
- * and spares the stream its page faults; but the largest rings may never be filled, so they are
- * left alone. Wherever it fails the pages stay small, and all else is the same. */
-static void sr_huge_pages(char *base, size_t nbytes)
+/* Back large rings with huge pages, as numpy backs its arrays from 4 MiB on. With small pages a copy of 8 MiB takes up
+ * to a quarter longer. A file in memory gets a huge page when the kernel collapses a range in which at least one small
+ * page is present. So the memory is allocated now and not when the ring is filled for the first time. That costs 70 us
+ * for each MiB, and spares the stream its page faults. The largest rings may never be filled, so they keep small pages.
+ * Wherever this fails the pages stay small, and nothing else changes. */
+static void sr_use_huge_pages(char *base, size_t nbytes)
 {
 #if defined(__linux__)
     enum { collapse = 25 }; /* MADV_COLLAPSE, which is newer than the C library may be */
@@ -93,13 +92,14 @@ static void sr_huge_pages(char *base, size_t nbytes)
 #endif
 }
 
-/* nbytes of zeros (whole pages), mapped twice in a row; NULL where that is not to be had. */
+/* Map nbytes of zeros, which must be whole pages, twice. Returns NULL where that is not available. */
 static char *sr_mirror_map(size_t nbytes)
 {
     int fd;
     char *base;
-    /* A memory file is not charged until it is touched, so an absurd size would be granted and
-     * end in the out-of-memory killer.  Private memory is judged as malloc's is: ask for that. */
+    /* The kernel doesn't charge a memory file until it is touched. So it would grant an absurd size, and the
+     * out-of-memory killer would end the process later. It judges private memory as it judges malloc's, so ask for that
+     * first. */
     base = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
     if (base == MAP_FAILED)
         return NULL;
@@ -109,24 +109,24 @@ static char *sr_mirror_map(size_t nbytes)
     if (fd < 0)
         return NULL;
     base = sr_address_space(2 * nbytes);
-    if (base != NULL && sr_mirror_over(base, nbytes, fd) != 0) {
+    if (base != NULL && sr_map_twice(base, nbytes, fd) != 0) {
         munmap(base, 2 * nbytes);
         base = NULL;
     }
-    close(fd); /* the mappings keep the pages */
+    close(fd); /* the mappings keep the pages alive */
     if (base != NULL)
-        sr_huge_pages(base, nbytes);
+        sr_use_huge_pages(base, nbytes);
     return base;
 }
 
-/* Mirrored pages are shared mappings, so a forked child would write into its parent's rings. Before
- * a fork each is copied; the child puts the copy in place of its pages, at the same addresses, so
- * that its rings and views hold on. (Copying in the child instead would race with a parent that
- * goes on.) What the child gets is private memory that is not mirrored any more.
+/* Mirrored pages are shared mappings, so a forked child would write into its parent's rings. Therefore each ring is
+ * copied before a fork. The child replaces its pages by the copy, at the same addresses, so that its rings and views
+ * stay valid. (A copy made in the child would race with the parent, which continues.) The child's memory is private,
+ * and no longer mirrored.
  *
- * This hangs on fork() itself and not on Python's hooks, since other hooks run Python code before
- * and after ours. In the child nothing is called but mmap, munmap and memcpy. A fork costs the time
- * to copy all mirrored rings, and until it is through their size in memory. */
+ * This is registered with fork() itself and not with Python's hooks, because other hooks run Python code before and
+ * after ours. The child calls only mmap, munmap and memcpy. A fork takes the time to copy all mirrored rings, and until
+ * it is done it takes their size in memory. */
 typedef struct sr_mirror {
     char *base;
     size_t nbytes;
@@ -135,11 +135,11 @@ typedef struct sr_mirror {
     struct sr_mirror *next, **link;
 } sr_mirror;
 
-/* A process has some 65,000 mappings, which thousands of rings must not use up for all the rest. */
-enum { SR_MOST_MIRRORS = 8192 };
+/* A process may have about 65,000 mappings. Thousands of rings must leave enough of them to the rest of the program. */
+enum { SR_MAX_MIRRORS = 8192 };
 
 static sr_mirror *sr_mirrors;
-static int sr_mirror_count; /* also those that a fork took off the list */
+static int sr_mirror_count; /* this includes those that a fork took off the list */
 static pthread_mutex_t sr_mirrors_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void sr_before_fork(void)
@@ -171,13 +171,13 @@ static void sr_after_fork_in_child(void)
         if (m->copy == MAP_FAILED
             || mmap(m->base, 2 * m->nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON | MAP_FIXED, -1, 0)
                 == MAP_FAILED) {
-            /* To go on would be to write into the parent's memory. */
+            /* A child that continued would write into the parent's memory. */
             if (write(2, complaint, sizeof complaint - 1) < 0) {
             }
             _exit(70);
         }
         memcpy(m->base, m->copy, m->nbytes);
-        memcpy(m->base + m->nbytes, m->copy, m->nbytes); /* for views that cross the end */
+        memcpy(m->base + m->nbytes, m->copy, m->nbytes); /* views may cross the end */
         munmap(m->copy, m->nbytes);
         m->is_mirrored = 0;
     }
@@ -185,14 +185,14 @@ static void sr_after_fork_in_child(void)
     pthread_mutex_unlock(&sr_mirrors_lock);
 }
 
-/* Map nbytes of mirrored memory into `m`; 0 where that is not to be had. */
+/* Map nbytes of mirrored memory into `m`. Returns 1, or 0 where that is not available. */
 static int sr_mirror_open(sr_mirror *m, size_t nbytes)
 {
     static int hooked;
     int wanted;
     char *base;
     pthread_mutex_lock(&sr_mirrors_lock);
-    wanted = sr_mirror_count < SR_MOST_MIRRORS;
+    wanted = sr_mirror_count < SR_MAX_MIRRORS;
     sr_mirror_count += wanted;
     pthread_mutex_unlock(&sr_mirrors_lock);
     base = wanted ? sr_mirror_map(nbytes) : NULL;
@@ -220,7 +220,7 @@ static int sr_mirror_open(sr_mirror *m, size_t nbytes)
 static void sr_mirror_close(sr_mirror *m)
 {
     pthread_mutex_lock(&sr_mirrors_lock);
-    if (m->is_mirrored) { /* else a fork has taken it off the list */
+    if (m->is_mirrored) { /* otherwise a fork has taken it off the list */
         *m->link = m->next;
         if (m->next != NULL)
             m->next->link = m->link;
@@ -230,7 +230,7 @@ static void sr_mirror_close(sr_mirror *m)
     munmap(m->base, 2 * m->nbytes);
 }
 
-#else /* no mirrored memory here: the heap serves */
+#else /* this platform has no mirrored memory, so rings use the heap */
 
 typedef struct {
     char *base;

@@ -10,17 +10,7 @@ from spill_ring._core.sink cimport (
 )
 
 
-cdef extern from * nogil:
-    """
-    /* Release the GIL if this thread has it, and return what takes it back. Up to CPython 3.11 the first look finds
-     * the thread that has the GIL, whichever that is, hence the second. (PyGILState_Check says yes to every thread
-     * once there was a subinterpreter.) */
-    static inline PyThreadState *sr_release_gil(void)
-    {
-        PyThreadState *running = __Pyx_PyThreadState_Current;
-        return running != NULL && running == PyGILState_GetThisThreadState() ? PyEval_SaveThread() : NULL;
-    }
-    """
+cdef extern from "gil.h" nogil:
     ctypedef struct PyThreadState:
         pass
     PyThreadState *sr_release_gil()

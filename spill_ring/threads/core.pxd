@@ -1,4 +1,4 @@
-"""The C core of rings between two threads, `spill_ring/spsc.h`, and what a ring in Python adds to its memory."""
+"""The C core of rings between two threads, `spill_ring/spsc.h`, and the state that a ring in Python adds to it."""
 
 
 cdef extern from "spill_ring/spsc.h" nogil:
@@ -25,12 +25,12 @@ cdef extern from "spill_ring/spsc.h" nogil:
     void *sr_slot(const sr_spsc *ring, sr_index position)
     size_t sr_spsc_count(const sr_spsc *ring)
     bint sr_spsc_is_closed(const sr_spsc *ring)
-    # the producer's
+    # These are the producer's.
     bint sr_spsc_has_room(const sr_spsc *ring, size_t count)
     int sr_spsc_push(sr_spsc *ring, const void *items, size_t count, size_t *taken) except -1
     size_t sr_spsc_room(sr_spsc *ring, size_t count)
     size_t sr_spsc_try_push(sr_spsc *ring, const void *items, size_t count)
-    int sr_spsc_reserve(sr_spsc *ring, size_t count, void **room, size_t *n_contiguous) except -1
+    int sr_spsc_reserve(sr_spsc *ring, size_t count, void **dest, size_t *n_contiguous) except -1
     void sr_publish(sr_spsc *ring, sr_index tail)
     void sr_spsc_commit(sr_spsc *ring, size_t count)
     int sr_spsc_flush(sr_spsc *ring) except -1
@@ -38,7 +38,7 @@ cdef extern from "spill_ring/spsc.h" nogil:
     void sr_spsc_close(sr_spsc *ring)
     void sr_spsc_await_room(sr_spsc *ring, size_t count)
     void *sr_next_slot(sr_spsc *ring)
-    # the consumer's
+    # These are the consumer's.
     sr_index sr_claim(sr_spsc *ring, size_t max, bint only_contiguous)
     void sr_finish(sr_spsc *ring, sr_index count)
     size_t sr_spsc_claim(sr_spsc *ring, size_t max, const void **items)
@@ -50,7 +50,7 @@ cdef extern from "spill_ring/spsc.h" nogil:
     bint sr_spsc_has_ended(const sr_spsc *ring)
     void sr_spsc_await_items(sr_spsc *ring, size_t count)
     void sr_cancel_wake(sr_waiter *waiter)
-    # the counts that others may read
+    # Any thread may read these counts.
     sr_index sr_pushed(const sr_spsc *ring)
     sr_index sr_evicted(const sr_spsc *ring)
     sr_index sr_finished(const sr_spsc *ring)
@@ -60,8 +60,9 @@ cdef extern from "spill_ring/spsc.h" nogil:
 
 cdef extern from * nogil:
     """
-    /* A side's state is `guard`'s. `thread` is who is in a call out of that side that may run Python, and so
-     * fork; 0: nobody. It is written by that thread, and read only in a forked child, which is alone. */
+    /* `state` is one of `guard`'s states. `thread` is the thread that is in a call from this side which may run
+     * Python, and so may fork; 0 if there is none. That thread writes it. It is read only in a forked child, which
+     * has no other thread. */
     typedef struct {
         int state;
         unsigned long thread;
@@ -69,7 +70,7 @@ cdef extern from * nogil:
 
     typedef struct {
         sr_spsc core;
-        _Alignas(SR_CACHE_LINE) sr_side consumer; /* not on a line that the producer writes */
+        _Alignas(SR_CACHE_LINE) sr_side consumer; /* the producer writes to no field on this cache line */
     } sr_spsc_state;
     """
     ctypedef struct sr_side:

@@ -1,12 +1,11 @@
-/* Where a thread sleeps until another one wakes it: a futex on Linux, an address on Windows, a short sleep elsewhere.
- * Nothing here touches Python. */
-#ifndef SPILL_RING_PARK_H
-#define SPILL_RING_PARK_H
-
-#include "spill_ring/spsc.h"
+/* A place where a thread sleeps until another thread wakes it. On Linux it sleeps on a futex, on Windows on an
+ * address. Elsewhere it sleeps for a short time and looks again. Nothing here touches Python. */
+#ifndef SPILL_RING_PARKING_H
+#define SPILL_RING_PARKING_H
 
 #include <limits.h>
 #include <stdatomic.h>
+#include <stddef.h>
 
 #if defined(_WIN32)
 #define WIN32_LEAN_AND_MEAN
@@ -22,13 +21,14 @@
 #include <sys/syscall.h>
 #endif
 
-/* All orders are sequentially consistent: a wake is a system call, beside which that costs nothing. A sleeper's
- * load of `wakes` pairs with the waker's increment of it: who sees the increment sees what it was woken for, and
- * who doesn't finds the futex changed and doesn't sleep. That of `fd` by a waker pairs with its store by the loop
- * that listens, before it asks to be woken: who sees the question sees the descriptor. */
+/* All orders are sequentially consistent, because a wake is a system call, beside which that costs nothing. A sleeper's
+ * load of `wake_count` pairs with the increment by the waker. A sleeper that sees the increment also sees what it was
+ * woken for. A sleeper that doesn't see it finds that the futex has changed, and doesn't sleep. A waker's load of `fd`
+ * pairs with the store by the event loop, which comes before the loop's request to be woken. So a waker that sees the
+ * request also sees the descriptor. */
 typedef struct sr_parking {
-    _Atomic unsigned wakes; /* what a sleeper sleeps on: it changes with each wake */
-    _Atomic int fd; /* an eventfd or a pipe that an event loop waits on meanwhile; -1: none, as always on Windows */
+    _Atomic unsigned wake_count; /* a sleeper sleeps on this number, which changes with each wake */
+    _Atomic int fd; /* an eventfd or a pipe that an event loop waits for; -1: there is none, as always on Windows */
 } sr_parking;
 
 static inline void sr_set_wake_fd(sr_parking *parking, int fd)
@@ -36,7 +36,8 @@ static inline void sr_set_wake_fd(sr_parking *parking, int fd)
     atomic_store(&parking->fd, fd);
 }
 
-static inline long long sr_now_ns(void) /* monotonic, in ns */
+/* The time of a monotonic clock, in nanoseconds. */
+static inline long long sr_now_ns(void)
 {
 #if defined(_WIN32)
     LARGE_INTEGER now, rate;
@@ -50,14 +51,15 @@ static inline long long sr_now_ns(void) /* monotonic, in ns */
 #endif
 }
 
-/* The sleeper's part of a barrier that both sides need: the other one does nothing for it. False where the
- * platform has no such thing; then the sleeper must look again by itself now and then. */
+/* A full barrier on all threads of this process. The sleeper calls it on behalf of both sides, so that the other side
+ * need not do anything. Returns false where the platform has no such barrier. Then the sleeper must wake up by itself
+ * and look again, from time to time. */
 static inline int sr_process_barrier(void)
 {
 #if defined(__linux__)
     if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0) == 0)
         return 1;
-    /* the first time in this process */
+    /* A process must register before its first barrier. */
     return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0) == 0
         && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0) == 0;
 #elif defined(_WIN32)
@@ -70,22 +72,23 @@ static inline int sr_process_barrier(void)
 
 static inline unsigned sr_wake_count(sr_parking *parking)
 {
-    return atomic_load(&parking->wakes);
+    return atomic_load(&parking->wake_count);
 }
 
-/* Sleep until a wake after `wakes` was read, or a signal, or for about `ns`. */
-static inline void sr_sleep(sr_parking *parking, unsigned wakes, long long ns)
+/* Sleep for about `ns` nanoseconds. A signal ends the sleep, and so does any wake that came after the caller read
+ * `wake_count`. */
+static inline void sr_sleep(sr_parking *parking, unsigned wake_count, long long ns)
 {
 #if defined(_WIN32)
-    WaitOnAddress((volatile void *)&parking->wakes, &wakes, sizeof wakes, (DWORD)(ns / 1000000 + 1));
+    WaitOnAddress((volatile void *)&parking->wake_count, &wake_count, sizeof wake_count, (DWORD)(ns / 1000000 + 1));
 #else
     struct timespec time;
     time.tv_sec = (time_t)(ns / 1000000000ll);
     time.tv_nsec = (long)(ns % 1000000000ll);
 #if defined(__linux__)
-    syscall(SYS_futex, &parking->wakes, FUTEX_WAIT_PRIVATE, wakes, &time, NULL, 0);
+    syscall(SYS_futex, &parking->wake_count, FUTEX_WAIT_PRIVATE, wake_count, &time, NULL, 0);
 #else
-    (void)parking, (void)wakes;
+    (void)parking, (void)wake_count;
     nanosleep(&time, NULL);
 #endif
 #endif
@@ -94,18 +97,18 @@ static inline void sr_sleep(sr_parking *parking, unsigned wakes, long long ns)
 static inline void sr_wake_parked(void *context)
 {
     sr_parking *parking = (sr_parking *)context;
-    atomic_fetch_add(&parking->wakes, 1);
+    atomic_fetch_add(&parking->wake_count, 1);
 #if defined(_WIN32)
-    WakeByAddressAll((void *)&parking->wakes);
+    WakeByAddressAll((void *)&parking->wake_count);
 #else
     static const unsigned long long one = 1;
     int fd;
 #if defined(__linux__)
-    syscall(SYS_futex, &parking->wakes, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    syscall(SYS_futex, &parking->wake_count, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 #endif
     fd = atomic_load(&parking->fd);
     if (fd >= 0 && write(fd, &one, sizeof one) < 0) {
-        /* full: then it is awake already */
+        /* The pipe is full, so the event loop has been woken already. */
     }
 #endif
 }

@@ -3,7 +3,7 @@
 
 cdef extern from * nogil:
     """
-    typedef struct sr_parking sr_parking; /* park.h, which is not among the headers that clients compile with */
+    typedef struct sr_parking sr_parking; /* It is defined in parking.h, which clients do not have. */
     """
     ctypedef int atomic_int "_Atomic int"
     ctypedef unsigned long atomic_ulong "_Atomic unsigned long"

@@ -1,4 +1,4 @@
-/* A callback that does what it must not, so that test_audio.py sees that portaudio.c counts it. */
+/* A callback that does what a callback must not do. With it test_audio.py shows that portaudio.c counts that. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@ int on_audio(const void *input, void *output, unsigned long frames, const void *
              void *user_data)
 {
     static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-    void *volatile memory = malloc(1); /* volatile: or it is optimized away */
+    void *volatile memory = malloc(1); /* volatile, so that the compiler keeps the call */
     free(memory);
     pthread_mutex_lock(&mutex);
     pthread_mutex_unlock(&mutex);

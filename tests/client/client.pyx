@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False
-"""What a user's Cython code does with the package: compiled by tests/test_cython.py against what is installed."""
+"""Cython code of a user. tests/interop/test_cython.py compiles it against the installed package."""
 from libc.string cimport memcpy
 
 from spill_ring cimport ArrayRing, CollectSink, Sink
@@ -8,11 +8,11 @@ from spill_ring._core.sink cimport LENDS, TRACED, declare_traits
 
 
 cdef class SumSink(Sink):
-    """Adds up what it is sent, without the GIL."""
+    """Adds up the numbers that it is sent, without the GIL."""
 
     cdef public double total
     cdef public Py_ssize_t blocks
-    cdef public Py_ssize_t refuse_after  # blocks; -1: never
+    cdef public Py_ssize_t refuse_after  # refuses after so many blocks; -1 means never
 
     def __init__(self):
         self.refuse_after = -1
@@ -30,7 +30,7 @@ cdef class SumSink(Sink):
 
 
 cdef class ReversingSink(CollectSink):
-    """Keeps the items of each block in an order of its own, and tells `history` nothing of that."""
+    """Keeps the items of each block in reverse order, and doesn't tell `history` about it."""
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         cdef Py_ssize_t i
@@ -40,7 +40,7 @@ cdef class ReversingSink(CollectSink):
 
 
 cdef class OrderedSink(ReversingSink):
-    """The same in order, and it says so."""
+    """Keeps the items in order, and tells `history` so."""
 
     cdef public Py_ssize_t seen
 
@@ -53,7 +53,7 @@ cdef class OrderedSink(ReversingSink):
 
 
 cdef class Shelf(LendingSink):
-    """Keeps up to 1,000 doubles, and lends the memory for them, where it is guarded."""
+    """Keeps up to 1,000 doubles. If it is guarded, it lends the memory for them."""
 
     cdef double kept[1000]
     cdef Py_ssize_t count
@@ -98,7 +98,7 @@ def push_doubles(ArrayRing ring, Py_ssize_t n, double first=0):
 
 
 def push_typed(ArrayRing ring, Py_ssize_t n, kind):
-    """One loop for each C type that push_value takes."""
+    """There is one loop for each C type that push_value takes."""
     cdef Py_ssize_t i
     if kind == "i1":
         for i in range(n):

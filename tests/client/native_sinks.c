@@ -1,4 +1,4 @@
-/* Sinks in C, for tests/test_native_sink.py. The user data is a `gathered`. */
+/* Sinks in C for the tests of compiled functions. The user data is a `gathered`. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stddef.h>
@@ -8,7 +8,7 @@
 typedef struct {
     double total;
     ptrdiff_t calls, count;
-    int refuses; /* what is returned from now on */
+    int refuses; /* if not 0, every call from now on takes nothing and returns this */
     int had_gil;
 } gathered;
 
@@ -27,7 +27,7 @@ int gather(const void *items, ptrdiff_t count, void *user_data)
     return 0;
 }
 
-/* Without user data. */
+/* A sink without user data. */
 int refuse(const void *items, ptrdiff_t count, void *user_data)
 {
     return user_data == NULL ? 5 : 6;

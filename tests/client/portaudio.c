@@ -1,6 +1,8 @@
-/* PortAudio, as far as examples/audio.py calls it, without a sound card: a thread calls the callback with numbered frames
- * as fast as they are taken. And what a callback must not do, counted: this library is loaded before all others, and its
- * malloc, pthread_mutex_lock and so on are what they call. */
+/* The part of PortAudio that examples/audio.py uses, without a sound card. A thread calls the callback with numbered
+ * frames as fast as the callback takes them.
+ *
+ * It also counts what a callback must not do. This library is loaded before all others, so that they call its malloc,
+ * pthread_mutex_lock and so on. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -14,7 +16,7 @@
 /* -- counting -------------------------------------------------------------------------------------- */
 
 static __thread int is_inside; /* this thread is in the callback */
-long allocations, locks, system_calls; /* written by that thread alone */
+long allocations, locks, system_calls; /* only that thread writes these */
 
 static void add_to(long *counter)
 {
@@ -58,7 +60,8 @@ COUNTED(locks, pthread_rwlock_wrlock, pthread_rwlock_t)
 COUNTED(locks, sem_wait, sem_t)
 COUNTED(locks, sem_trywait, sem_t)
 
-long syscall(long number, ...) /* which is how a futex is waited for, and woken */
+/* The C library has no function for a futex, so programs wait for it and wake it by syscall. */
+long syscall(long number, ...)
 {
     static long (*real)(long, ...);
     long a[6];
@@ -81,7 +84,8 @@ enum { CHANNELS = 8, LARGEST_BLOCK = 4096, INSUFFICIENT_DEVICES = -9985 };
 typedef int callback(const void *input, void *output, unsigned long frames, const void *time, unsigned long flags,
                      void *user_data);
 
-/* Set by the test: how many frames there are, and, if it is to wait for room, the ring and how full that may be. */
+/* The test sets these: the number of frames; and, if the thread must wait for room, the ring and how many items it may
+ * have. */
 unsigned long frames_to_come;
 const spill_ring_interface *awaited_ring;
 ptrdiff_t most_in_ring;

@@ -1,5 +1,5 @@
-/* What a C extension does with a ring: pushes to it and pops from it in a thread of its own, which Python doesn't know.
- * Compiled by tests/test_interface.py. */
+/* A C extension that uses a ring: it pushes items and pops items in a thread of its own, which Python doesn't know.
+ * tests/interop/test_c_interface.py compiles it. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <pthread.h>
@@ -9,9 +9,9 @@ enum { LARGEST_BLOCK = 4096 };
 
 typedef struct {
     const spill_ring_interface *ring;
-    Py_ssize_t first, n, block; /* numbers to push, in blocks; 0: one by one, by the header's inline function */
+    Py_ssize_t first, n, block; /* the numbers to push; a block of 0 means the header's inline function */
     int reserves;
-    int code; /* of the push that ended it early */
+    int code; /* the error of the push that ended the job early */
     Py_ssize_t done;
     double total;
     int in_order;
@@ -88,7 +88,7 @@ static PyObject *pop_numbers(PyObject *module, PyObject *args)
     return Py_BuildValue("indi", j.code, j.done, j.total, j.in_order);
 }
 
-/* A thread that goes on by itself, also as the interpreter ends. */
+/* A thread that continues by itself, also while the interpreter ends. */
 static PyObject *push_for_ever(PyObject *module, PyObject *capsule)
 {
     static job j;
@@ -96,7 +96,7 @@ static PyObject *push_for_ever(PyObject *module, PyObject *capsule)
     j.ring = spill_ring_from_capsule(capsule);
     if (j.ring == NULL)
         return NULL;
-    Py_INCREF(capsule); /* for good */
+    Py_INCREF(capsule); /* and never drop it */
     j.n = PY_SSIZE_T_MAX;
     pthread_create(&thread, NULL, push, &j);
     pthread_detach(thread);

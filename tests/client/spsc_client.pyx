@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False
-"""What a user's Cython code does with an SpscRing: compiled by tests/test_cython.py against what is installed."""
+"""Cython code of a user of SpscRing. tests/interop/test_cython.py compiles it against the installed package."""
 from libc.string cimport memcpy
 
 from spill_ring cimport ArrayRing
@@ -26,7 +26,7 @@ cdef object pop_some(SpscRing ring, Py_ssize_t n, numeric kind):
 
 
 cdef class RefusingRing(ArrayRing):
-    """A ring whose way of taking items raises."""
+    """A ring that raises when it is sent items."""
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         with gil:
@@ -40,7 +40,7 @@ cdef class RefusingSpscRing(SpscRing):
 
 
 def push_typed(SpscRing ring, Py_ssize_t n, kind):
-    """One loop for each C type."""
+    """There is one loop for each C type."""
     if kind == "i1":
         push_some(ring, n, <signed char>0)
     elif kind == "u1":
@@ -150,7 +150,7 @@ def wait_items(SpscRing ring, Py_ssize_t count, long long deadline):
 
 
 def produce(SpscRing ring, long long n, Py_ssize_t block):
-    """Push 0 … n - 1 without the GIL: one by one, or in blocks by each of the block calls in turn."""
+    """Push 0 … n - 1 without the GIL: one by one if `block` is 0, else by each of the block calls in turn."""
     cdef long long i = 0
     cdef Py_ssize_t count, j, turn = 0
     cdef double items[64]
@@ -179,7 +179,7 @@ def produce(SpscRing ring, long long n, Py_ssize_t block):
 
 
 def consume(SpscRing ring, Py_ssize_t block):
-    """Pop until the end, without the GIL: how many, their sum, and whether each was larger than the one before."""
+    """Pop until the end, without the GIL. Returns how many, their sum, and whether they were in order."""
     cdef long long popped = 0
     cdef double total = 0
     cdef double last = -1

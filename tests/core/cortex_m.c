@@ -5,20 +5,21 @@
  *     qemu-system-arm -M lm3s6965evb -nographic -icount 6 \
  *         -semihosting-config enable=on,target=native -kernel cortex_m.elf
  *
- * SysTick produces while main consumes, then the other way round. The positions begin shortly below 2^32, so
- * that they wrap on the way. The timer's next period is drawn anew each time, so that it interrupts main at any
- * instruction. Says what it counted, and exits with 0, or with 1 and the line of the check that failed.
+ * SysTick produces while main consumes, and then the other way round. The positions begin shortly below 2^32, so that
+ * they wrap during the run. Each period of the timer is drawn at random, so that it interrupts main at any
+ * instruction. The program prints what it counted, and exits with 0; or it prints the line of the check that failed,
+ * and exits with 1.
  */
 #include "spill_ring/spsc.h"
 
 enum { CAPACITY = 12, SLOTS = 32, BLOCK = 20, INTERRUPTS = 100000, BROKEN = -5 };
 
-/* -- what there is instead of a libc ----------------------------------------------------------------- */
+/* -- the functions of a libc that are needed --------------------------------------------------------- */
 
 void *memcpy(void *restrict to, const void *restrict from, size_t count);
 void *memset(void *to, int value, size_t count);
 
-/* Volatile, or the compiler makes each call itself. */
+/* The accesses are volatile, or the compiler would turn these loops into calls of memcpy and memset. */
 void *memcpy(void *restrict to, const void *restrict from, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -33,7 +34,7 @@ void *memset(void *to, int value, size_t count)
     return to;
 }
 
-/* Semihosting: the debugger, here qemu, acts on a breakpoint. */
+/* Semihosting: the debugger, which is qemu here, acts on a breakpoint. */
 static void semihost(uint32_t operation, uintptr_t argument)
 {
     register uint32_t r0 __asm__("r0") = operation;
@@ -76,13 +77,13 @@ static void leave(int failed)
 /* -- both sides ---------------------------------------------------------------------------------- */
 
 typedef struct {
-    uint32_t number, guard; /* the guard follows from the number, so that a torn item shows */
+    uint32_t number, guard; /* the guard is computed from the number, so that a torn item is noticed */
 } item;
 
 static sr_spsc ring;
 static item memory[SLOTS];
 
-/* What one side has seen. */
+/* The items that one side has seen. */
 typedef struct {
     uint32_t next, count, sum, random;
 } tally;
@@ -182,7 +183,7 @@ static void run(int interrupt_is_producer)
     sr_spsc_init(&ring, memory, sizeof(item), CAPACITY, SLOTS);
     ring.sink = take;
     ring.sink_context = &spilled;
-    /* As if so many had been pushed and evicted. */
+    /* Pretend that `start` items were pushed and evicted. */
     sr_store(&ring.tail, start);
     sr_store(&ring.head, start);
     sr_store(&ring.evicted, start);
@@ -194,7 +195,7 @@ static void run(int interrupt_is_producer)
     interrupt_produces = interrupt_is_producer;
     SYSTICK[1] = 1000;
     SYSTICK[2] = 0;
-    SYSTICK[0] = 7; /* on, interrupts, the core's clock */
+    SYSTICK[0] = 7; /* the timer runs, interrupts, and uses the core's clock */
     while (interrupts < INTERRUPTS)
         if (interrupt_is_producer)
             consume();

@@ -1,25 +1,26 @@
 /* The protocol of spsc.h in the memory model of C11, for spin to search through.
  *
- * Memory. An atomic location is the list of all that was ever stored there, in modification order. A thread has a
- * view: for each location the message that it knows to be there. A load reads any message from there on, however
- * many newer ones there are; so a relaxed load may be as stale as C11 lets it. A release store carries the view
- * of its thread along, and an acquire load that reads it joins that to its own. A compare-and-swap puts its message
- * right behind the one it reads, so behind the newest, or before a plain store that the thread has not seen; one
- * that fails is a load. Each location but the head has one writer.
+ * Memory. An atomic location is a list of messages: the values that were stored there, in modification order. A thread
+ * has a view, which is for each location the newest message that the thread knows. A load reads this message or any
+ * newer one. So a relaxed load may be as stale as C11 allows. A release store carries the view of its thread. An
+ * acquire load that reads this store joins that view to its own. A compare-and-swap puts its message directly behind
+ * the one that it reads. So it reads the newest message, or one before a plain store that the thread has not seen. A
+ * compare-and-swap that fails is a load. Each location has one writer, except the head.
  *
- * The slots are no atomics. Each write of a slot counts up the producer's clock, each read the consumer's, and
- * the views have what the thread knows of the other's clock: a read of a slot must know its last write, a
- * write all its reads, in whichever order the two come here. Otherwise it is a race, and the item may be torn.
- * What is not in here is a load that reads what is stored only later (load buffering).
+ * The slots are not atomic. Each write of a slot advances the producer's clock, and each read the consumer's. The
+ * views contain what a thread knows of the other's clock. A read of a slot must know the last write to it, and a write
+ * must know all reads, in whichever order the two happen in the model. Otherwise there is a race, and the item may be
+ * torn. The model does not contain loads that read a value which is stored only later (load buffering).
  *
- * Shown, for every interleaving and every choice of stale messages, failing sinks, runs and stops:
- *   - no race, and each item comes to one side only, once, in order, or is resident, held or pending at the end;
- *   - the consumer sees the end only when nothing can come any more;
- *   - the producer gets through, though the consumer stops for good wherever it is: it never blocks, and loses no more
- *     claims in one call than the ring has items;
- *   - the ring never has more than its capacity, and exactly the newest if the consumer is not there.
+ * The search shows, for every interleaving and every choice of stale messages, failing sinks, runs and stops:
+ *   - There is no race. Each item comes to one side only, once and in order, or at the end it is resident, claimed or
+ *     pending.
+ *   - The consumer sees the end only when nothing can come any more.
+ *   - The producer finishes though the consumer may stop for ever at any point. It never blocks, and in one call it
+ *     loses no more claims than the ring has items.
+ *   - The ring never has more items than its capacity. While there is no consumer, it has exactly the newest ones.
  *
- * An item is its position. Each of the macros named BREAK_... breaks the protocol, and spin must show an error.
+ * An item is its position. Each macro named BREAK_... breaks the protocol, and then spin must find an error.
  *
  *     spin -a -DC=2 -DS=4 -DN=5 spsc.pml && cc -O2 -DSAFETY -DCOLLAPSE -DVECTORSZ=2048 pan.c -o pan && ./pan -m100000
  */
@@ -63,16 +64,16 @@
 byte tail_n, tail_is[MESSAGES], tail_head[MESSAGES], tail_w[MESSAGES];
 byte finished_n, finished_is[MESSAGES], finished_head[MESSAGES], finished_r[MESSAGES];
 byte head_n, head_is[MESSAGES];
-bit head_plain[MESSAGES]; /* stored, and not swapped */
+bit head_plain[MESSAGES]; /* this message comes from a plain store, not from a compare-and-swap */
 bit closed;
 byte closed_tail, closed_head, closed_w;
 
-byte p_head, p_finished, p_r; /* the producer's view, */
-byte c_tail, c_head, c_w; /* and the consumer's */
+byte p_head, p_finished, p_r; /* the producer's view */
+byte c_tail, c_head, c_w; /* the consumer's view */
 
-byte slot[S], written_at[S], read_at[S], w, r; /* w, r: the clocks */
+byte slot[S], written_at[S], read_at[S], w, r; /* w and r are the clocks */
 
-/* -- what is to be shown -------------------------------------------------------------------------- */
+/* -- the conditions ------------------------------------------------------------------------------- */
 
 bit gone[N];
 byte next_spilled, next_popped, done;
@@ -86,7 +87,8 @@ inline is_gone(item, next)
 
 /* -- the producer --------------------------------------------------------------------------------- */
 
-byte tail, limit = C, safe, snapshot_head, snapshot_n_claimed, evicted, pending, pending_count; /* as in the header */
+/* These are as in the header. */
+byte tail, limit = C, safe, snapshot_head, snapshot_n_claimed, evicted, pending, pending_count;
 byte fails;
 bit claimed_ever;
 
@@ -105,7 +107,7 @@ inline publish(to)
     }
 }
 
-/* Writes and publishes; that this is one step hides no race. */
+/* Writes and publishes. Both are one step, which hides no race. */
 inline write(count)
 {
     d_step {
@@ -138,12 +140,12 @@ inline load_head()
     }
 }
 
-/* Strong: fails only if it read something else. */
+/* A strong compare-and-swap: it fails only if it read another value. */
 inline swap_head(from, to)
 {
     atomic {
 #ifdef BREAK_PRODUCER_SWAPS
-        won = (head_is[head_n] == from); /* a load, and a store */
+        won = (head_is[head_n] == from); /* a load and then a store */
         p_head = head_n
     }
     atomic {
@@ -184,7 +186,7 @@ inline look()
 {
     load_head();
 #ifdef BREAK_WAITS
-    finished_is[finished_n] + evicted >= head; /* for the consumer */
+    finished_is[finished_n] + evicted >= head; /* this waits for the consumer */
 #endif
     atomic {
         i = p_finished;
@@ -297,7 +299,7 @@ inline evict(count)
     fi
 }
 
-/* A claim fails only if the consumer has claimed meanwhile, so no more often than there are items. */
+/* A claim fails only if the consumer has claimed in the meantime, so at most as often as there are items. */
 inline make_room(count)
 {
     claims_lost = 0;
@@ -422,7 +424,7 @@ active proctype producer()
         push(count);
         count = 0;
         if
-        :: !EVICTS && error -> break /* the consumer may never come: give up, or try again */
+        :: !EVICTS && error -> break /* give up, or try again: there may never be a consumer */
         :: true
         fi
 #if FLUSHES
@@ -465,7 +467,7 @@ inline load_tail()
     }
 }
 
-/* Weak: may fail for nothing. */
+/* A weak compare-and-swap: it may fail for no reason. */
 inline claim_head(from, to)
 {
     atomic {
@@ -476,7 +478,7 @@ inline claim_head(from, to)
         od;
         if
         :: head_is[j] == from && (j == head_n || head_plain[j + 1]) ->
-            /* Behind that one, and so perhaps before stores that are not in the view. */
+            /* Put the message behind that one, and so perhaps before stores that are not in the view. */
             head_n++;
             k = head_n;
             do
@@ -551,7 +553,7 @@ inline claim()
         store_head(first + size);
 #else
 #ifdef BREAK_CONSUMER_SWAPS
-        /* A load, and a store. */
+        /* A load and then a store. */
         c_head = (head_is[head_n] == first -> head_n : c_head);
         if
         :: c_head == head_n -> store_head(first + size)
@@ -571,14 +573,14 @@ inline claim()
     atomic { first = 0; size = 0; has_claim = 0 }
 }
 
-/* All at once; that hides no race. What the slots have is compared where the item is removed. */
+/* Reads all items in one step, which hides no race. An item is compared with the slot when it is removed. */
 inline read(from, count)
 {
     d_step {
         j = 0;
         do
         :: j < count ->
-#ifndef BREAK_COPY_FIRST /* there it may read what it will not get */
+#ifndef BREAK_COPY_FIRST /* there it may read items that it will not get */
             assert(slot[(from + j) % S] == from + j);
 #else
             copied[j] = slot[(from + j) % S];
@@ -628,7 +630,7 @@ active proctype consumer()
         claim();
         if
         :: claimed_count == 0 ->
-            /* Has it ended? */
+            /* This is sr_spsc_has_ended. */
             if
             :: closed ->
                 atomic {
@@ -690,7 +692,7 @@ stopped:
     atomic { seen_tail = 0; first = 0; size = 0; part = 0; j = 0; done++ }
 }
 
-/* -- the end: each item is in one place -------------------------------------------------------------- */
+/* -- at the end each item is in one place ------------------------------------------------------------ */
 
 active proctype accounts()
 {

@@ -1,16 +1,16 @@
-/* Drives spsc.h with two real threads, and then with one, and accounts for every item.
+/* Drives spsc.h with two real threads, or with one, and accounts for every item.
  *
  *     cc -std=c11 -O2 -pthread -I spill_ring/include tests/core/stress.c -o stress
- *     ./stress --seconds 20             random configurations for as long
- *     ./stress --long                   10^9 items
- *     ./stress --help                   what can be fixed instead of drawn
+ *     ./stress --seconds 20             run random configurations for 20 seconds
+ *     ./stress --long                   push 10^9 items
+ *     ./stress --help                   list the options that can be fixed instead of drawn at random
  *
- * An item's bytes are made from its number, so that a torn one is noticed, and so that what a sink or the
- * consumer gets in one run must be numbered in a row. Each side sums up what it sees; that the sums of both make up
- * those of all that was pushed shows that no item was lost or came twice. Items of 1 to 7 bytes know
- * their number modulo 256^size only.
+ * An item's bytes are made from its number. So a torn item is noticed, and the items that a sink or the consumer gets
+ * in one run must have consecutive numbers. Each side sums up the items that it sees. If the sums of both sides make
+ * up the sums of all pushed items, then no item was lost or came twice. Items of 1 to 7 bytes know their number only
+ * modulo 256^size.
  *
- * A failure prints the options that repeat the run, as far as two threads can be repeated.
+ * A failure prints the options that repeat the run, as far as a run of two threads can be repeated.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -35,14 +35,14 @@
 
 enum { BLOCK = 4096, LARGEST = 256, BROKEN = -5 };
 
-/* What may be fixed from outside; -1 is drawn anew for each run. */
+/* The options that may be fixed from outside; -1 means that one is drawn for each run. */
 typedef struct {
     long size, capacity, factor, evicts, evict_block, mirrored, push_block, pop_block, fails, stalls, waits, clears,
         abandons, start, threads;
     uint64_t items, seed;
 } config;
 
-static config current; /* of the run that goes on, for whoever has to report it */
+static config current; /* the configuration of the current run, for the report of a failure */
 
 static _Noreturn void fail(const char *what)
 {
@@ -67,7 +67,7 @@ static void check(int holds, const char *what)
 static void on_alarm(int number)
 {
     (void)number;
-    fail("hangs"); /* not safe in a signal handler, but all there is left to do */
+    fail("hangs"); /* this is not safe in a signal handler, but there is nothing better to do */
 }
 
 /* -- random numbers, time ------------------------------------------------------------------------ */
@@ -85,7 +85,7 @@ static uint64_t below(uint64_t *state, uint64_t bound)
     return draw(state) % bound;
 }
 
-/* From 1 to `most`, each order of magnitude as likely as the next. */
+/* A number from 1 to `most`. All orders of magnitude are equally likely. */
 static uint64_t up_to(uint64_t *state, uint64_t most)
 {
     unsigned bits = 0;
@@ -104,7 +104,7 @@ static double now(void)
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
-/* Stalls one time in 2^stalls: for a moment, for a turn of the other side, or for long. */
+/* Stalls once in 2^stalls calls: for a moment, for a turn of the other side, or for a long time. */
 static void stall(uint64_t *state)
 {
     uint64_t drawn = draw(state);
@@ -124,7 +124,7 @@ static void stall(uint64_t *state)
 
 static const uint64_t ODD = UINT64_C(0xd1342543de82ef95);
 
-/* The numbers that an item of this size can tell apart. */
+/* The largest number that an item of this size can tell apart. */
 static uint64_t telling(void)
 {
     return current.size < 8 ? (UINT64_C(1) << (8 * current.size)) - 1 : ~UINT64_C(0);
@@ -140,7 +140,7 @@ static void make(unsigned char *items, uint64_t number, size_t count)
         }
 }
 
-/* What one side has seen. */
+/* The items that one side has seen. */
 typedef struct {
     uint64_t next, count, sum, squares;
 } tally;
@@ -165,7 +165,7 @@ static uint64_t inverse(uint64_t odd)
     return inverse;
 }
 
-/* A run of items must be numbered in a row, and lie past what the side saw before. */
+/* The numbers of a run of items must be consecutive, and larger than those that the side saw before. */
 static void see(tally *seen, const unsigned char *items, size_t count)
 {
     size_t size = (size_t)current.size;
@@ -188,14 +188,14 @@ static void see(tally *seen, const unsigned char *items, size_t count)
 typedef struct {
     sr_spsc *ring;
     uint64_t random;
-    tally seen; /* the producer's sink, or the consumer */
+    tally seen; /* by the producer's sink, or by the consumer */
     uint64_t sleeps, pended, drained, cleared;
     double until;
     sem_t woken;
     unsigned char buffer[BLOCK * LARGEST];
 } side;
 
-/* Both sides' sinks: take what they are given and, if they fail, a part of it. */
+/* The sink of either side. It takes all items, or fails and takes a part of them. */
 static int take(void *context, const void *items, size_t count, size_t *taken)
 {
     side *self = context;
@@ -220,7 +220,7 @@ static void wake(void *context)
     sem_post(&((side *)context)->woken);
 }
 
-/* The sleeper's barrier, on behalf of both sides. */
+/* The sleeper makes a barrier on behalf of both sides. */
 static void barrier(void)
 {
 #if defined(__linux__)
@@ -266,7 +266,7 @@ static size_t reserve_and_commit(side *self, uint64_t number, size_t count)
     return count;
 }
 
-/* One random act. Returns how many items were pushed. */
+/* Do one random step. Returns how many items were pushed. */
 static size_t produce(side *self, uint64_t number, uint64_t most)
 {
     sr_spsc *ring = self->ring;
@@ -317,8 +317,8 @@ static void *run_producer(void *context)
         stall(&self->random);
         if (number == before) {
             if (atomic_load(&both->is_abandoned) && !self->ring->evicts)
-                break; /* nobody will ever make room */
-            /* What is pending keeps try_push out, whatever room there is: only who has nothing pending may wait. */
+                break; /* no consumer will ever make room */
+            /* Pending items make try_push fail, however much room there is. So wait only if nothing is pending. */
             if (current.waits && self->ring->pending_count == 0 && below(&self->random, 2))
                 wait_for_room(self);
             else
@@ -335,7 +335,7 @@ static void *run_producer(void *context)
 static void wait_for_items(side *self)
 {
     sr_spsc *ring = self->ring;
-    /* A producer that refuses or waits must be able to push as many. */
+    /* A producer that refuses or waits must be able to push that many. */
     size_t count = (size_t)up_to(&self->random, (uint64_t)current.capacity);
     if (current.factor < 2)
         count = 1;
@@ -349,7 +349,7 @@ static void wait_for_items(side *self)
     }
 }
 
-/* One random act. Returns whether it removed anything. */
+/* Do one random step. Returns whether it removed anything. */
 static int consume(side *self)
 {
     sr_spsc *ring = self->ring;
@@ -403,14 +403,14 @@ static void *run_consumer(void *context)
             const void *items;
             sr_spsc_claim(self->ring, (size_t)current.pop_block, &items);
             atomic_store(&both->is_abandoned, 1);
-            return NULL; /* in the middle of a claim, for good */
+            return NULL; /* and never return, in the middle of a claim */
         }
-        /* Who waits for more while it holds some may wait for a producer that waits for those. */
+        /* A consumer that waits while it has claimed items may wait for a producer that waits for those. */
         if (!consume(self) && current.waits && self->ring->claimed_count == 0)
             wait_for_items(self);
     }
     check(sr_load(&self->ring->head) == sr_load(&self->ring->tail) && self->ring->claimed_count == 0,
-          "the end was seen before everything was");
+          "the end was seen before all items were");
     return NULL;
 }
 
@@ -431,7 +431,7 @@ static int may_be_mirrored(void)
 
 static int mirrored = 1;
 
-/* The memory is exactly as large as it must be, for the sanitizers to notice what goes past it. */
+/* The memory is exactly as large as it must be, so that the sanitizers notice an access beyond it. */
 static void open_ring(sr_spsc *ring)
 {
     size_t bytes = physical() * (size_t)current.size;
@@ -454,7 +454,8 @@ static void open_ring(sr_spsc *ring)
     ring->evict_block = (sr_index)current.evict_block;
     ring->is_mirrored = current.mirrored ? &mirrored : NULL;
     ring->sink = take;
-    /* As if so many had been pushed before, each as many evicted as finished. */
+    /* Pretend that `start` items were pushed before. Half of them were popped and half evicted, or all were popped
+     * if the ring does not evict. */
     sr_store(&ring->tail, start);
     sr_store(&ring->head, start);
     sr_store(&ring->finished, ring->snapshot_n_claimed = ring->evicts ? start / 2 : start);
@@ -476,7 +477,7 @@ typedef struct {
     uint64_t runs, pushed, spilled, popped, drained, cleared, sleeps, pended;
 } totals;
 
-/* Both sides are still: remove what is left on both, and check that everything adds up. */
+/* Both sides are still. Remove the items that are left, and check that everything adds up. */
 static void settle(sr_spsc *ring, side *producer, side *consumer, uint64_t pushed, totals *all)
 {
     tally expected = {0};
@@ -484,17 +485,17 @@ static void settle(sr_spsc *ring, side *producer, side *consumer, uint64_t pushe
     sr_index start = (sr_index)current.start, finished = ring->evicts ? start / 2 : start;
     int end = sr_spsc_is_closed(ring), error;
     left = sr_spsc_available(ring) + (size_t)ring->pending_count;
-    check(sr_spsc_count(ring) == left, "the count is not what is there");
+    check(sr_spsc_count(ring) == left, "the count is not the number of items that are there");
     ring->sink = take_all;
     if (ring->pending_count != 0)
-        check(sr_deliver(ring) == SR_DONE, "what was pending was not delivered");
+        check(sr_deliver(ring) == SR_DONE, "pending items were not delivered");
     check((error = sr_spsc_drain(ring, (size_t)-1, take_all, consumer)) == SR_DONE, "the last drain failed");
     consumer->drained += consumer->seen.count - before;
-    check(!end || sr_spsc_has_ended(ring), "no end");
+    check(!end || sr_spsc_has_ended(ring), "a closed and empty ring has not ended");
     left -= producer->seen.count - spilled + consumer->seen.count - before;
-    check(left == 0, "something is still there");
+    check(left == 0, "an item is still there");
     check(consumer->seen.count + consumer->cleared + producer->seen.count == pushed,
-          "popped + drained + cleared + spilled is not what was pushed");
+          "popped + drained + cleared + spilled is not pushed");
     if (consumer->cleared == 0) {
         add(&expected, 0, pushed);
         check(expected.sum == producer->seen.sum + consumer->seen.sum
@@ -542,7 +543,7 @@ static void two_threads(uint64_t *random, double until, totals *all)
     ring.wake = current.waits ? wake : NULL;
     check(pthread_create(&producer, NULL, run_producer, &both) == 0, "pthread_create");
     check(pthread_create(&consumer, NULL, run_consumer, &both) == 0, "pthread_create");
-    while (!sr_spsc_is_closed(&ring)) { /* any thread may look */
+    while (!sr_spsc_is_closed(&ring)) { /* any thread may ask */
         check(sr_spsc_count(&ring) <= (size_t)ring.mask + 1, "more than there are slots");
         usleep(500);
     }
@@ -554,7 +555,7 @@ static void two_threads(uint64_t *random, double until, totals *all)
     free(both.consumer);
 }
 
-/* -- one thread: exactly what must be there ------------------------------------------------------- */
+/* -- one thread: exactly the right items ---------------------------------------------------------- */
 
 typedef struct {
     side producer, consumer;
@@ -570,7 +571,7 @@ static void consume_quietly(quiet *both)
         both->tail_at_claim = sr_load(&ring->tail);
 }
 
-/* A sink in the middle of which the consumer is active. */
+/* A sink during which the consumer is active. */
 static int meddle(void *context, const void *items, size_t count, size_t *taken)
 {
     quiet *both = context;
@@ -580,7 +581,7 @@ static int meddle(void *context, const void *items, size_t count, size_t *taken)
     return error;
 }
 
-/* A push into a still ring: what is there is what fits of all there was, and of what came. */
+/* Push into a ring whose consumer is still. After that, of the old and new items, the newest that fit are there. */
 static size_t push_exactly(quiet *both, uint64_t number, uint64_t most)
 {
     sr_spsc *ring = both->producer.ring;
@@ -595,15 +596,15 @@ static size_t push_exactly(quiet *both, uint64_t number, uint64_t most)
     after = sr_spsc_available(ring) - (size_t)ring->claimed_count;
     if (ring->sink == meddle)
         return taken;
-    check(ring->pending_count == 0, "nobody was in the way, and yet something is pending");
+    check(ring->pending_count == 0, "items are pending, though no consumer was in the way");
     check(before + taken == after + (size_t)(sr_index)(sr_load(&ring->evicted) - evicted), "the numbers don't agree");
-    /* Fewer than fit stay only if more than what is beyond the capacity is pushed during one claim. */
+    /* Fewer items than fit stay only if more than physical - capacity items are pushed during one claim. */
     if (ring->claimed_count == 0 || (size_t)(sr_index)(tail - both->tail_at_claim) <= physical() - fit) {
         size_t fitting = before + count < fit ? before + count : fit;
         if (ring->evicts && current.evict_block == 1)
             check(error != SR_DONE || after == fitting, "the ring doesn't hold exactly the newest that fit");
         if (!ring->evicts)
-            check((error == SR_DONE) == (before + count <= fit), "refused, with room, or the other way round");
+            check((error == SR_DONE) == (before + count <= fit), "refused with room, or not refused without");
     }
     return taken;
 }
@@ -643,7 +644,7 @@ static void one_thread(uint64_t *random, totals *all)
 
 /* -- one thread: one side still, while the other goes far ------------------------------------------ */
 
-/* Positions of 32 bits have wrapped by then. */
+/* Push so many items that positions of 32 bits wrap. */
 static void push_far(sr_spsc *ring)
 {
     static unsigned char items[1 << 16];
@@ -667,7 +668,7 @@ static void far_apart(void)
     push_far(&ring);
     check(sr_spsc_flush(&ring) == SR_DONE, "far: flush");
     sr_spsc_push(&ring, items, 3, &taken);
-    check(sr_spsc_pop(&ring, out, 50) == 3, "far: a consumer that was long away gets what isn't there");
+    check(sr_spsc_pop(&ring, out, 50) == 3, "far: a consumer that was long away gets items that are not there");
 
     sr_spsc_push(&ring, items, 50, &taken);
     check(sr_spsc_claim(&ring, 50, &claimed) == 50, "far: claim");
@@ -676,13 +677,13 @@ static void far_apart(void)
     for (int i = 0; i < 10; i++)
         sr_spsc_push(&ring, items, 50, &taken);
     for (int i = 0; i < 50; i++)
-        check(((const unsigned char *)claimed)[i] == 1, "far: what the consumer holds was written over");
+        check(((const unsigned char *)claimed)[i] == 1, "far: items that the consumer has claimed were overwritten");
     sr_spsc_release(&ring, 50);
     sr_spsc_push(&ring, items, 50, &taken);
-    check(sr_spsc_pop(&ring, out, 100) == 50, "far: nothing comes any more");
+    check(sr_spsc_pop(&ring, out, 100) == 50, "far: no items come any more");
 }
 
-/* -- one thread: the consumer goes to sleep while the sink has the items that it refuses --------------- */
+/* -- one thread: the consumer goes to sleep while the sink looks at items that it will refuse ---------- */
 
 typedef struct {
     sr_spsc *ring;
@@ -694,7 +695,7 @@ static int refuse(void *context, const void *items, size_t count, size_t *taken)
 {
     sleeper *self = context;
     (void)items, (void)count, (void)taken;
-    check(sr_spsc_available(self->ring) == 0, "what is being evicted seems to be there");
+    check(sr_spsc_available(self->ring) == 0, "items that are being evicted seem to be there");
     sr_spsc_await_items(self->ring, self->count);
     return BROKEN;
 }
@@ -721,7 +722,7 @@ static void refused(void)
             check(!self.is_awake, "woken before there was anything");
             sr_spsc_push(&ring, &item, 1, &taken);
         }
-        check(self.is_awake, "asleep, though what it waits for is there");
+        check(self.is_awake, "the consumer sleeps, though the items that it waits for are there");
     }
 }
 
@@ -746,11 +747,11 @@ static void draw_config(const config *fixed, uint64_t *random, int is_long)
     DRAW(waits, below(random, 2));
     DRAW(clears, below(random, 4) == 0);
     DRAW(abandons, below(random, 8) == 0);
-    DRAW(start, below(random, 2) ? 0 : 0 - below(random, 1 << 20)); /* soon wraps */
+    DRAW(start, below(random, 2) ? 0 : 0 - below(random, 1 << 20)); /* it wraps soon */
     DRAW(threads, below(random, 4) ? 2 : 1);
 #undef DRAW
     if (current.abandons)
-        current.waits = 0; /* nobody would wake the producer */
+        current.waits = 0; /* no consumer would wake the producer */
     if (fixed->items == 0)
         current.items = up_to(random, bytes / (uint64_t)current.size);
     check(current.size >= 1 && current.size <= LARGEST && current.push_block <= BLOCK && current.pop_block <= BLOCK
@@ -760,7 +761,7 @@ static void draw_config(const config *fixed, uint64_t *random, int is_long)
 
 static int usage(const struct option *options)
 {
-    printf("options, each with a number; those of a run are drawn unless they are given:\n ");
+    printf("options, each with a number; those that are not given are drawn for each run:\n ");
     for (; options->name != NULL; options++)
         printf(" --%s", options->name);
     printf("\n");
@@ -817,7 +818,7 @@ int main(int argc, char **argv)
     for (uint64_t run = 0; (runs == 0 || run < runs) && (target == 0 || all.pushed < target)
                            && (seconds == 0 || now() - begun < seconds);
          run++) {
-        /* A run has a seed of its own, for it to be repeated alone. */
+        /* Each run has a seed of its own, so that it can be repeated alone. */
         double until = now() + (is_long ? 20 : 1);
         random = fixed.seed + run;
         draw_config(&fixed, &random, (int)is_long);

@@ -1,5 +1,5 @@
 """The C core, spsc.h: stress with real threads, sanitizers, a microcontroller, models of its protocol, and broken
-copies of it that those must catch. What each thing shows is in core/README.md."""
+copies that these must catch. README.md tells what each of them shows."""
 import os
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ import pytest
 from core import variants
 
 HERE = variants.HERE
-HEADER = variants.find_header()
+INCLUDE = variants.find_include()
 CC = os.environ.get("CC", "gcc").split()
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
 SANITIZERS = {
@@ -25,12 +25,12 @@ CORES = os.cpu_count() or 1
 pytestmark = [
     pytest.mark.not_sanitized,
     pytest.mark.skipif(sys.platform != "linux", reason="stress.c uses memfd_create and membarrier"),
-    pytest.mark.thread_unsafe(reason="what is tested runs in processes of its own"),
+    pytest.mark.thread_unsafe(reason="each test runs processes of its own"),
 ]
 
 
 def need(*tools):
-    """Skip without these tools; but not in CI, where they must be."""
+    """Skip the test if a tool is missing. In CI that is a failure, because the tools must be there."""
     for tool in tools:
         if shutil.which(tool) is None:
             said = f"no {tool} on this machine"
@@ -52,13 +52,14 @@ def succeed(*command, **options):
     return said
 
 
-def put_header(folder, *changes):
-    """The header, with the changes of these variants, in an include folder of its own."""
-    text = HEADER.read_text()
+def put_headers(folder, *changes):
+    """Write the headers, with the changes of these variants, to an include folder of their own."""
+    headers = variants.read_headers()
     for variant in changes:
-        text = variant.apply(text)
+        headers = variant.apply(headers)
     (folder / "spill_ring").mkdir(parents=True, exist_ok=True)
-    (folder / "spill_ring" / "spsc.h").write_text(text)
+    for name, text in headers.items():
+        (folder / "spill_ring" / name).write_text(text)
     return folder
 
 
@@ -71,7 +72,8 @@ def build_stress(folder, include, *flags):
 
 
 def under(kind, program):
-    """ThreadSanitizer's shadow memory has no room for some of the addresses that Linux draws."""
+    """The command that runs a program. ThreadSanitizer needs setarch, because its shadow memory has no room for some of
+    the addresses that Linux chooses at random."""
     if kind != "tsan":
         return [program]
     need("setarch")
@@ -94,31 +96,31 @@ def build_cortex_m(folder, include):
 def test_it_compiles_without_a_warning(compiler, tmp_path):
     need(compiler[0])
     (tmp_path / "only.c").write_text('#include "spill_ring/spsc.h"\nextern int nothing;\n')
-    succeed(*compiler, *WARNINGS, "-I", HEADER.parents[1], "-c", tmp_path / "only.c", "-o", tmp_path / "only.o")
+    succeed(*compiler, *WARNINGS, "-I", INCLUDE, "-c", tmp_path / "only.c", "-o", tmp_path / "only.o")
 
 
 @pytest.mark.slow
 def test_stress(tmp_path):
-    program = build_stress(tmp_path, HEADER.parents[1])
+    program = build_stress(tmp_path, INCLUDE)
     print(succeed(program, "--seconds", 20, "--seed", time.time_ns() % 10**9))
 
 
 @pytest.mark.slow
 def test_stress_with_positions_of_32_bits(tmp_path):
-    program = build_stress(tmp_path, put_header(tmp_path, variants.NARROW))
+    program = build_stress(tmp_path, put_headers(tmp_path, variants.NARROW))
     print(succeed(program, "--seconds", 5, "--seed", time.time_ns() % 10**9))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SANITIZERS)
 def test_sanitizers(kind, tmp_path):
-    program = build_stress(tmp_path, HEADER.parents[1], *SANITIZERS[kind])
+    program = build_stress(tmp_path, INCLUDE, *SANITIZERS[kind])
     print(succeed(*under(kind, program), "--seconds", 10, "--far", 0, "--seed", time.time_ns() % 10**9))
 
 
 @pytest.mark.slow
 def test_cortex_m(tmp_path):
-    print(succeed(*build_cortex_m(tmp_path, HEADER.parents[1])))
+    print(succeed(*build_cortex_m(tmp_path, INCLUDE)))
 
 
 # -- the broken copies -----------------------------------------------------------------------------
@@ -130,19 +132,19 @@ BROKEN = variants.all_variants()
 @pytest.mark.parametrize(("name", "kind"), [(n, k) for n, v in BROKEN.items() for k in sorted(v.caught_by)])
 def test_a_broken_copy_is_caught(name, kind, tmp_path):
     broken = BROKEN[name]
-    include = put_header(tmp_path, broken, *[variants.NARROW] * (kind == "narrow"))
+    include = put_headers(tmp_path, broken, *[variants.NARROW] * (kind == "narrow"))
     if kind == "cortex":
         code, said = run(*build_cortex_m(tmp_path, include))
     else:
         program = build_stress(tmp_path, include, *SANITIZERS.get(kind, ["-O1"]))
         options = ["--seconds", 20, "--watchdog", 5, *broken.options.split()]
         code, said = run(*under(kind, program), *options)
-    assert code != 0, f"nobody saw that {broken.says}:\n{said}"
+    assert code != 0, f"no test noticed that {broken.says}:\n{said}"
     assert code < 0 or "FAILED" in said or "ThreadSanitizer" in said, said
 
 
 def test_every_order_is_broken_once():
-    assert {"W1", "R1", "W2", "R2", "W3", "R3"} <= set(variants.relaxed(HEADER.read_text()))
+    assert {"W1", "R1", "W2", "R2", "W3", "R3"} <= set(variants.all_variants())
 
 
 # -- the models ----------------------------------------------------------------------------------------
@@ -171,7 +173,7 @@ BROKEN_MODELS = [
 
 
 def search(folder, model, options, broken=None):
-    """Has spin search all of a model. Returns what it says; the verdict of the broken ones is an error."""
+    """Search a model completely with spin, and return what spin says. A broken model must end with an error."""
     folder.mkdir()
     macros = [f"-D{macro}" for macro in options.split()] + [f"-DBREAK_{broken}"] * bool(broken)
     succeed("spin", "-a", *macros, HERE / f"{model}.pml", cwd=folder)
@@ -182,7 +184,7 @@ def search(folder, model, options, broken=None):
 
 @pytest.fixture(scope="module")
 def searches(tmp_path_factory):
-    """All the searches, begun at once and as many at a time as there are cores; each test waits for its own."""
+    """All searches. They start at once, as many at a time as there are cores, and each test waits for its own."""
     need("spin", CC[0])
     folder = tmp_path_factory.mktemp("spin")
     jobs = [(*job, None) for job in MODELS] + BROKEN_MODELS

@@ -1,45 +1,52 @@
-"""Broken copies of spsc.h, made by exact changes of its text, and what must catch each.
+"""Broken copies of the headers, made by exact changes of their text, and the tests that must catch each copy.
 
-A test that no broken copy fails shows nothing. The table in README.md has what catches which.
+A test that passes with every broken copy shows nothing. The table in README.md tells which test catches which copy.
 """
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).parent
+HEADERS = ["spsc.h", "portable.h"]
 
 
-def find_header():
-    """The header of the installed package, or the one of this repository."""
+def find_include():
+    """The include folder of the installed package, or the one of this repository."""
     try:
         from spill_ring import get_include
     except ImportError:
         include = HERE.parents[1] / "spill_ring" / "include"
     else:
         include = Path(get_include())
-    return include / "spill_ring" / "spsc.h"
+    return include
+
+
+def read_headers():
+    """The text of each header by its name."""
+    return {name: (find_include() / "spill_ring" / name).read_text() for name in HEADERS}
 
 
 @dataclass
 class Variant:
-    """What is changed, and what catches it: the name of a macro of a model, and of tests of the C code."""
+    """A change of the headers, and what catches it: a macro of a model, and tests of the C code."""
 
     says: str
     changes: list
-    model: str = ""  # BREAK_... of spsc.pml, or of wait.pml where is_wait
+    model: str = ""  # the macro BREAK_... in spsc.pml, or in wait.pml if is_wait
     is_wait: bool = False
-    caught_by: set = field(default_factory=set)  # of "stress", "narrow", "tsan", "cortex": surely, and soon
-    options: str = "--far 0"  # of stress: the configurations that catch it soonest
+    caught_by: set = field(default_factory=set)  # some of "stress", "narrow", "tsan", "cortex", which catch it soon
+    options: str = "--far 0"  # the options of stress that catch it soonest
     options_of_model: str = "C=2 S=2 N=4 BLOCK=2 CLAIM=2 FAILS=1"
 
-    def apply(self, text):
+    def apply(self, headers):
         for old, new in self.changes:
-            assert text.count(old) == 1, f"{self.says}: {old!r} is {text.count(old)} times in the header"
-            text = text.replace(old, new)
-        return text
+            count = sum(text.count(old) for text in headers.values())
+            assert count == 1, f"{self.says}: {old!r} is {count} times in the headers"
+            headers = {name: text.replace(old, new) for name, text in headers.items()}
+        return headers
 
 
-# Positions of 32 bits, on any machine. Not broken.
+# Positions have 32 bits on any machine. This copy is not broken.
 NARROW = Variant(
     "positions of 32 bits",
     [("#if UINTPTR_MAX > 0xffffffffu\ntypedef uint64_t sr_index;", "#if 0\ntypedef uint64_t sr_index;")],
@@ -47,7 +54,7 @@ NARROW = Variant(
 
 
 def relaxed(text):
-    """Each acquire and release in the header, relaxed; they are found, so that none is forgotten."""
+    """A variant for each acquire and release in a header, relaxed. They are searched for, so that none is forgotten."""
     found = {}
     for line in text.splitlines():
         orders = re.findall(r"memory_order_(?:acquire|release|acq_rel|seq_cst|consume)", line)
@@ -72,23 +79,23 @@ EXACT = "--far 0 --evicts 1 --capacity 5 --threads 1 --evict-block 1 --fails 0"
 
 OTHERS = {
     "FINISHED": Variant(
-        "the producer takes all below the head for free",
+        "the producer takes all slots below the head for free",
         [("if ((sr_distance)(finished - n_claimed) >= 0)", "if ((sr_distance)(finished - n_claimed) >= 0 || 1)")],
         model="FINISHED",
         caught_by={"stress", "cortex"},
         options="--far 0 --capacity 4 --size 64 --stalls 2",
     ),
     "COPY_FIRST": Variant(
-        "the consumer copies, and then claims",
+        "the consumer copies before it claims",
         [
             (
                 "    size_t count = (size_t)sr_claim(ring, max, 0);\n    if (count == 0)\n        return 0;\n"
                 "    sr_read(ring, ring->claimed, (unsigned char *)out, (sr_index)count);\n",
-                "    size_t count;\n    sr_index head = was_held ? ring->claimed : sr_load(&ring->head);\n"
+                "    size_t count;\n    sr_index head = had_claim ? ring->claimed : sr_load(&ring->head);\n"
                 "    ring->seen_tail = atomic_load_explicit(&ring->tail, memory_order_acquire);\n"
                 "    count = (sr_distance)(ring->seen_tail - head) > 0 ? (size_t)(ring->seen_tail - head) : 0;\n"
-                "    count = was_held ? ring->claimed_count : sr_min((sr_index)count, ring->capacity);\n"
-                "    max = was_held ? (count < max ? count : max) : max;\n"
+                "    count = had_claim ? ring->claimed_count : sr_min((sr_index)count, ring->capacity);\n"
+                "    max = had_claim ? (count < max ? count : max) : max;\n"
                 "    count = count < max ? count : max;\n"
                 "    sr_read(ring, head, (unsigned char *)out, (sr_index)count);\n"
                 "    if (count == 0 || (count = (size_t)sr_claim(ring, count, 0)) == 0)\n        return 0;\n",
@@ -141,7 +148,7 @@ OTHERS = {
         options=SMALL,
     ),
     "PASS": Variant(
-        "the head follows the tail when items are passed on",
+        "the head follows the tail when items are forwarded",
         [
             ("    sr_store(&ring->head, tail);\n    ring->limit = tail;\n    sr_publish(ring, tail);\n",
              "    sr_publish(ring, tail);\n    sr_store(&ring->head, tail);\n    ring->limit = tail;\n"),
@@ -151,7 +158,7 @@ OTHERS = {
         options="--far 0 --evicts 1 --capacity 1 --factor 1 --push-block 4 --size 8 --abandons 0 --waits 0 --stalls 11",
     ),
     "GIVE_BACK": Variant(
-        "what the sink refused is given back though the consumer has gone on",
+        "refused items return to the ring by a plain store, though the consumer has gone on",
         [
             (
                 "        && atomic_compare_exchange_strong_explicit(&ring->head, &end, ring->pending, "
@@ -164,7 +171,7 @@ OTHERS = {
         options="--far 0 --fails 1 --evicts 1 --abandons 0 --capacity 8 --waits 0",
     ),
     "PENDING": Variant(
-        "what is pending is not delivered first",
+        "pending items are not delivered first",
         [("    if (ring->pending_count != 0 && (error = sr_deliver(ring)) != SR_DONE)\n        return error;\n"
           "    for (;;) {\n        sr_index head = sr_refresh_limit(ring)",
           "    for (;;) {\n        sr_index head = sr_refresh_limit(ring)")],
@@ -174,37 +181,37 @@ OTHERS = {
         options="--far 0 --fails 1 --evicts 1 --abandons 0 --capacity 8 --waits 0",
     ),
     "LIMIT": Variant(
-        "the limit stays where it was when items are passed on",
+        "the limit stays where it was when items are forwarded",
         [("    ring->limit = tail;\n", "")],
         caught_by={"stress"},
         options="--far 0 --evicts 1",
     ),
     "ONE_MORE": Variant(
-        "a slot too many is free",
+        "the producer takes one slot too many for free",
         [("ring->safe + ring->mask + 1 - sr_load", "ring->safe + ring->mask + 2 - sr_load")],
         caught_by={"stress"},
         options="--far 0 --capacity 4 --factor 1 --evicts 1",
     ),
     "KEPT_LOOK": Variant(
-        "the old look is kept for as long as one claim lasts",
+        "the old snapshot is kept as long as one claim lasts",
         [("    else if (n_claimed != ring->snapshot_n_claimed)\n", "    else\n")],
         caught_by={"stress"},
         options=f"{EXACT} --factor 2",
     ),
     "FITTING": Variant(
-        "a ring with less than twice the slots evicts all there is",
+        "a ring with less than twice the slots evicts all its items",
         [("ring->safe == head ? ring->capacity : sr_writable(ring);", "sr_writable(ring);")],
         caught_by={"stress"},
         options=f"{EXACT} --factor 1",
     ),
     "FAR_TAIL": Variant(
-        "where positions wrap, the consumer trusts a tail seen long ago",
+        "where positions wrap, the consumer trusts a tail that it loaded long ago",
         [("sizeof(sr_index) < 8 || available <= 0", "available <= 0")],
         caught_by={"narrow"},
         options="",
     ),
     "FAR_SAFE": Variant(
-        "where positions wrap, a stalled claim is left behind too far",
+        "where positions wrap, a stalled claim is left too far behind",
         [("    if ((sr_distance)(tail - ring->safe - ring->mask) > 1)\n"
           "        ring->safe = tail - ring->mask - 1;\n", ""),
          ("    return sr_min(ring->safe + ring->mask + 1 - sr_load(&ring->tail), ring->capacity);\n",
@@ -214,15 +221,15 @@ OTHERS = {
         options="",
     ),
     "WAIT_GIVE_BACK": Variant(
-        "nobody is woken for what is given back",
-        [("        sr_notify(ring, &ring->consumer, sr_load(&ring->tail)); /* it", "        /* it")],
+        "nobody is woken for items that return to the ring",
+        [("        sr_notify(ring, &ring->consumer, sr_load(&ring->tail));\n", "")],
         model="GIVE_BACK",
         is_wait=True,
         options_of_model="N=3 COUNT=2",
         caught_by={"stress"},
     ),
     "WAIT_HEAD": Variant(
-        "the consumer waits from a head on that may be given back",
+        "the consumer counts what it waits for from a head that may move back",
         [("sr_load(&ring->finished) + sr_load(&ring->evicted) + (sr_index)count);\n",
           "sr_load(&ring->head) + (sr_index)count - ring->claimed_count);\n")],
         model="HEAD",
@@ -231,7 +238,7 @@ OTHERS = {
         caught_by={"stress"},
     ),
     "WAIT_CLOSE": Variant(
-        "closing looks at what is wanted too early (as the compiler may make it)",
+        "closing loads `wanted` too early (as a compiler may do)",
         [("    atomic_store_explicit(&ring->closed, 1,",
           "    sr_index wanted = sr_load(&ring->consumer.wanted);\n    atomic_store_explicit(&ring->closed, 1,"),
          ("sr_notify(ring, &ring->consumer, sr_load(&ring->consumer.wanted));",
@@ -244,4 +251,4 @@ OTHERS = {
 
 
 def all_variants():
-    return relaxed(find_header().read_text()) | OTHERS
+    return relaxed("".join(read_headers().values())) | OTHERS

@@ -1,21 +1,21 @@
-/* Sleeping and waking as in spsc.h: "waiting". One side sleeps, the other one goes on and wakes it.
+/* Sleeping and waking, as spsc.h describes it under "waiting". One side sleeps, and the other one goes on and wakes it.
  *
- * Memory is as in spsc.pml: a location is the list of what was stored there, a load reads any message from the
- * thread's view on. All accesses are relaxed. The sleeper's barrier, membarrier(), is one on both sides at once:
- * whatever either has stored or seen is in both views after it.
+ * Memory is as in spsc.pml: a location is a list of messages, and a load reads the message of the thread's view or any
+ * newer one. All accesses are relaxed. The sleeper's barrier, membarrier(), is a barrier on both sides at once: after
+ * it, both views contain all that either side has stored or seen.
  *
- * Shown: once the side that wakes has stopped, the sleeper doesn't sleep on while what it waits for is there, or
- * the ring is closed. Without ROOM it is the consumer that waits for items, while the producer pushes, evicts, gives
- * back what its sink refused, and perhaps closes; with ROOM it is the producer that waits for all of a claim to be
- * finished, of which it can't know in what parts.
+ * The search shows that the sleeper does not stay asleep once the side that wakes has stopped, if what the sleeper
+ * waits for is there or the ring is closed. Without ROOM the consumer waits for items, while the producer pushes,
+ * evicts, returns items that its sink refused, and perhaps closes. With ROOM the producer waits until a claim is
+ * finished completely, and it can't know in which parts.
  *
  *     spin -a wait.pml && cc -O2 -DSAFETY pan.c -o pan && ./pan
  */
 #ifndef N
-#define N 3 /* items pushed, or finished */
+#define N 3 /* the items that are pushed, or finished */
 #endif
 #ifndef COUNT
-#define COUNT 2 /* waited for at once */
+#define COUNT 2 /* the items that the consumer waits for at once */
 #endif
 #ifndef EVICTIONS
 #define EVICTIONS 1
@@ -27,14 +27,14 @@
 #endif
 #define MESSAGES (4 * N + 14)
 
-byte reached_n, reached_is[MESSAGES]; /* the tail, or `finished`; written by the waker */
-byte evicted_n, evicted_is[MESSAGES]; /* that part of the head that the producer has moved */
-byte gone_n, gone_is[MESSAGES]; /* ... and its sink has taken: `evicted` in the header */
-byte closed_n, closed_is[2]; /* by the waker */
-byte wanted_n, wanted_is[MESSAGES]; /* by the sleeper */
-byte waiting_n, waiting_is[MESSAGES]; /* by both: stored by the sleeper, exchanged by the waker */
+byte reached_n, reached_is[MESSAGES]; /* the tail, or `finished`; the waker writes it */
+byte evicted_n, evicted_is[MESSAGES]; /* the part of the head that the producer has moved */
+byte gone_n, gone_is[MESSAGES]; /* the part of those that its sink has taken: `evicted` in the header */
+byte closed_n, closed_is[2]; /* the waker writes it */
+byte wanted_n, wanted_is[MESSAGES]; /* the sleeper writes it */
+byte waiting_n, waiting_is[MESSAGES]; /* both write it: the sleeper stores, the waker exchanges */
 
-/* Views: the sleeper's of what the waker writes, and the other way round. */
+/* The sleeper's view of what the waker writes, and the waker's view of what the sleeper writes. */
 byte s_reached, s_evicted, s_gone, s_closed, s_waiting, w_wanted, w_waiting;
 
 byte posted, taken;
@@ -52,7 +52,8 @@ bool is_asleep, has_stopped;
 
 /* -- the waker ----------------------------------------------------------------------------------- */
 
-/* Wakes, unless somebody has. The exchange reads the newest message, or one that the sleeper has stored over since. */
+/* Wakes the sleeper unless that was done already. The exchange reads the newest message, or an older one that a store
+ * of the sleeper follows. */
 inline wake()
 {
     atomic {
@@ -115,13 +116,13 @@ active proctype waker()
         STORE(evicted_is[evicted_n - 1] + 1, evicted);
         if
         :: STORE(gone_is[gone_n - 1] + 1, gone)
-        :: STORE(evicted_is[evicted_n - 1] - 1, evicted); /* the sink has failed: give it back */
+        :: STORE(evicted_is[evicted_n - 1] - 1, evicted); /* the sink has failed, so the item returns to the ring */
 #ifndef BREAK_GIVE_BACK
             notify(done)
 #endif
         fi
     :: true ->
-#ifdef BREAK_CLOSE /* what the compiler may do without a fence between */
+#ifdef BREAK_CLOSE /* a compiler may do this if there is no fence between the two */
         LOAD(anyway, w_wanted, wanted);
         STORE(1, closed);
 #else
@@ -153,10 +154,10 @@ inline await()
 {
 #ifdef ROOM
     LOAD(wanted, s_reached, reached);
-    wanted = wanted + 1; /* at least one, and all that was seen is not enough */
+    wanted = wanted + 1; /* at least one more, because all that was seen is not enough */
 #else
 #ifdef BREAK_HEAD
-    LOAD(wanted, s_evicted, evicted); /* that may be given back */
+    LOAD(wanted, s_evicted, evicted); /* the head may move back */
 #else
     LOAD(wanted, s_gone, gone);
 #endif
@@ -208,7 +209,7 @@ active proctype sleeper()
             :: else ->
                 is_asleep = true;
 end:            atomic { posted > 0 -> posted--; is_asleep = false };
-                d_step { /* a semaphore orders the two */
+                d_step { /* the semaphore synchronises the two sides */
                     s_reached = reached_n;
                     s_evicted = evicted_n;
         s_gone = gone_n;

@@ -1,21 +1,22 @@
-/* A ring for compiled code of any kind: a struct of functions, and the state to call them with.
+/* A ring for compiled code in any language: a struct of functions, and the state to call them with.
  *
- * An `ArrayRing` and an `SpscRing` of numpy items give it as `ring.capsule`, `ring.ctypes` and `ring.cffi`. The ring lives
- * as long as somebody holds one of these. Nothing is to be linked.
+ * An `ArrayRing` and an `SpscRing` of numpy items give it as `ring.capsule`, `ring.ctypes` and `ring.cffi`. The ring
+ * lives as long as somebody holds one of these. Nothing needs to be linked.
  *
- * Threads. Any thread may call, also one that Python doesn't know, with the GIL or without: an `ArrayRing` from one
- * thread at a time; of an `SpscRing` `push`, `reserve` and `commit` are the producer's, `pop` the consumer's, and `length`
- * anybody's. That is the caller's part: who calls beside another thread is usually told SPILL_RING_IN_USE.
+ * Threads. Any thread may call, with the GIL or without it, also a thread that Python doesn't know. An `ArrayRing`
+ * must be called by one thread at a time. Of an `SpscRing`, `push`, `reserve` and `commit` are the producer's, `pop` is
+ * the consumer's, and `length` is for anybody. The caller must see to that. A thread that calls beside another one is
+ * usually told SPILL_RING_IN_USE, but not always.
  *
- * Python. Nothing here touches it on the way to success, as long as what is evicted is dropped, or goes to a compiled
- * function (a FnSink of one) or a CollectSink, by way of such rings or not. For any other sink the thread is made known to
- * Python for the length of the call, which takes the GIL for a moment (and many such calls take long on CPython 3.13
- * without a GIL: have another thread drain an SpscRing instead). Exceptions come out as SPILL_RING_FAILED and go to
- * sys.unraisablehook; none is left set. Stop your threads before the interpreter ends: what needs Python then
- * never returns. In a subinterpreter spill_ring can't be imported.
+ * Python. A call that succeeds doesn't touch Python, as long as evicted items are dropped, or go to a compiled function
+ * (a FnSink of one) or to a CollectSink, whether directly or through other such rings. For any other sink, the calling
+ * thread is made known to Python for the length of the call, which takes the GIL for a moment. (Many such calls take
+ * long on CPython 3.13 without a GIL. There, let another thread drain an SpscRing instead.) An exception becomes
+ * SPILL_RING_FAILED and goes to sys.unraisablehook; none is left set. Stop your threads before the interpreter ends,
+ * because a call that needs Python after that never returns. In a subinterpreter spill_ring can't be imported.
  *
- * The declarations are C and C++. `version` changes when old clients would break; what comes later goes to the end of
- * the struct, and `size` tells whether it is there.
+ * The declarations are valid C and C++. `version` changes when older clients would break. New members are added at the
+ * end of the struct, and `size` tells whether a member is there.
  */
 #ifndef SPILL_RING_INTERFACE_H
 #define SPILL_RING_INTERFACE_H
@@ -29,45 +30,49 @@
 
 enum { SPILL_RING_VERSION = 1 };
 
-/* What is returned instead of 0 or a count. */
+/* The errors, which the functions return instead of 0 or a count. */
 enum {
-    SPILL_RING_FAILED = -1, /* an exception, of a sink for the most part; sys.unraisablehook has got it */
-    SPILL_RING_CLOSED = -2, /* of `pop` from an SpscRing: and nothing is left */
-    SPILL_RING_IN_USE = -3, /* somebody else is inside, or a reservation is open */
-    SPILL_RING_BAD_COUNT = -4, /* below 0, or more than there can be room for */
-    SPILL_RING_FULL = -5, /* nothing was pushed: the ring rejects; or `reserve` meets a stalled consumer: push instead */
-    SPILL_RING_NOT_RESERVED = -6 /* a `commit` without a `reserve` */
+    SPILL_RING_FAILED = -1, /* an exception was raised, usually by a sink; sys.unraisablehook has got it */
+    SPILL_RING_CLOSED = -2, /* the ring is closed; `pop` from an SpscRing says so only when nothing is left */
+    SPILL_RING_IN_USE = -3, /* another call is active in the ring, or a reservation is open */
+    SPILL_RING_BAD_COUNT = -4, /* the count is below 0, or larger than the room can ever be */
+    /* Nothing was pushed, because the ring rejects new items while it is full. Or `reserve` can't evict enough, because
+     * a stalled consumer is in the way: then push instead. */
+    SPILL_RING_FULL = -5,
+    SPILL_RING_NOT_RESERVED = -6 /* `commit` was called without `reserve` */
 };
 
 typedef struct spill_ring_interface {
     int version; /* SPILL_RING_VERSION */
-    size_t size; /* of this struct */
-    ptrdiff_t item_size; /* bytes; items are those of the ring's dtype, which nobody checks */
+    size_t size; /* the size of this struct */
+    ptrdiff_t item_size; /* the bytes of an item. Items have the ring's dtype, which nobody checks */
     void *state; /* the first argument of each function */
 
-    /* Push `count` items, which must not lie in the ring's own memory. 0, or an error: then `length` grows by what was
-     * taken all the same, and nothing is lost. Waits for room, for ever, if the ring is an SpscRing that blocks. */
+    /* Push `count` items, which must not lie in the ring's own memory. Returns 0 or an error. After an error, `length`
+     * has grown by the items that were taken nevertheless, and nothing is lost. An SpscRing that blocks waits for room,
+     * for ever if need be. */
     int (*push)(void *state, const void *items, ptrdiff_t count);
-    /* Remove up to `count` of the oldest into `out`. How many, or an error; never waits. */
+    /* Move up to `count` of the oldest items to `out`. Returns how many, or an error, and never waits. */
     ptrdiff_t (*pop)(void *state, void *out, ptrdiff_t count);
-    /* Items in the ring. */
+    /* Returns the number of items in the ring. */
     ptrdiff_t (*length)(void *state);
-    /* Make `*room` point to room for `count` new items in the ring's own memory, at most the capacity. Nothing else is
-     * pushed until `commit` takes in the first `count` of what was written there. 0, or an error. */
+    /* `reserve` makes `*room` point to room for `count` new items in the ring's own memory, at most the capacity. Until
+     * `commit`, nothing else can be pushed. `commit` pushes the first `count` of the items that were written there.
+     * Both return 0 or an error. */
     int (*reserve)(void *state, ptrdiff_t count, void **room);
     int (*commit)(void *state, ptrdiff_t count);
 
-    /* The next single item may be written to `*next` while that is below `*stop`, and then `*next` moves on by its size:
-     * a push without a call. `push` of one item opens this window, and all else closes it. Only an ArrayRing of C
-     * numbers opens it; elsewhere both point to NULL. */
+    /* A push without a call: while `*next` is below `*stop`, write one item to `*next`, and then move `*next` on by the
+     * size of an item. A `push` of one item opens this window, and any other call closes it. Only an ArrayRing of C
+     * numbers opens it; for other rings both point to NULL. */
     char **next;
     char **stop;
 } spill_ring_interface;
 
 /* -- down to here ------------------------------------------------------------------------------------ */
 
-/* spill_ring_push_f8(ring, value) and so on: push one number, of the C type that the dtype names. In a loop over an
- * ArrayRing that drops, about two cycles. */
+/* spill_ring_push_f8(ring, value) and so on push one number of the C type that the dtype names. In a loop, with an
+ * ArrayRing that drops, a push takes about two cycles. */
 #define SPILL_RING_DEFINE_PUSH(name, type)                                                                             \
     static inline int spill_ring_push_##name(const spill_ring_interface *ring, type value)                             \
     {                                                                                                                  \
@@ -78,7 +83,7 @@ typedef struct spill_ring_interface {
             *ring->next = (char *)(place + 1);                                                                         \
             return 0;                                                                                                  \
         }                                                                                                              \
-        copy = value; /* so that `value` needs no address, and can stay in a register */                               \
+        copy = value; /* a copy has the address, so that `value` can stay in a register */                             \
         return ring->push(ring->state, &copy, 1);                                                                      \
     }
 
@@ -94,12 +99,14 @@ SPILL_RING_DEFINE_PUSH(f4, float)
 SPILL_RING_DEFINE_PUSH(f8, double)
 
 #ifdef Py_PYTHON_H
-/* The interface in a `ring.capsule`, which must be kept as long as it is used; NULL with an exception set. Needs the GIL. */
+/* Returns the interface in a `ring.capsule`, or NULL with an exception set. Keep the capsule as long as you use the
+ * interface. The caller must have the GIL. */
 static inline const spill_ring_interface *spill_ring_from_capsule(PyObject *capsule)
 {
     const spill_ring_interface *ring = (const spill_ring_interface *)PyCapsule_GetPointer(capsule, SPILL_RING_CAPSULE);
     if (ring != NULL && (ring->version != SPILL_RING_VERSION || ring->size < sizeof *ring)) {
-        PyErr_Format(PyExc_ImportError, "compiled for version %d of spill_ring's interface, and this is %d, of %zu bytes",
+        PyErr_Format(PyExc_ImportError,
+                     "compiled for version %d of spill_ring's interface, and this is %d, of %zu bytes",
                      (int)SPILL_RING_VERSION, ring->version, ring->size);
         return NULL;
     }

@@ -1,111 +1,73 @@
-/* A lock-free ring between one producer and one consumer that evicts instead of blocking.
+/* A lock-free ring between one producer and one consumer that evicts its oldest items instead of blocking.
  *
- * Freestanding C11: no libc but memcpy, no allocation, no lock. The caller gives the memory and the
- * sink. Each function belongs to one side: at any time at most one thread (or interrupt handler) may be
- * on the producer's side and one on the consumer's. The two sides never wait for each other.
+ * This is freestanding C11: it needs no libc but memcpy, allocates nothing and takes no lock. The caller provides the
+ * memory and the sink. Each function belongs to one side. At any time at most one thread (or interrupt handler) may
+ * be on the producer's side, and at most one on the consumer's. The two sides never wait for each other.
  *
- * Positions count items since the beginning; item p lies in slot p % physical.
+ * Positions count items since the beginning. The item at position p lies in slot p % physical.
  *
  *     finished <= ... <= head <= tail
  *
- *   tail      written by the producer alone: items below it are written.
- *   head      moved by either side, with a compare-and-swap that claims the run of oldest items from the
- *             old head to the new one: by the consumer to pop it, by the producer to evict it.
- *             Whoever wins owns the run, and may read it with a plain memcpy. In a ring that refuses
- *             instead of evicting it is the consumer's alone, and a plain store moves it.
- *   finished  written by the consumer alone: how many items it has claimed and copied.
+ *   tail      is written by the producer only. The items below it are written.
+ *   head      is moved by either side. A compare-and-swap from the old head to the new one claims the oldest items,
+ *             those between the two: the consumer claims them in order to pop them, the producer in order to evict
+ *             them. The side that wins owns them, and may read them with a plain memcpy. In a ring that refuses new
+ *             items instead of evicting old ones, the head is the consumer's alone, and a plain store moves it.
+ *   finished  is written by the consumer only. It counts the items that the consumer has claimed and copied.
  *
- * Why this is enough. A slot has one owner at a time: the producer until it publishes the tail, then
- * nobody until a claim, then the claimer until it is through.
+ * Why this is enough. A slot has one owner at a time: the producer until it publishes the tail, then nobody until a
+ * claim, then the side that claimed the slot until that side has finished with it.
  *
- *   Reading. The consumer claims below a tail that it loaded with acquire (R1), which pairs with the
- *   producer's release (W1), so all that it claims is written. It may be that the producer evicts
- *   and overwrites the items between that load and the claim; then the head has moved, and the
- *   claim fails, since a compare-and-swap sees the newest value. So a claim itself orders nothing,
- *   and every access of the head is relaxed. The producer evicts what it wrote itself.
+ *   Reading. The consumer claims items below a tail that it loaded with acquire (R1). This load pairs with the
+ *   producer's release (W1), so everything that the consumer claims is written. The producer may evict and overwrite
+ *   these items between that load and the claim. But then the head has moved, and the claim fails, because a
+ *   compare-and-swap sees the newest value. So a claim itself need not order anything, and every access to the head
+ *   is relaxed. The producer needs no order for the items that it evicts, because it wrote them itself.
  *
- *   Writing. Position p goes where p - physical was, so the producer must know that that one was claimed,
- *   and that its claimer is through. It knows its own claims. What the head shows beyond them is the
- *   consumer's: claimed = head - evicted. Claims are finished in order, so once `finished`, loaded with
- *   acquire (R2) against the consumer's release after its copy (W2), has reached that number, all
- *   below that head is free. While the consumer is in the middle of a copy it has not: then the
- *   look before counts (`snapshot_head`, `snapshot_n_claimed`), which one store of the consumer's after it
- *   satisfies.
+ *   Writing. Position p reuses the slot of position p - physical. So the producer must know that the older item was
+ *   claimed, and that the side that claimed it has finished. The producer knows its own claims. All other claims
+ *   below the head are the consumer's: n_claimed = head - evicted. The consumer finishes its claims in order. So once
+ *   `finished` has reached n_claimed, all slots below that head are free. The producer loads `finished` with acquire
+ *   (R2), which pairs with the consumer's release after its copy (W2). While the consumer is in the middle of a copy,
+ *   `finished` has not reached n_claimed. Then the producer uses a snapshot that it took earlier (`snapshot_head`,
+ *   `snapshot_n_claimed`). That one is reached as soon as the consumer has finished the claim that was open then.
  *
- *   Not waiting. physical >= 2 * capacity leaves room to write beside a consumer in the middle of a copy. If a
- *   stalled one's slots are needed all the same, the producer evicts all that is resident and passes its new
- *   items straight to the sink. Nothing is lost, order holds, and the producer never blocks; then,
- *   and only then, the ring holds fewer items than fit: not before more than physical - capacity items are pushed
- *   during one claim of the consumer. A claim of the producer fails only if the consumer claimed some of the
- *   resident items meanwhile, so at most as often as there are such: a push is wait-free.
+ *   Not waiting. physical >= 2 * capacity leaves slots to write to while the consumer is in the middle of a copy. If
+ *   the producer needs the slots of a stalled consumer all the same, it evicts all resident items and forwards its
+ *   new items straight to the sink. Nothing is lost, the order holds, and the producer never blocks. In this case,
+ *   and in no other, the ring holds fewer items than fit. It needs more than physical - capacity items to be pushed
+ *   during one claim of the consumer. A claim of the producer fails only if the consumer has claimed some of the
+ *   resident items in the meantime, so it fails at most as often as there are resident items: a push is wait-free.
  *
- *   The end. The consumer loads `closed` with acquire (R3) against the producer's release (W3), so that a
- *   tail loaded after it is the last one.
+ *   The end. The consumer loads `closed` with acquire (R3), which pairs with the producer's release (W3). So a tail
+ *   that is loaded after that is the last one.
  *
- * x86 orders plain loads and stores like acquire and release, so there a missing order shows only where
- * the compiler makes use of it. tests/core/ has what shows each of the six: ThreadSanitizer
- * (W1, R1, W2, R2), and a model that allows every reordering of C11 (all six; W3 and R3 guard no plain
- * memory, so nothing that runs on x86 can show them).
+ * x86 orders plain loads and stores like acquire and release. So there a missing order shows only where the compiler
+ * makes use of it. tests/core/ shows that each of the six orders is needed: ThreadSanitizer notices when W1, R1, W2
+ * or R2 is missing, and a model that allows every reordering of C11 notices all six. W3 and R3 guard no plain memory,
+ * so nothing that runs on x86 can show that one of them is missing.
  *
- * Width. Positions have 64 bits where a pointer has, and never wrap. Elsewhere, on a microcontroller without
- * 64-bit atomics, they have 32 and wrap, as the difference of two stays right up to 2^31 items. So neither side
- * trusts there what it saw of the other long ago; a claim can go wrong only if the consumer sleeps in
- * the middle of it, between its looks and the compare-and-swap, for 2^31 pushes.
+ * Width. Positions have 64 bits where a pointer has 64 bits, and then they never wrap. Elsewhere, on a
+ * microcontroller without 64-bit atomics, they have 32 bits and wrap. This works because the difference of two
+ * positions stays right up to 2^31 items. So on such a machine neither side trusts a value of the other side that it
+ * loaded long ago. A claim can go wrong only if the consumer sleeps in the middle of it, between its loads and the
+ * compare-and-swap, while 2^31 items are pushed.
  */
 #ifndef SPILL_RING_SPSC_H
 #define SPILL_RING_SPSC_H
 
-#ifdef __cplusplus
-#error "spsc.h is C11: compile what uses it as C"
-#endif
+#include "portable.h" /* it lies beside this header */
 
-#include <limits.h>
-#include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#if defined(__GNUC__)
-#define SR_LIKELY(x) __builtin_expect(!!(x), 1)
-#define SR_NOINLINE __attribute__((noinline, unused))
-#define SR_MEMCPY __builtin_memcpy /* memcpy, without a hosted header to declare it */
-#else
-#include <string.h>
-#if defined(_MSC_VER)
-#include <intrin.h>
-#endif
-#define SR_LIKELY(x) (x)
-#define SR_NOINLINE
-#define SR_MEMCPY memcpy
-#endif
-
-/* What one core writes and another reads lies on lines of its own: 128 bytes, since the prefetchers fetch
- * lines of 64 in pairs. A core without caches can do with less. */
-#ifndef SR_CACHE_LINE
-#if UINTPTR_MAX > 0xffffffffu
-#define SR_CACHE_LINE 128
-#else
-#define SR_CACHE_LINE 8
-#endif
-#endif
-
-#if UINTPTR_MAX > 0xffffffffu
-typedef uint64_t sr_index;
-typedef int64_t sr_distance;
-#else
-typedef uint32_t sr_index;
-typedef int32_t sr_distance;
-#endif
-
-/* Takes `count` items in a row, oldest first, and adds to `taken` as it does: all of them, unless it returns an
- * error, a negative number, which the caller of the ring gets. */
+/* A sink takes `count` contiguous items, oldest first, and adds to `taken` as it takes them. It takes all of them and
+ * returns SR_DONE, or it returns an error, a negative number, which the ring passes on to its caller. */
 typedef int (*sr_sink)(void *context, const void *items, size_t count, size_t *taken);
 
-/* Wakes a side that waits; see sr_spsc_await_items. */
+/* Wakes a side that waits; see "waiting" below. */
 typedef void (*sr_wake)(void *context);
 
-enum { SR_DONE = 0, SR_FULL = 1 }; /* and the negative numbers of sinks */
+enum { SR_DONE = 0, SR_FULL = 1 }; /* negative numbers are the errors of sinks */
 
-/* A side that sleeps until a count reaches `wanted`. The sleeper writes both, the other side looks. */
+/* A side that sleeps until a count reaches `wanted`. The sleeper writes both atomics, and the other side reads them. */
 typedef struct {
     _Atomic int is_waiting;
     _Atomic sr_index wanted;
@@ -113,57 +75,42 @@ typedef struct {
 } sr_waiter;
 
 typedef struct {
-    /* Set before both sides begin, and then only read. */
+    /* These are set before both sides begin, and after that they are only read. */
     _Alignas(SR_CACHE_LINE) unsigned char *items;
     size_t itemsize;
     sr_index capacity, mask;
-    sr_index evict_block; /* items evicted at once, at least; 1 keeps the capacity exact */
-    int evicts; /* a push into a full ring evicts; else it is refused, and the head is the consumer's alone */
-    const int *is_mirrored; /* points to true: the memory's first half goes on in a second one */
-    sr_sink sink; /* NULL: what is evicted is dropped */
+    sr_index evict_block; /* the least number of items evicted at once; 1 keeps the capacity exact */
+    int evicts; /* true: a push into a full ring evicts. False: it is refused, and the head is the consumer's alone */
+    const int *is_mirrored; /* points to true where the same memory is mapped once more behind its end */
+    sr_sink sink; /* NULL: evicted items are dropped */
     void *sink_context;
-    sr_wake wake; /* NULL: nobody ever waits */
+    sr_wake wake; /* NULL: no side ever waits */
 
-    /* The producer's. Others read the atomic ones. */
+    /* The producer writes these. Other threads read only the atomic ones. */
     _Alignas(SR_CACHE_LINE) _Atomic sr_index tail;
-    sr_index limit; /* may write below, without a look */
-    sr_index safe; /* all below is free to be written over */
+    sr_index limit; /* the producer may write below this without looking at the consumer */
+    sr_index safe; /* all slots of positions below this may be reused */
     sr_index snapshot_head, snapshot_n_claimed;
-    sr_index pending, pending_count; /* evicted, and not taken by the sink yet */
-    _Atomic sr_index evicted; /* evicted, and gone */
+    sr_index pending, pending_count; /* evicted items that the sink has not taken yet */
+    _Atomic sr_index evicted; /* the number of items that were evicted and have left the ring */
     _Atomic int closed;
 
-    /* Both sides', and the consumer's, which the producer looks at together. */
+    /* The head is written by both sides, `finished` by the consumer. The producer reads the two together. */
     _Alignas(SR_CACHE_LINE) _Atomic sr_index head;
     _Atomic sr_index finished;
 
-    /* The consumer's own. Others read the atomic ones. */
+    /* The consumer writes these. Other threads read only the atomic ones. */
     _Alignas(SR_CACHE_LINE) sr_index seen_tail;
-    sr_index claimed, claimed_count; /* claimed, and not finished yet */
-    _Atomic sr_index drained, cleared; /* of those finished: what a sink took, what was dropped */
+    sr_index claimed, claimed_count; /* claimed items that are not finished yet */
+    _Atomic sr_index drained, cleared; /* of the finished items: how many a sink took, how many were dropped */
 
-    /* Both sides', rarely written. */
+    /* Both sides write these, but rarely. */
     _Alignas(SR_CACHE_LINE) sr_waiter consumer;
     sr_waiter producer;
 } sr_spsc;
 
-static inline sr_index sr_load(const _Atomic sr_index *index)
-{
-    return atomic_load_explicit(index, memory_order_relaxed);
-}
-
-static inline void sr_store(_Atomic sr_index *index, sr_index value)
-{
-    atomic_store_explicit(index, value, memory_order_relaxed);
-}
-
-static inline sr_index sr_min(sr_index a, sr_index b)
-{
-    return a < b ? a : b;
-}
-
-/* `physical` slots of `itemsize` bytes at `items`: a power of two, at least `capacity`, and better twice that.
- * The rest is zero, and may be set before the first push. */
+/* `items` points to `physical` slots of `itemsize` bytes. `physical` is a power of two, at least `capacity` and better
+ * twice that. All other fields become zero, and may be set before the first push. */
 static inline void sr_spsc_init(sr_spsc *ring, void *items, size_t itemsize, size_t capacity, size_t physical)
 {
     static const sr_spsc empty;
@@ -184,7 +131,7 @@ static inline unsigned char *sr_slot(const sr_spsc *ring, sr_index position)
     return ring->items + (size_t)(position & ring->mask) * ring->itemsize;
 }
 
-/* How many of `count` items from a position on lie in a row. */
+/* How many of the `count` items that begin at a position are contiguous in memory. */
 static inline sr_index sr_contiguous(const sr_spsc *ring, sr_index position, sr_index count)
 {
     if (ring->is_mirrored != NULL && *ring->is_mirrored)
@@ -208,7 +155,7 @@ static inline void sr_read(const sr_spsc *ring, sr_index position, unsigned char
         SR_MEMCPY(out + (size_t)first * ring->itemsize, ring->items, (size_t)(count - first) * ring->itemsize);
 }
 
-/* Send a claimed run, in one call where it lies in a row. */
+/* Send claimed items to a sink, in one call if they are contiguous. */
 static inline int sr_send(const sr_spsc *ring, sr_sink sink, void *context, sr_index position, sr_index count,
                           size_t *taken)
 {
@@ -216,9 +163,9 @@ static inline int sr_send(const sr_spsc *ring, sr_sink sink, void *context, sr_i
     sr_index sent = 0;
     while (sent < count && error == SR_DONE) {
         sr_index piece = sr_contiguous(ring, position + sent, count - sent);
-        size_t took = 0;
-        error = sink(context, sr_slot(ring, position + sent), (size_t)piece, &took);
-        sent += error == SR_DONE ? piece : (sr_index)took;
+        size_t n_taken = 0;
+        error = sink(context, sr_slot(ring, position + sent), (size_t)piece, &n_taken);
+        sent += error == SR_DONE ? piece : (sr_index)n_taken;
     }
     *taken += (size_t)sent;
     return error;
@@ -226,12 +173,17 @@ static inline int sr_send(const sr_spsc *ring, sr_sink sink, void *context, sr_i
 
 /* -- waiting -------------------------------------------------------------------------------------
  *
- * Nobody waits in here. A side that wants to sleep says what it waits for (sr_spsc_await_items,
- * sr_spsc_await_room), then makes sure that the other side has seen that or it will see what the other side
- * did, then looks once more, then sleeps until `wake` is called. That "makes sure" is a full barrier on both sides; the
- * sleeper pays for both, so that a push costs no more than a load: membarrier() on Linux, nothing where
- * both sides run on one core, elsewhere a sleep that ends by itself after a while.
- * So the accesses here are relaxed, and only the compiler is held to their order. */
+ * No function of this header waits. A side that wants to sleep takes these steps:
+ *
+ *   1. It says what it waits for (sr_spsc_await_items, sr_spsc_await_room).
+ *   2. It makes sure that either the other side has seen this request, or it will itself see what the other side did.
+ *   3. It looks once more, and cancels the request (sr_cancel_wake) if it need not sleep any more.
+ *   4. Otherwise it sleeps until `wake` is called.
+ *
+ * The second step takes a full barrier on both sides. The sleeper pays for both, so that waiting costs a push no more
+ * than a load: the sleeper calls membarrier() on Linux; it does nothing where both sides run on one core; elsewhere
+ * its sleep ends by itself after a while. So the accesses here are relaxed, and only the compiler must keep their
+ * order. */
 
 SR_NOINLINE static void sr_notify_slow(sr_spsc *ring, sr_waiter *waiter, sr_index reached)
 {
@@ -240,7 +192,7 @@ SR_NOINLINE static void sr_notify_slow(sr_spsc *ring, sr_waiter *waiter, sr_inde
         ring->wake(waiter->context);
 }
 
-/* The side's count has reached `reached`: wake the other one, if that is what it waits for. */
+/* The caller's count has reached `reached`. Wake the other side if it waits for that. */
 static inline void sr_notify(sr_spsc *ring, sr_waiter *waiter, sr_index reached)
 {
     atomic_signal_fence(memory_order_seq_cst);
@@ -260,47 +212,23 @@ static inline void sr_cancel_wake(sr_waiter *waiter)
     atomic_store_explicit(&waiter->is_waiting, 0, memory_order_relaxed);
 }
 
-/* For a loop that tries again and again: once each time that nothing was there, or no room. Every look takes the line
- * from the side that writes to it, and a moment without one lets that side go on: where both loops do this, single
- * items come two to three times as fast. About a microsecond. */
-static inline void sr_relax(void)
-{
-#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__) || defined(__aarch64__))
-    int i;
-    for (i = 0; i < 64; i++)
-#if defined(__aarch64__)
-        __asm__ volatile("yield");
-#else
-        __builtin_ia32_pause();
-#endif
-#elif defined(_MSC_VER)
-    int i;
-    for (i = 0; i < 64; i++)
-#if defined(_M_ARM64)
-        __yield();
-#else
-        _mm_pause();
-#endif
-#endif
-}
-
 /* -- any thread ---------------------------------------------------------------------------------- */
 
-/* Counts since the beginning: pushed = evicted + finished + what is in the ring, and of those finished some were
- * drained and some cleared. What was evicted went to the sink, or was dropped if there is none. */
+/* These count items since the beginning: pushed = evicted + finished + the items in the ring. Some of the finished
+ * items were drained and some cleared. Evicted items went to the sink, or were dropped if there is none. */
 static inline sr_index sr_pushed(const sr_spsc *ring) { return sr_load(&ring->tail); }
 static inline sr_index sr_evicted(const sr_spsc *ring) { return sr_load(&ring->evicted); }
 static inline sr_index sr_finished(const sr_spsc *ring) { return sr_load(&ring->finished); }
 static inline sr_index sr_drained(const sr_spsc *ring) { return sr_load(&ring->drained); }
 static inline sr_index sr_cleared(const sr_spsc *ring) { return sr_load(&ring->cleared); }
 
-/* Items that are in the ring, or in the middle of leaving it; exact while both sides are still. More than the capacity
- * only while the consumer holds a claim. */
+/* How many items are in the ring, or in the middle of leaving it. The number is exact while both sides are still. It
+ * exceeds the capacity only while the consumer has claimed items that it has not finished. */
 static inline size_t sr_spsc_count(const sr_spsc *ring)
 {
     sr_index gone = sr_finished(ring) + sr_evicted(ring);
     sr_distance count = (sr_distance)(sr_pushed(ring) - gone);
-    return count < 0 ? 0 : (size_t)sr_min((sr_index)count, ring->mask + 1); /* loads may be reordered */
+    return count < 0 ? 0 : (size_t)sr_min((sr_index)count, ring->mask + 1); /* the loads may be reordered */
 }
 
 static inline int sr_spsc_is_closed(const sr_spsc *ring)
@@ -316,14 +244,14 @@ static inline void sr_publish(sr_spsc *ring, sr_index tail)
     sr_notify(ring, &ring->consumer, tail);
 }
 
-/* Items that may be written before anything else is free, as far as they fit. */
+/* How many items may be written before another slot becomes free, at most the capacity. */
 static inline sr_index sr_writable(const sr_spsc *ring)
 {
     return sr_min(ring->safe + ring->mask + 1 - sr_load(&ring->tail), ring->capacity);
 }
 
-/* See what the consumer has done, and so how far may be written. Returns the head. Not while anything is
- * pending, since what is below the head is taken to be the consumer's or gone. */
+/* Look at what the consumer has done, and so find out how far the producer may write. Returns the head. This must not
+ * be called while items are pending, because it takes all items below the head for the consumer's, or for gone. */
 static inline sr_index sr_refresh_limit(sr_spsc *ring)
 {
     sr_index head = sr_load(&ring->head), tail = sr_load(&ring->tail), resident = tail - head;
@@ -334,21 +262,23 @@ static inline sr_index sr_refresh_limit(sr_spsc *ring)
     else if ((sr_distance)(finished - ring->snapshot_n_claimed) >= 0)
         ring->safe = ring->snapshot_head;
     else if (n_claimed != ring->snapshot_n_claimed)
-        goto looked; /* keep the old look: a newer one would never be satisfied if this is repeated */
-    /* With nothing claimed since the old look, what satisfies that satisfies the new one, which frees more. */
+        goto keep_snapshot; /* if each call took a newer one, `finished` might never reach any of them */
+    /* If the consumer has claimed nothing since the old snapshot, `finished` reaches the new one at the same moment,
+     * and the new one frees more slots. */
     ring->snapshot_head = head;
     ring->snapshot_n_claimed = n_claimed;
-looked:
-    /* Where the tail ran ahead of a stalled consumer as items were passed on, nothing can be written. `safe` is taken
-     * along there, lest it seem to lie ahead once positions wrap: nobody will write below the tail. */
+keep_snapshot:
+    /* Forwarded items may have moved the tail far ahead of a stalled consumer; then nothing can be written. `safe`
+     * must follow the tail, or it would seem to lie ahead of the tail once positions wrap. Moving `safe` does no
+     * harm, because nobody will write below the tail. */
     if ((sr_distance)(tail - ring->safe - ring->mask) > 1)
         ring->safe = tail - ring->mask - 1;
     ring->limit = tail + sr_min(sr_writable(ring), ring->capacity - resident);
     return head;
 }
 
-/* Send on what was evicted. What the sink doesn't take goes back into the ring, as if it had never been evicted;
- * if the consumer has claimed newer items meanwhile, it stays pending, and goes to the sink first. */
+/* Send the pending items to the sink. Items that the sink does not take return to the ring, as if they had never been
+ * evicted. If the consumer has claimed newer items in the meantime, they stay pending, and go to the sink first. */
 static inline int sr_deliver(sr_spsc *ring)
 {
     size_t taken = 0;
@@ -365,12 +295,13 @@ static inline int sr_deliver(sr_spsc *ring)
         && atomic_compare_exchange_strong_explicit(&ring->head, &end, ring->pending, memory_order_relaxed,
                                                    memory_order_relaxed)) {
         ring->pending_count = 0;
-        sr_notify(ring, &ring->consumer, sr_load(&ring->tail)); /* it may have looked while they were gone */
+        /* The consumer may have looked while these items were not in the ring. */
+        sr_notify(ring, &ring->consumer, sr_load(&ring->tail));
     }
     return error;
 }
 
-/* Evict `count` from the head on. Does nothing if the consumer was quicker: then there is room. */
+/* Evict `count` items from the head on. If the consumer was quicker, this does nothing, and then there is room. */
 static inline int sr_evict(sr_spsc *ring, sr_index head, sr_index count)
 {
     sr_index end = head + count;
@@ -382,9 +313,9 @@ static inline int sr_evict(sr_spsc *ring, sr_index head, sr_index count)
     return sr_deliver(ring);
 }
 
-/* Make room for `count` items, or for as many as fit, by evicting. `room` says how many there is room for;
- * if that is fewer, the ring is empty. */
-static inline int sr_make_room(sr_spsc *ring, sr_index count, sr_index *room)
+/* Evict until there is room for `count` items, or for as many as possible. `n_free` becomes the number of items that
+ * there is room for. If that is less than `count`, the ring is empty. */
+static inline int sr_make_room(sr_spsc *ring, sr_index count, sr_index *n_free)
 {
     sr_index tail = sr_load(&ring->tail);
     int error;
@@ -392,14 +323,15 @@ static inline int sr_make_room(sr_spsc *ring, sr_index count, sr_index *room)
         return error;
     for (;;) {
         sr_index head = sr_refresh_limit(ring), resident = tail - head, fitting, excess;
-        *room = ring->limit - tail;
-        if (*room >= count)
+        *n_free = ring->limit - tail;
+        if (*n_free >= count)
             return SR_DONE;
         if (!ring->evicts)
             return SR_FULL;
         if (resident == 0)
             return SR_DONE;
-        fitting = ring->safe == head ? ring->capacity : sr_writable(ring); /* nobody reads: what goes makes room */
+        /* If the consumer is not in the middle of a copy, each evicted item frees its slot. */
+        fitting = ring->safe == head ? ring->capacity : sr_writable(ring);
         excess = count <= fitting ? count - (ring->capacity - resident) : resident;
         if (excess < ring->evict_block)
             excess = ring->evict_block;
@@ -408,40 +340,40 @@ static inline int sr_make_room(sr_spsc *ring, sr_index count, sr_index *room)
     }
 }
 
-/* What can't stay goes straight to the sink. The ring is empty. */
+/* Forward new items that can't stay in the ring straight to the sink. The ring is empty. */
 static inline int sr_forward(sr_spsc *ring, const unsigned char *items, sr_index count, size_t *taken)
 {
-    size_t passed = 0;
+    size_t n_taken = 0;
     int error = SR_DONE;
     sr_index tail;
     if (ring->sink != NULL)
-        error = ring->sink(ring->sink_context, items, (size_t)count, &passed);
+        error = ring->sink(ring->sink_context, items, (size_t)count, &n_taken);
     if (error == SR_DONE)
-        passed = (size_t)count;
-    tail = sr_load(&ring->tail) + (sr_index)passed;
-    sr_store(&ring->evicted, sr_load(&ring->evicted) + (sr_index)passed);
-    /* The head first: until the tail follows, the consumer sees nothing to claim, and a claim of what it saw
-     * before fails. Nobody else moves the head of an empty ring. */
+        n_taken = (size_t)count;
+    tail = sr_load(&ring->tail) + (sr_index)n_taken;
+    sr_store(&ring->evicted, sr_load(&ring->evicted) + (sr_index)n_taken);
+    /* Move the head before the tail. Until the tail follows, the consumer sees nothing to claim, and a claim based on
+     * what it saw before fails. Nobody else moves the head of an empty ring. */
     sr_store(&ring->head, tail);
     ring->limit = tail;
     sr_publish(ring, tail);
-    *taken += passed;
+    *taken += n_taken;
     return error;
 }
 
 SR_NOINLINE static int sr_push_slow(sr_spsc *ring, const unsigned char *items, sr_index count, size_t *taken)
 {
-    sr_index tail, room;
+    sr_index tail, n_free;
     int error;
-    while ((error = sr_make_room(ring, count, &room)) == SR_DONE && room < count) {
-        sr_index excess = count - room;
-        size_t passed = 0;
-        error = sr_forward(ring, items, excess, &passed);
-        *taken += passed;
+    while ((error = sr_make_room(ring, count, &n_free)) == SR_DONE && n_free < count) {
+        sr_index excess = count - n_free;
+        size_t n_forwarded = 0;
+        error = sr_forward(ring, items, excess, &n_forwarded);
+        *taken += n_forwarded;
         if (error != SR_DONE)
             break;
         items += (size_t)excess * ring->itemsize;
-        count = room;
+        count = n_free;
     }
     if (error != SR_DONE)
         return error;
@@ -452,14 +384,14 @@ SR_NOINLINE static int sr_push_slow(sr_spsc *ring, const unsigned char *items, s
     return SR_DONE;
 }
 
-/* May `count` items be written with nobody asked? */
+/* Whether `count` items may be written without looking at the consumer. */
 static inline int sr_spsc_has_room(const sr_spsc *ring, size_t count)
 {
     return count <= (size_t)(ring->limit - sr_load(&ring->tail));
 }
 
-/* Push `count` items; `taken` grows by those that were taken. Returns SR_DONE; SR_FULL, and then none were, if
- * the ring doesn't evict and has no room for all; or the sink's error. */
+/* Push `count` items; `taken` grows by the number of items that were taken. Returns SR_DONE; or the sink's error; or
+ * SR_FULL if the ring doesn't evict and has no room for all of them, and then it has taken none. */
 static inline int sr_spsc_push(sr_spsc *ring, const void *items, size_t count, size_t *taken)
 {
     sr_index tail = sr_load(&ring->tail);
@@ -471,25 +403,25 @@ static inline int sr_spsc_push(sr_spsc *ring, const void *items, size_t count, s
     return SR_DONE;
 }
 
-/* How many items could be pushed without an eviction, up to `count`. */
+/* How many items, up to `count`, could be pushed without an eviction. */
 static inline size_t sr_spsc_room(sr_spsc *ring, size_t count)
 {
-    size_t room;
+    size_t n_free;
     if (SR_LIKELY(sr_spsc_has_room(ring, count)))
         return count;
     if (ring->pending_count == 0)
         sr_refresh_limit(ring);
-    room = (size_t)(ring->limit - sr_load(&ring->tail));
-    return room < count ? room : count;
+    n_free = (size_t)(ring->limit - sr_load(&ring->tail));
+    return n_free < count ? n_free : count;
 }
 
-/* Where the next item goes, once there is room for it; sr_spsc_commit pushes it. */
+/* The slot of the next item, for a caller that knows that there is room. sr_spsc_commit pushes the item. */
 static inline void *sr_next_slot(sr_spsc *ring)
 {
     return sr_slot(ring, sr_load(&ring->tail));
 }
 
-/* Push as many of the first items as there is room for; never evicts. Returns how many. */
+/* Push as many of the first items as there is room for, and never evict. Returns how many. */
 static inline size_t sr_spsc_try_push(sr_spsc *ring, const void *items, size_t count)
 {
     sr_index tail = sr_load(&ring->tail);
@@ -500,33 +432,34 @@ static inline size_t sr_spsc_try_push(sr_spsc *ring, const void *items, size_t c
     return count;
 }
 
-/* Make room for `count` items, at most the capacity, and say where they go: `n_contiguous` of them at `*room`, the
- * others at the memory's start. SR_FULL if the ring doesn't evict, and nothing has changed; or if a stalled consumer is in the
- * way: then all that was resident has been evicted. */
-static inline int sr_spsc_reserve(sr_spsc *ring, size_t count, void **room, size_t *n_contiguous)
+/* Make room for `count` items, at most the capacity, and tell where they go: the first `n_contiguous` of them to
+ * `*dest`, the others to the start of the memory. Returns SR_DONE; or the sink's error; or SR_FULL, for one of two
+ * reasons. If the ring doesn't evict, it has no room, and nothing has changed. If it evicts, a stalled consumer is in
+ * the way, and all items that were resident have been evicted. */
+static inline int sr_spsc_reserve(sr_spsc *ring, size_t count, void **dest, size_t *n_contiguous)
 {
     sr_index tail = sr_load(&ring->tail);
     if (!SR_LIKELY(sr_spsc_has_room(ring, count))) {
-        sr_index found;
-        int error = sr_make_room(ring, (sr_index)count, &found);
+        sr_index n_free;
+        int error = sr_make_room(ring, (sr_index)count, &n_free);
         if (error != SR_DONE)
             return error;
-        if (found < count)
+        if (n_free < count)
             return SR_FULL;
     }
-    *room = sr_slot(ring, tail);
+    *dest = sr_slot(ring, tail);
     *n_contiguous = (size_t)sr_contiguous(ring, tail, (sr_index)count);
     return SR_DONE;
 }
 
-/* Push the first `count` of the items that were written to the reserved room. */
+/* Push the first `count` of the items that were written to the reserved slots. */
 static inline void sr_spsc_commit(sr_spsc *ring, size_t count)
 {
     sr_publish(ring, sr_load(&ring->tail) + (sr_index)count);
 }
 
-/* Send all that is resident to the sink. Returns SR_DONE, or the sink's error; then the rest is still here. Only for a
- * ring that evicts: of another one the consumer has the content (sr_spsc_drain). */
+/* Send all resident items to the sink. Returns SR_DONE, or the sink's error; then the other items are still in the
+ * ring. This is only for a ring that evicts. In any other ring the content is the consumer's (sr_spsc_drain). */
 SR_NOINLINE static int sr_spsc_flush(sr_spsc *ring)
 {
     int error;
@@ -541,12 +474,13 @@ SR_NOINLINE static int sr_spsc_flush(sr_spsc *ring)
     }
 }
 
-/* The end: nothing is pushed any more, nor flushed, since a flush may give back. */
+/* End the stream. After this nothing may be pushed. Nor may anything be flushed, because a flush may return items to
+ * the ring. */
 static inline void sr_spsc_close(sr_spsc *ring)
 {
     ring->limit = sr_load(&ring->tail); /* there is no room any more */
     atomic_store_explicit(&ring->closed, 1, memory_order_release); /* W3, pairs with R3 */
-    atomic_signal_fence(memory_order_seq_cst); /* `wanted` is looked at after that, too */
+    atomic_signal_fence(memory_order_seq_cst); /* `wanted`, too, must be loaded after the store */
     sr_notify(ring, &ring->consumer, sr_load(&ring->consumer.wanted));
 }
 
@@ -556,13 +490,14 @@ static inline void sr_spsc_await_room(sr_spsc *ring, size_t count)
     sr_index finished = sr_load(&ring->finished);
     sr_index wanted = sr_load(&ring->tail) + (sr_index)count - ring->capacity - sr_load(&ring->evicted);
     if ((sr_distance)(wanted - finished) <= 0)
-        wanted = finished + 1; /* all there was to wait for is claimed, and in the middle of being copied */
+        wanted = finished + 1; /* the consumer is in the middle of copying all the items that were to wait for */
     sr_request_wake(&ring->producer, wanted);
 }
 
 /* -- the consumer's side ------------------------------------------------------------------------- */
 
-/* Claim up to `max` of the oldest items, unless some are held: then those, or as many of them, come first. */
+/* Claim up to `max` of the oldest items. Items that were claimed before and are not finished come first: then the
+ * claim consists of those, at most `max`. */
 static inline sr_index sr_claim(sr_spsc *ring, size_t max, int only_contiguous)
 {
     sr_index head, count;
@@ -575,7 +510,7 @@ static inline sr_index sr_claim(sr_spsc *ring, size_t max, int only_contiguous)
     head = sr_load(&ring->head);
     for (;;) {
         sr_distance available = (sr_distance)(ring->seen_tail - head);
-        /* Where positions wrap, a tail seen long ago may seem to lie ahead. */
+        /* Where positions wrap, a tail that was loaded long ago may seem to lie ahead. */
         if (sizeof(sr_index) < 8 || available <= 0 || (size_t)available < max) {
             ring->seen_tail = atomic_load_explicit(&ring->tail, memory_order_acquire); /* R1, pairs with W1 */
             available = (sr_distance)(ring->seen_tail - head);
@@ -598,7 +533,7 @@ static inline sr_index sr_claim(sr_spsc *ring, size_t max, int only_contiguous)
     return count;
 }
 
-/* Finish the first `count` of what is held. */
+/* Finish the first `count` of the claimed items. */
 static inline void sr_finish(sr_spsc *ring, sr_index count)
 {
     sr_index finished = sr_load(&ring->finished) + count;
@@ -608,8 +543,8 @@ static inline void sr_finish(sr_spsc *ring, sr_index count)
     sr_notify(ring, &ring->producer, finished);
 }
 
-/* Claim up to `max` of the oldest items that lie in a row, and read them where they are: nobody writes there
- * until they are released. Returns how many. */
+/* Claim up to `max` of the oldest items, as far as they are contiguous, to read them in place. Nobody writes to their
+ * slots until they are released. Returns how many. */
 static inline size_t sr_spsc_claim(sr_spsc *ring, size_t max, const void **items)
 {
     sr_index count = sr_claim(ring, max, 1);
@@ -617,36 +552,37 @@ static inline size_t sr_spsc_claim(sr_spsc *ring, size_t max, const void **items
     return (size_t)count;
 }
 
-/* Remove the first `count` of what was claimed. The rest is still held, and comes first in whatever
- * the consumer does next. */
+/* Remove the first `count` of the claimed items. The others stay claimed, and come first in whatever the consumer
+ * does next. */
 static inline void sr_spsc_release(sr_spsc *ring, size_t count)
 {
     sr_finish(ring, (sr_index)count);
 }
 
-/* Remove up to `max` of the oldest items into `out`: what is held, and then one run. Returns how many. */
+/* Copy up to `max` of the oldest items to `out` and remove them: those that are claimed already, and then those of
+ * one more claim. Returns how many. */
 static inline size_t sr_spsc_pop(sr_spsc *ring, void *out, size_t max)
 {
-    int was_held = ring->claimed_count != 0;
+    int had_claim = ring->claimed_count != 0;
     size_t count = (size_t)sr_claim(ring, max, 0);
     if (count == 0)
         return 0;
     sr_read(ring, ring->claimed, (unsigned char *)out, (sr_index)count);
     sr_finish(ring, (sr_index)count);
-    if (!SR_LIKELY(!was_held) && count < max)
+    if (!SR_LIKELY(!had_claim) && count < max)
         return count + sr_spsc_pop(ring, (unsigned char *)out + count * ring->itemsize, max - count);
     return count;
 }
 
-/* Move up to `max` items, what is held and then one run, into a sink. Returns SR_DONE, or its error; then the rest
- * is held. */
+/* Move up to `max` items into a sink: those that are claimed already, and then those of one more claim. Returns
+ * SR_DONE, or the sink's error; then the items that the sink didn't take stay claimed. */
 SR_NOINLINE static int sr_spsc_drain(sr_spsc *ring, size_t max, sr_sink sink, void *context)
 {
-    int error = SR_DONE, was_held;
+    int error = SR_DONE, had_claim;
     do {
         size_t taken = 0;
         sr_index count;
-        was_held = ring->claimed_count != 0;
+        had_claim = ring->claimed_count != 0;
         count = sr_claim(ring, max, 0);
         if (count == 0)
             break;
@@ -654,11 +590,11 @@ SR_NOINLINE static int sr_spsc_drain(sr_spsc *ring, size_t max, sr_sink sink, vo
         error = sr_send(ring, sink, context, ring->claimed, count, &taken);
         sr_store(&ring->drained, sr_load(&ring->drained) + (sr_index)taken);
         sr_finish(ring, (sr_index)taken);
-    } while (was_held && error == SR_DONE);
+    } while (had_claim && error == SR_DONE);
     return error;
 }
 
-/* Drop up to `max` items, what is held and then all there is. */
+/* Drop up to `max` items: those that are claimed already, and then all others. */
 static inline void sr_spsc_clear(sr_spsc *ring, size_t max)
 {
     sr_index count;
@@ -669,7 +605,7 @@ static inline void sr_spsc_clear(sr_spsc *ring, size_t max)
     }
 }
 
-/* How many items the consumer can have. */
+/* How many items the consumer can have now. */
 static inline size_t sr_spsc_available(const sr_spsc *ring)
 {
     sr_index head = sr_load(&ring->head);
@@ -677,8 +613,9 @@ static inline size_t sr_spsc_available(const sr_spsc *ring)
     return (size_t)ring->claimed_count + (available > 0 ? (size_t)available : 0);
 }
 
-/* Closed, and all of it removed: nothing will ever come again. For either side: so not by what is held, which is
- * the consumer's own, and which it sets only after a claim has moved the head. */
+/* Whether the ring is closed and all its items were removed, so that nothing will ever come again. Either side may
+ * ask. So this doesn't look at `claimed_count`, which is the consumer's own, and which the consumer sets only after a
+ * claim has moved the head. */
 static inline int sr_spsc_has_ended(const sr_spsc *ring)
 {
     return sr_spsc_is_closed(ring) && sr_spsc_count(ring) == 0;
@@ -687,7 +624,7 @@ static inline int sr_spsc_has_ended(const sr_spsc *ring)
 /* Call `wake` with the consumer's context when `count` items are there; see "waiting" above. */
 static inline void sr_spsc_await_items(sr_spsc *ring, size_t count)
 {
-    /* Not from the head on: that goes back where a sink fails. */
+    /* This doesn't count from the head, because the head moves back when a sink fails. */
     sr_request_wake(&ring->consumer, sr_load(&ring->finished) + sr_load(&ring->evicted) + (sr_index)count);
 }
 
