@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spill_ring.cli.columns import columns, rows
 from spill_ring.cli.files import refuse_existing, replaced
-from spill_ring.cli.folder import Folder, open_log
+from spill_ring.cli.folder import FOLDER, open_log
 from spill_ring.cli.progress import progress_bar
 from spill_ring.cli.scan import scan
 from spill_ring.recording.layout import header_of, with_count
@@ -18,7 +18,7 @@ from spill_ring.recording.log import SpillLog
 
 
 def export(
-    folder: Folder,
+    folder: Annotated[Path, FOLDER],
     to: Annotated[Path, typer.Argument(metavar="OUT", help="A .npy, .csv or .parquet file.")],
     force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
 ) -> int:

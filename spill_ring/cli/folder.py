@@ -1,7 +1,6 @@
 """The FOLDER of a recording, which `show`, `tail` and `export` read."""
 import os
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -9,7 +8,7 @@ from spill_ring.recording.log import SpillLog
 from spill_ring.recording.segment import read_manifest
 from spill_ring.serialization.encoders import HARMLESS
 
-Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a recording.")]
+FOLDER = typer.Argument(metavar="FOLDER", help="The folder of a recording.")
 
 
 def open_log(folder: Path) -> SpillLog:

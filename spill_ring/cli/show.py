@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from spill_ring.cli.folder import Folder
+from spill_ring.cli.folder import FOLDER
 from spill_ring.cli.plot import envelope, to_png, to_terminal
 from spill_ring.cli.progress import progress_bar
 from spill_ring.recording.log import SpillLog
@@ -32,7 +32,7 @@ class OpaqueEncoder:
 
 
 def show(
-    folder: Folder,
+    folder: Annotated[Path, FOLDER],
     png: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw in this file, not in the terminal.")] = None,
 ) -> int:
     """Say what is in FOLDER, verify all of it, and draw its numbers.

@@ -2,19 +2,20 @@
 import csv
 import select
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
 from spill_ring.cli.columns import rows
-from spill_ring.cli.folder import Folder, open_log
+from spill_ring.cli.folder import FOLDER, open_log
 
 CHECK_INTERVAL = 0.5  # seconds after which `tail -f` notices that its reader is gone
 
 
 def tail(
-    folder: Folder,
+    folder: Annotated[Path, FOLDER],
     lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="How many.")] = 10,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as it is recorded.")] = False,
 ) -> int:

@@ -2,7 +2,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from spill_ring.threads.parking import poll_interval
 
@@ -10,12 +10,10 @@ if TYPE_CHECKING:
     from spill_ring.threads.mpsc import MpscRing
     from spill_ring.threads.spsc import SpscRing
 
-_Ring: TypeAlias = "SpscRing[Any, Any] | MpscRing[Any, Any]"
-
 LOOK_AGAIN = 0.001  # seconds, where a loop can't wait for a descriptor: on Windows
 
 
-async def wait_async(ring: _Ring, n: int) -> bool:
+async def wait_async(ring: "SpscRing[Any, Any] | MpscRing[Any, Any]", n: int) -> bool:
     """Wait until n items are there, or the ring is closed; whether they are."""
     loop = asyncio.get_running_loop()
     fd = ring._begin_wait(n)
@@ -44,7 +42,7 @@ def finish(fd: int, woken: asyncio.Future[None]) -> None:
         woken.set_result(None)
 
 
-async def async_blocks(ring: _Ring, n: int) -> AsyncIterator[Any]:
+async def async_blocks(ring: "SpscRing[Any, Any] | MpscRing[Any, Any]", n: int) -> AsyncIterator[Any]:
     """Blocks of up to n items, until the ring is closed and empty."""
     while True:
         block = ring.pop_many(n)
