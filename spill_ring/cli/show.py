@@ -41,13 +41,10 @@ def show(
     peak is missed. The exit status is 1 where something is damaged. FOLDER can
     be recorded to meanwhile.
     """
-    from rich.console import Console
     from rich.table import Column, Table
     from rich.text import Text
 
-    class Output(Console):
-        def on_broken_pipe(self) -> None:
-            raise  # the BrokenPipeError, which rich would report as an error
+    from spill_ring.cli.console import Output
 
     manifest = read_manifest(os.fsdecode(folder))
     encoder = None if manifest is None or manifest.encoder is None else OpaqueEncoder(manifest.encoder)
