@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from typing_extensions import TypeVar, disjoint_base
 
+from spill_ring._core.tracing import Tracer
 from spill_ring.rings.base import Ring
 
 _T_co = TypeVar("_T_co", covariant=True, default=Any)  # an item
@@ -29,3 +30,8 @@ class History(Generic[_T_co, _B_co]):
     def __iter__(self) -> Iterator[_T_co]: ...
     def __reversed__(self) -> Iterator[_T_co]: ...
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]: ...
+
+@disjoint_base
+class Reader(Tracer): ...
+@disjoint_base
+class Counter(Tracer): ...

@@ -6,6 +6,7 @@ from typing_extensions import disjoint_base
 from spill_ring.history import History
 from spill_ring._core.lending import LendingSink
 from spill_ring._core.sink import _SinkLike
+from spill_ring._core.tracing import Tracer
 
 _T_co = TypeVar("_T_co", covariant=True)
 
@@ -59,6 +60,8 @@ class _AnyRing(Ring):
     def pop_many(self, n: SupportsIndex | None = None) -> Any: ...
     def __contains__(self, item: object, /) -> bool: ...
 
+@disjoint_base
+class OriginFinder(Tracer): ...
 @disjoint_base
 class RingIterator(Generic[_T_co]):
     def __init__(self, *args: Never, **kwargs: Never) -> None: ...
