@@ -17,6 +17,7 @@ from spill_ring.rings.base cimport CLEARED, DRAINED, GAPS_REMEMBERED, POPPED, Ri
 from spill_ring._core.sink cimport Sink, trace_sink
 
 import operator
+from types import GenericAlias
 
 import numpy as np
 
@@ -86,6 +87,11 @@ cdef class History:
 
     def __init__(self, ring):
         """Made by its parameter alone."""
+
+    @classmethod
+    def __class_getitem__(cls, item):
+        """``History[str, list[str]]``, for annotations."""
+        return GenericAlias(cls, item)
 
     @property
     def first(self):

@@ -5,6 +5,7 @@ strict mode objects to a `type: ignore` that ignores nothing.
 """
 from __future__ import annotations
 
+import asyncio
 import io
 import queue
 from dataclasses import dataclass
@@ -26,11 +27,13 @@ from spill_ring import (
     FromBytes,
     History,
     LockedSink,
+    MpscRing,
     ObjectRing,
     ProducerSink,
     ReduceSink,
     Sink,
     SpillRing,
+    SpscRing,
     Stats,
     TeeSink,
     ToBytes,
@@ -182,7 +185,7 @@ def arrays() -> None:
     assert_type(np.asarray(ring), NDArray[Any])
     assert_type(ring[0] + 1, Any)
     assert_type(ring.pop(), Any)
-    assert_type(ring.pop(default=None), Any)
+    assert_type(ring.pop(default=None), Any | None)
     assert_type(ring.pop_many(2), NDArray[Any])
     assert_type(ring.pop_into(np.empty(4)), int)
     assert_type(ring.pop_into(memoryview(bytearray(32)).cast("d")), int)
@@ -191,6 +194,88 @@ def arrays() -> None:
         block[:] = 7.0
         ring.commit(1)
     assert_type(ring.flush(), int)
+
+
+class Levels(ArrayRing[np.int16]):
+    def __init__(self, capacity: int = 4) -> None:
+        super().__init__(capacity, np.int16)
+
+    def loudest(self) -> np.int16:
+        return max(self)
+
+
+def what_a_typed_ring_holds() -> None:
+    assert_type(ArrayRing(4), ArrayRing[np.float64])
+    assert_type(ArrayRing(4, sink=np.sum), ArrayRing[np.float64])
+    assert_type(ArrayRing(4, np.dtype(np.uint8)), ArrayRing[np.uint8])
+    assert_type(ArrayRing(4, "f4"), ArrayRing[Any])  # no type checker reads the string
+    assert_type(ArrayRing(4, ("f4", (2,))), ArrayRing[Any])
+    assert_type(ArrayRing(4, np.dtype(("f4", (2,)))), ArrayRing[Any])  # its items are arrays
+    assert_type(ArrayRing[np.float32](4, "f4"), ArrayRing[np.float32])
+    said: ArrayRing[np.float32] = ArrayRing(4, "f4")
+    assert_type(SpillRing(4, np.float32), ArrayRing[np.float32])
+
+    ring = ArrayRing(4, np.float32, said)
+    assert_type(ring, ArrayRing[np.float32])
+    ring.extend([1.5, 2, 3])
+    assert_type(ring.dtype, np.dtype[np.float32])
+    assert_type(ring.peek(), np.float32)
+    assert_type(ring[-1], np.float32)
+    assert_type(list(ring), list[np.float32])
+    assert_type(next(reversed(ring)), np.float32)
+    assert_type(ring[1:], NDArray[np.float32])
+    assert_type(ring.view(), NDArray[np.float32])
+    assert_type(np.asarray(ring), NDArray[np.float32])
+    assert_type(ring.history, History[np.float32, NDArray[np.float32]])
+    assert_type(ring.history[0], np.float32)
+    assert_type(ring.history.last(2), NDArray[np.float32])
+    assert_type(ring.pop(), np.float32)
+    assert_type(ring.pop(None), np.float32 | None)
+    assert_type(ring.pop_many(), NDArray[np.float32])
+    with ring.reserve(1) as block:
+        assert_type(block, NDArray[np.float32])
+        ring.commit(0)
+
+    def last(ring: ArrayRing[np.floating]) -> float:
+        return float(ring.peek_back())
+
+    said.push(2)
+    assert last(said) == 2
+    levels = Levels()
+    levels.extend([1, 3, 2])
+    assert levels.loudest() == 3
+    assert_type(levels.pop(), np.int16)
+    assert_type(ObjectRing[str](4).history, History[str, list[str]])
+
+
+async def what_a_ring_between_threads_holds() -> None:
+    typed = SpscRing(4, np.float32)
+    assert_type(typed, SpscRing[np.float32, NDArray[np.float32]])
+    typed.extend([1, 2.5])
+    typed.push(3)
+    assert_type(typed.pop(), np.float32)
+    assert_type(typed.pop(None), np.float32 | None)
+    with typed.read(1) as block:
+        assert_type(block, NDArray[np.float32])
+    assert_type(typed.pop_many(), NDArray[np.float32])
+    typed.close()
+    for block in typed.blocks():
+        assert_type(block, NDArray[np.float32])
+    async for block in typed.ablocks():
+        assert_type(block, NDArray[np.float32])
+
+    assert_type(SpscRing(4), SpscRing[Any, Any])
+    assert_type(SpscRing(4, "f8"), SpscRing[Any, NDArray[Any]])
+    late: list[str] = []
+    lines = SpscRing(4, sink=late.append)
+    assert_type(lines, SpscRing[str, list[str]])
+    lines.push("on")
+    assert_type(lines.pop_many(), list[str])
+
+    many = MpscRing[str, list[str]](4, producers=2)
+    many.producers[0].push("on")
+    assert_type(many.pop(), str)
+    assert_type(MpscRing(4, np.int16, producers=1).pop_many(), NDArray[np.int16])
 
 
 def either() -> None:
@@ -248,11 +333,12 @@ def sinks(path: Path) -> None:
     )
     ring.extend([1.0, 2.0, 3.0, 4.0])
     ring.flush()
-    history: History = ring.history
+    history: History[np.float64, NDArray[np.float64]] = ring.history
     assert (history.first, history.end, len(history.last(2)), len(history[1:])) == (0, 4, 2, 3)
     assert_type(history.end, int)
     assert sum(len(block) for block in history.blocks(3)) == 4
     assert len(collected) == 4
+    assert_type(CollectSink[list[str]]().items, list[str])
     assert collected.items.sum() == collected.take().sum()
     ring.close()
 
@@ -266,15 +352,17 @@ def sinks(path: Path) -> None:
 def main(folder: Path) -> None:
     objects()
     arrays()
+    what_a_typed_ring_holds()
+    asyncio.run(what_a_ring_between_threads_holds())
     either()
     sinks(folder / "recorded")
     values()
 
 
 if TYPE_CHECKING:
-    ArrayRing("4")  # type: ignore[arg-type]
-    ArrayRing()  # type: ignore[call-arg]
-    ArrayRing(4, "f8", Path())  # type: ignore[arg-type]
+    ArrayRing("4")  # type: ignore[call-overload]
+    ArrayRing()  # type: ignore[call-overload]
+    ArrayRing(4, "f8", Path())  # type: ignore[call-overload]
     ArrayRing(4, sink=CollectSink)  # type: ignore[arg-type]
     ArrayRing(4).push(object())  # type: ignore[arg-type]
     ArrayRing(4).push(item=1.0)  # type: ignore[call-arg]
@@ -284,6 +372,13 @@ if TYPE_CHECKING:
     ArrayRing(4).history["t"]  # type: ignore[call-overload]
     ArrayRing(4).history.last()  # type: ignore[call-arg]
     ArrayRing(4).capacity = 8  # type: ignore[misc]
+    ArrayRing(4, np.float32).drain(Peaks().send)  # type: ignore[arg-type]
+    wrong: ArrayRing[np.float32] = ArrayRing[np.float64](4)  # type: ignore[assignment]
+    ArrayRing[str](4)  # type: ignore[type-var]
+    SpscRing[str, list[str]](4).push(1)  # type: ignore[arg-type]
+    SpscRing[str, list[str]](4).extend([1])  # type: ignore[list-item]
+    SpscRing(4, overflow="wait")  # type: ignore[call-overload]
+    MpscRing(4)  # type: ignore[call-overload]
     ObjectRing(4, "f8")  # type: ignore[arg-type]
     ObjectRing[int](4).push("four")  # type: ignore[arg-type]
     ObjectRing[int](4, ObjectRing[str](4))  # type: ignore[arg-type]

@@ -1,2 +1,2 @@
-"""The command line: `app` says what there is, the other modules do it. Nothing in the rings knows of it."""
+"""The command line. `app` assembles it, and each command has a module: `record`, `show`, `tail`, `export`."""
 from spill_ring.cli.app import main as main

@@ -1,13 +1,14 @@
 """Pictures of a recording, in a terminal or a file, in memory that doesn't grow with it."""
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spill_ring.cli.columns import columns
-from spill_ring.cli.export import replaced
-from spill_ring.cli.scan import scan_sound
+from spill_ring.cli.files import replaced
+from spill_ring.cli.scan import scan_readable
 from spill_ring.recording.log import SpillLog
 
 PANELS = 12  # at most
@@ -15,24 +16,24 @@ LINES = 8  # in a panel, at most
 ROWS = 9  # of a panel in a terminal
 COLOURS = ("blue", "orange", "green", "red", "magenta", "cyan", "gray", "yellow")
 UNITS = {"bytes": "B", "percent": "%", "seconds": "s"}  # by the last word of a field's name
-LIMIT = 1e300  # what lies beyond has no place on an axis
+LIMIT = 1e300  # values beyond it can't be drawn on an axis
 
 
 class Envelope(NamedTuple):
-    """The lowest and the highest value of each of so many runs of items; NaN where there is none."""
+    """The lowest and the highest value of each of several runs of items; NaN where there is none."""
 
-    at: np.ndarray  # of the first item of each: datetime64, or the sequence number
-    panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]  # field, column, low and high
+    at: NDArray[Any]  # of the first item of each run: its time, or its sequence number
+    panels: dict[str, dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]]  # field, column, low and high
 
     @property
     def is_empty(self) -> bool:
-        """There is nothing to draw."""
+        """Whether there is nothing to draw."""
         lines = [line for lines in self.panels.values() for line in lines.values()]
         return not any(lines_through(self.at, *line) for line in lines)
 
 
-def panels_of(dtype: np.dtype) -> dict[str, list[str]]:
-    """The columns of numbers by the field that they belong to, as many as have room."""
+def panels_of(dtype: np.dtype[Any]) -> dict[str, list[str]]:
+    """The columns of numbers by the field that they belong to, as many as can be drawn."""
     panels: dict[str, list[str]] = {}
     for name, column in columns(np.empty(0, dtype)).items():
         if column.dtype.kind in "biuf":
@@ -46,28 +47,29 @@ def envelope(log: SpillLog, width: int, advance: Callable[[int], object]) -> Env
     Parameters
     ----------
     log : SpillLog
-        Not of objects.
+        A recording of numbers, not of objects.
     width : int
-        Runs of items that all are divided into, at most.
+        The number of runs that the items are divided into, at most.
     advance : callable
-        Told the bytes that were read, each time.
+        Called after each block with its size in bytes.
 
     Returns
     -------
     Envelope
-        Against the first field of times, if there is one. O(items) time, O(width) memory. What is
-        damaged leaves a gap.
+        Drawn over the first field of times, if there is one. Damaged items leave a gap. O(items) time,
+        O(width) memory.
     """
+    assert log.dtype is not None
     count = len(log)
     width = max(min(width, count), 1)
-    starts = log.first + np.arange(width) * count // width  # of the runs
+    starts = log.first + np.arange(width) * count // width  # the first item of each run
     panels = panels_of(log.dtype)
     names = [name for found in panels.values() for name in found]
     low, high = np.full((2, len(names), width), np.nan)
     times = [name for name, column in columns(np.empty(0, log.dtype)).items() if column.dtype.kind == "M"]
     at = np.full(width, "NaT", columns(np.empty(0, log.dtype))[times[0]].dtype) if times else starts
 
-    for first, block in scan_sound(log):
+    for first, block in scan_readable(log):
         advance(block.nbytes)
         a, b = np.searchsorted(starts, [first, first + len(block) - 1], "right") - 1
         runs = slice(a, b + 1)
@@ -83,8 +85,10 @@ def envelope(log: SpillLog, width: int, advance: Callable[[int], object]) -> Env
     return Envelope(at, {field: {name: values[name] for name in found} for field, found in panels.items()})
 
 
-def lines_through(at: np.ndarray, low: np.ndarray, high: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Lines through all lows and highs that are there: another behind each gap, which is not a line's to cross."""
+def lines_through(
+    at: NDArray[Any], low: NDArray[np.float64], high: NDArray[np.float64]
+) -> list[tuple[NDArray[Any], NDArray[np.float64]]]:
+    """Lines through all lows and highs that are there. After each gap a new line begins."""
     there = (np.abs(low) < LIMIT) & (np.abs(high) < LIMIT)
     if at.dtype.kind == "M":
         there &= ~np.isnat(at)
@@ -95,8 +99,8 @@ def lines_through(at: np.ndarray, low: np.ndarray, high: np.ndarray) -> list[tup
     return [(x, y) for x, y in zip(np.split(at, cuts), np.split(y, cuts), strict=True) if len(x)]
 
 
-def clock(at: np.ndarray) -> list[str]:
-    """Labels of an axis of times: as short as tells them apart."""
+def clock(at: NDArray[np.datetime64]) -> list[str]:
+    """Labels of an axis of times, as short as tells them apart."""
     span = (at[-1] - at[0]) / np.timedelta64(1, "s")
     unit, begin, end = ("D", 0, 10) if span > 3 * 86400 else ("s", 11, 19) if span > 4 else ("ms", 14, 23)
     return [text[begin:end] for text in np.datetime_as_string(at.astype(f"M8[{unit}]"))]
@@ -108,7 +112,7 @@ def to_terminal(found: Envelope, width: int) -> str:
     Parameters
     ----------
     found : Envelope
-        Two runs of items for each character look best.
+        It looks best with two runs of items for each character.
     width : int
         Characters.
 
@@ -129,7 +133,7 @@ def to_terminal(found: Envelope, width: int) -> str:
         zero = at[:1]
         for colour, line in zip(COLOURS, lines.values(), strict=False):
             marker = plotext.marker("braille", colour) if len(lines) > 1 else "braille"
-            for x, y in lines_through(found.at, *line):  # finite: NaN would end the process
+            for x, y in lines_through(found.at, *line):  # all finite: plotext would end the process at a NaN
                 figure.draw(figure.signal((x - zero).astype("f8").tolist(), y.tolist(), marker=marker).lines())
         if len(at):
             ticks = at[np.linspace(0, len(at) - 1, min(len(at), max(width // 20, 2))).astype(int)]
@@ -140,7 +144,7 @@ def to_terminal(found: Envelope, width: int) -> str:
 
 
 def to_png(found: Envelope, title: str, path: Path) -> None:
-    """Draw in a file, one panel below the other, and write over one that exists.
+    """Draw in a PNG file, one panel below the other. A file that exists is written over.
 
     Parameters
     ----------
@@ -151,7 +155,7 @@ def to_png(found: Envelope, title: str, path: Path) -> None:
     Raises
     ------
     ModuleNotFoundError
-        It needs matplotlib.
+        matplotlib is not installed.
     """
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure

@@ -2,7 +2,7 @@
 from pathlib import Path
 
 
-def get_include():
+def get_include() -> str:
     """The folder to compile with, for C and C++, and for ``from spill_ring.threads.spsc cimport SpscRing``.
 
     Returns

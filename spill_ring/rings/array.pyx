@@ -17,6 +17,7 @@ from spill_ring._core.sink cimport LENDS, NATIVE, TRACED, Sink, declare_traits, 
 from spill_ring._core.storage cimport Storage, allocate
 
 from itertools import islice
+from types import GenericAlias
 
 import numpy as np
 
@@ -92,6 +93,11 @@ cdef class ArrayRing(Ring):
         if self.target is not None and self.target.traits & LENDS:
             self.lender = self.target
         self.leave()
+
+    @classmethod
+    def __class_getitem__(cls, item):
+        """``ArrayRing[np.float32]``, for annotations."""
+        return GenericAlias(cls, item)
 
     @property
     def dtype(self):

@@ -10,6 +10,8 @@ from spill_ring._core.guard cimport SR_BUSY, SR_CLOSED, SR_OPEN, sr_state_store,
 from spill_ring._core.sink cimport LENDS, NATIVE, TRACED, bound_dtype, declare_traits, sr_ensure_thread_state
 from spill_ring._core.tracing cimport Tracer, items_error
 
+from types import GenericAlias
+
 
 cdef void free_capsule(object capsule) noexcept:
     PyMem_RawFree(PyCapsule_GetPointer(capsule, NULL))
@@ -36,6 +38,11 @@ cdef class CollectSink(LendingSink):
     def __cinit__(self, *args, **kwargs):
         self.objects = []
         declare_traits(self, CollectSink, NATIVE | LENDS | TRACED)
+
+    @classmethod
+    def __class_getitem__(cls, item):
+        """``CollectSink[list[str]]``, for annotations."""
+        return GenericAlias(cls, item)
 
     def __dealloc__(self):
         PyMem_RawFree(self.data)

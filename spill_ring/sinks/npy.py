@@ -2,6 +2,7 @@
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spill_ring.recording.layout import header_of, with_count
 from spill_ring.sinks.file import FileSink
@@ -37,12 +38,12 @@ class NpySink(FileSink):
         self._header = b""  # for no items yet
         self._itemsize = 0
 
-    def _begin(self, dtype: Any) -> None:
+    def _begin(self, dtype: np.dtype[Any]) -> None:
         self._header = header_of(dtype)
         self._itemsize = dtype.itemsize
         self._write_header(0)
 
-    def _send(self, items: np.ndarray) -> None:
+    def _send(self, items: NDArray[Any]) -> None:
         if not self._header:  # sent to by hand, not by a ring
             self._begin(np.dtype((items.dtype, items.shape[1:])))
         super()._send(items)

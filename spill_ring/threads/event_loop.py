@@ -1,13 +1,19 @@
 """Waiting for a ring in an asyncio event loop: the producer's wake makes a descriptor readable."""
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
 
 from spill_ring.threads.parking import poll_interval
+
+if TYPE_CHECKING:
+    from spill_ring.threads.mpsc import MpscRing
+    from spill_ring.threads.spsc import SpscRing
 
 LOOK_AGAIN = 0.001  # seconds, where a loop can't wait for a descriptor: on Windows
 
 
-async def wait_async(ring, n):
+async def wait_async(ring: "SpscRing[Any, Any] | MpscRing[Any, Any]", n: int) -> bool:
     """Wait until n items are there, or the ring is closed; whether they are."""
     loop = asyncio.get_running_loop()
     fd = ring._begin_wait(n)
@@ -27,7 +33,7 @@ async def wait_async(ring, n):
     return there
 
 
-def finish(fd, woken):
+def finish(fd: int, woken: asyncio.Future[None]) -> None:
     try:
         os.read(fd, 4096)
     except BlockingIOError:
@@ -36,7 +42,7 @@ def finish(fd, woken):
         woken.set_result(None)
 
 
-async def async_blocks(ring, n):
+async def async_blocks(ring: "SpscRing[Any, Any] | MpscRing[Any, Any]", n: int) -> AsyncIterator[Any]:
     """Blocks of up to n items, until the ring is closed and empty."""
     while True:
         block = ring.pop_many(n)

@@ -14,6 +14,8 @@ from spill_ring.serialization.record cimport load_item
 from spill_ring._core.sink cimport DropSink, Sink
 from spill_ring.threads.spsc cimport SpscRing
 
+from types import GenericAlias
+
 from spill_ring.threads.event_loop import async_blocks, wait_async
 from spill_ring.threads.consumer import iter_blocks
 from spill_ring.rings.base import Stats
@@ -95,6 +97,11 @@ cdef class MpscRing:
         self.item_type = rings[0].dtype
         self.rings = tuple(rings)
         sr_state_store(&self.state, SR_OPEN)
+
+    @classmethod
+    def __class_getitem__(cls, item):
+        """``MpscRing[str, list[str]]``, for annotations."""
+        return GenericAlias(cls, item)
 
     # -- the consumer's side ---------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ from spill_ring._core.storage cimport allocate
 import weakref
 from itertools import islice
 from queue import Full
+from types import GenericAlias
 
 import numpy as np
 
@@ -243,6 +244,11 @@ cdef class SpscRing(Sink):
         rings[id(self)] = self
         self.leave_consumer()
         self.leave()
+
+    @classmethod
+    def __class_getitem__(cls, item):
+        """``SpscRing[str, list[str]]``, for annotations."""
+        return GenericAlias(cls, item)
 
     def __dealloc__(self):
         if self.slots != NULL:

@@ -17,7 +17,7 @@ import pywt
 from helpers.commands import COMMAND, PATIENCE, run, start, wait_for
 from spill_ring import ArrayRing, ObjectRing
 from spill_ring.cli import main
-from spill_ring.cli.recorder import pump
+from spill_ring.cli.pump import pump
 from spill_ring.cli.sources import Source
 from spill_ring.sinks.npy import NpySink
 

@@ -8,7 +8,8 @@ from helpers.kinds import KINDS
 from spill_ring import ArrayRing, DamagedError, DiskSink, ObjectRing, SpillLog
 from spill_ring.cli import scan
 from spill_ring.cli.columns import columns, rows
-from spill_ring.cli.export import export, replaced
+from spill_ring.cli.export import export_log
+from spill_ring.cli.files import replaced
 
 pytestmark = [pytest.mark.not_sanitized, pytest.mark.thread_unsafe(reason="writes files, and sets the size of a block")]
 
@@ -33,7 +34,7 @@ def recording(folder, items):
 
 def exported(log, path):
     told = []
-    export(log, path, told.append)
+    export_log(log, path, told.append)
     assert sum(told) == len(log) * log.dtype.itemsize
     assert len(told) > 1
     assert [entry.name for entry in path.parent.glob(path.name + "*")] == [path.name]
@@ -103,7 +104,7 @@ def test_parquet(tmp_path, small_blocks, items):
 def test_parquet_has_no_complex_numbers(tmp_path):
     pytest.importorskip("pyarrow", reason="no wheel of it here")
     with pytest.raises(ValueError, match="Arrow has no type for"):
-        export(recording(tmp_path / "log", np.ones(100, "c16")), tmp_path / "out.parquet", int)
+        export_log(recording(tmp_path / "log", np.ones(100, "c16")), tmp_path / "out.parquet", int)
     assert not list(tmp_path.glob("out*"))
 
 
@@ -111,7 +112,7 @@ def test_parquet_has_no_complex_numbers(tmp_path):
 def test_nothing_recorded_yet(tmp_path, name):
     with DiskSink(tmp_path / "log") as sink, ArrayRing(1, "i4", sink):
         pass
-    export(SpillLog(tmp_path / "log"), tmp_path / name, int)
+    export_log(SpillLog(tmp_path / "log"), tmp_path / name, int)
     if name == "out.npy":
         np.testing.assert_array_equal(np.load(tmp_path / name), np.empty(0, "i4"), strict=True)
     else:
@@ -126,7 +127,7 @@ def test_an_item_that_is_damaged_leaves_what_was_there(tmp_path, small_blocks):
     segment.write_bytes(data)
     (tmp_path / "out.npy").write_bytes(b"dear to me")
     with pytest.raises(DamagedError):
-        export(SpillLog(tmp_path / "log"), tmp_path / "out.npy", int)
+        export_log(SpillLog(tmp_path / "log"), tmp_path / "out.npy", int)
     assert [path.name for path in tmp_path.glob("out*")] == ["out.npy"]
     assert (tmp_path / "out.npy").read_bytes() == b"dear to me"
 
@@ -140,8 +141,8 @@ def test_ctrl_c_leaves_no_half_file(tmp_path):
 
 def test_what_cannot_be_exported(tmp_path):
     with pytest.raises(ValueError, match=r"out.xls: what is written is a .npy, a .csv or a .parquet"):
-        export(recording(tmp_path / "log", np.ones(5)), tmp_path / "out.xls", int)
+        export_log(recording(tmp_path / "log", np.ones(5)), tmp_path / "out.xls", int)
     with ObjectRing(1, DiskSink(tmp_path / "objects")) as ring:
         ring.push("a")
     with pytest.raises(ValueError, match="objects holds objects"):
-        export(SpillLog(tmp_path / "objects"), tmp_path / "out.csv", int)
+        export_log(SpillLog(tmp_path / "objects"), tmp_path / "out.csv", int)

@@ -17,7 +17,8 @@ import pytest
 import spill_ring
 from helpers.commands import PATIENCE, run, start, wait_for
 from spill_ring import ArrayRing, DiskSink, ObjectRing, SpillLog
-from spill_ring.cli.app import main, show
+from spill_ring.cli.app import main
+from spill_ring.cli.show import show
 from spill_ring.cli.sources import SYSTEM
 
 pytestmark = [pytest.mark.not_sanitized, pytest.mark.thread_unsafe(reason="processes that write the same folder")]
@@ -221,7 +222,7 @@ def test_a_folder_that_is_written_to_already(recording):
     "args, message",
     [
         (["record", "in.npy", "--to", "flight"], "holds items of dtype('int64'), so it can't go on with"),
-        (["record", "in.npy", "--to", "flight", "--force"], "--force is for a .npy file; a folder is gone on with"),
+        (["record", "in.npy", "--to", "flight", "--force"], "--force is for a .npy file; a recording"),
         (["record", "in.npy", "--to", "in.npy", "--keep-bytes", "9"], "--keep-bytes is for a folder"),
         (["record", "in.npy", "--to", "new", "--keep-bytes", "2"], "at least 32768 for items of 8 bytes, not 2"),
         (["record", "wide.npy", "--to", "new", "--keep-bytes", "60000"], "at least 64000 for items of 8000 bytes"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from spill_ring import ArrayRing, CollectSink
-from spill_ring.cli.recorder import pump
+from spill_ring.cli.pump import pump
 from spill_ring.cli.sources import SYSTEM, open_source, widened
 
 pytestmark = [pytest.mark.not_sanitized, pytest.mark.thread_unsafe(reason="signals, files and threads of their own")]

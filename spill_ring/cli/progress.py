@@ -1,4 +1,4 @@
-"""What the command line shows while it works."""
+"""The progress bar that commands show while they work."""
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,14 +12,14 @@ def progress_bar(title: str, total: int | None, itemsize: int) -> Iterator[Calla
     ----------
     title : str
     total : int or None
-        Bytes; None: nobody knows.
+        Bytes, or None where the total isn't known.
     itemsize : int
         Bytes of an item.
 
     Yields
     ------
     callable
-        Advances it, by bytes.
+        Advances the bar by a number of bytes.
     """
     from rich.console import Console
     from rich.progress import (

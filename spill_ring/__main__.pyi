@@ -1,1 +1,0 @@
-from spill_ring.cli import main as main

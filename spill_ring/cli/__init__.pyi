@@ -1,1 +1,0 @@
-from spill_ring.cli.app import main as main
