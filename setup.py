@@ -67,7 +67,9 @@ setup(
             Extension(
                 path.removesuffix(".pyx").replace("/", "."),
                 [path],
-                include_dirs=[np.get_include(), "spill_ring/include", "spill_ring/_core", "spill_ring/threads"],
+                include_dirs=[
+                    np.get_include(), "spill_ring/include", "spill_ring/_core", "spill_ring/interop", "spill_ring/threads",
+                ],
                 define_macros=[
                     ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
                     ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),

@@ -4,7 +4,7 @@ from spill_ring.sinks.batch import BatchSink
 from spill_ring.sinks.channel import ChannelSink
 from spill_ring.sinks.collect import CollectSink
 from spill_ring.sinks.function import FnSink
-from spill_ring.interop.headers import get_include
+from spill_ring.interop.include_path import get_include
 from spill_ring.history import History
 from spill_ring.sinks.locked import LockedSink
 from spill_ring.threads.mpsc import MpscRing

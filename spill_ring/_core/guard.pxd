@@ -25,7 +25,7 @@ of the object: nothing on a Python with a GIL, and let go of where a thread wait
                      whoever `has_failed` gives it to. Its ring: this is the producer, the thread the consumer.
     push_value       compiled, without a guard: one thread at a time is the caller's part, in the ring and in the sink
                      behind it, in whose room it may write.
-    Door             set before it is handed out, and then only read.
+    CInterface       set before it is handed out, and then only read.
     DropSink         keeps nothing.
     CollectSink      entered; its list of objects, which anyone may have, by critical section and as any
                      list is.
