@@ -5,12 +5,6 @@ cdef extern from "spill_ring/interface.h" nogil:
     const char *SPILL_RING_CAPSULE
     enum:
         SPILL_RING_VERSION
-        SPILL_RING_FAILED
-        SPILL_RING_CLOSED
-        SPILL_RING_IN_USE
-        SPILL_RING_BAD_COUNT
-        SPILL_RING_FULL
-        SPILL_RING_NOT_RESERVED
     ctypedef struct spill_ring_interface:
         int version
         size_t size
@@ -19,13 +13,13 @@ cdef extern from "spill_ring/interface.h" nogil:
         int (*push)(void *state, const void *items, Py_ssize_t count) noexcept nogil
         Py_ssize_t (*pop)(void *state, void *out, Py_ssize_t count) noexcept nogil
         Py_ssize_t (*length)(void *state) noexcept nogil
-        int (*reserve)(void *state, Py_ssize_t count, void **room) noexcept nogil
+        int (*reserve)(void *state, Py_ssize_t count, void **dest) noexcept nogil
         int (*commit)(void *state, Py_ssize_t count) noexcept nogil
         char **next
         char **stop
 
 
-# A ring's interface, and what keeps the ring alive.
-cdef class Door:
+# A ring's interface, and a reference that keeps the ring alive.
+cdef class CInterface:
     cdef spill_ring_interface c
     cdef object ring

@@ -4,7 +4,7 @@ from typing import Any, Never
 from typing_extensions import disjoint_base
 
 @disjoint_base
-class Door:
+class CInterface:
     def __init__(self, *args: Never, **kwargs: Never) -> None: ...
 
 class Interface(ctypes.Structure):

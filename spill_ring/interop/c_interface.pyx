@@ -1,18 +1,25 @@
 """Rings for compiled code that is not Cython's: the functions of their C interface, and the forms it is handed out in.
 
-``include/spill_ring/interface.h`` declares it, and says what holds. Errors are numbers here: each function enters its
-ring itself, since a thread that Python doesn't know has no place for the exception that a ring would raise.
+``include/spill_ring/interface.h`` declares it, and says what holds. The functions here only call those that return a
+status, make the thread known to Python where one of those may need it, and report an exception, which a thread that
+Python doesn't know has no place for.
 """
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_New, PyCapsule_SetContext
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.limits cimport LLONG_MAX
 
-from spill_ring.rings.array cimport ArrayRing
 from spill_ring._core.guard cimport (
-    SR_WINDOW, SR_BUSY, SR_CLOSED, SR_FORKED, SR_NEW, SR_OPEN, SR_RESERVED, SR_MAKING, sr_state_store, sr_state_cas, sr_state_load,
+    SR_BUSY, SR_CLOSED, SR_FORKED, SR_NEW, SR_OPEN, SR_RESERVED, SR_MAKING, sr_state_store, sr_state_cas, sr_state_load,
 )
 from spill_ring._core.sink cimport Sink, needs_python
+from spill_ring._core.status cimport (
+    SPILL_RING_BAD_COUNT, SPILL_RING_CLOSED, SPILL_RING_FAILED, SPILL_RING_FULL, SPILL_RING_IN_USE,
+    SPILL_RING_NOT_RESERVED, UNFINISHED,
+)
+from spill_ring.rings.array cimport ArrayRing
+from spill_ring.rings.engine cimport commit_status, pop_status, push_fitting, reserve_fitting
+from spill_ring.rings.typed cimport TypedRing, push_entered, reserve_entered
 from spill_ring.threads.core cimport (
     SR_FULL, sr_next_slot, sr_spsc, sr_spsc_commit, sr_spsc_count, sr_spsc_has_ended, sr_spsc_has_room, sr_spsc_pop,
 )
@@ -21,45 +28,10 @@ from spill_ring.threads.spsc cimport SpscRing, move_reserved
 import ctypes
 from pathlib import Path
 
-from spill_ring.interop.headers import get_include
+from spill_ring.interop.include_path import get_include
 
 
-cdef extern from * nogil:
-    """
-    /* The thread that calls. If it is one that Python doesn't know, and Python may be needed, it is made known until
-     * the call returns: for shorter, an exception would be gone with its thread state. */
-    typedef struct {
-        int is_foreign, is_attached;
-        PyGILState_STATE gil;
-        PyThreadState *thread;
-    } sr_caller;
-
-    static inline sr_caller sr_enter_python(int may_need)
-    {
-        sr_caller caller = {0};
-        caller.is_foreign = PyGILState_GetThisThreadState() == NULL;
-        caller.is_attached = caller.is_foreign && may_need;
-        if (caller.is_attached) {
-            caller.gil = PyGILState_Ensure();
-            caller.thread = PyEval_SaveThread();
-        }
-        return caller;
-    }
-
-    static inline void sr_leave_python(sr_caller *caller, int has_failed, PyObject *ring)
-    {
-        if (caller->is_attached)
-            PyEval_RestoreThread(caller->thread);
-        else if (has_failed)
-            caller->gil = PyGILState_Ensure();
-        if (has_failed)
-            PyErr_WriteUnraisable(ring);
-        if (has_failed && caller->is_foreign && !caller->is_attached)
-            PyGILState_Release(PyGILState_LOCKED); /* what sr_ensure_thread_state took */
-        if (has_failed || caller->is_attached)
-            PyGILState_Release(caller->gil);
-    }
-    """
+cdef extern from "caller.h" nogil:
     ctypedef struct sr_caller:
         pass
     sr_caller sr_enter_python(bint may_need)
@@ -70,10 +42,15 @@ cdef extern from "spill_ring/spsc.h" nogil:
     int push_core "sr_spsc_push"(sr_spsc *ring, const void *items, size_t count, size_t *taken) noexcept
     int reserve_core "sr_spsc_reserve"(sr_spsc *ring, size_t count, void **room, size_t *n_contiguous) noexcept
 
-# The same for functions of ours: they raise, and who calls them so looks at what they return.
-ctypedef int (*array_push)(ArrayRing ring, const void *items, Py_ssize_t count) noexcept nogil
-ctypedef void *(*array_reserve)(ArrayRing ring, Py_ssize_t count) noexcept nogil
+# Functions that return SPILL_RING_FAILED with an exception set, as callers see them that look at the number instead.
+ctypedef int (*array_push)(TypedRing ring, const void *items, Py_ssize_t count) noexcept nogil
+ctypedef int (*array_reserve)(TypedRing ring, Py_ssize_t count, void **dest) noexcept nogil
 ctypedef int (*spsc_push)(SpscRing ring, const void *items, Py_ssize_t count) noexcept nogil
+
+
+cdef inline sr_caller enter_python(Sink target) noexcept nogil:
+    """Make the thread known to Python if it isn't, and if what is sent to this sink may need that."""
+    return sr_enter_python(target is not None and needs_python(target))
 
 
 cdef int refusal_in(int state) noexcept nogil:
@@ -82,85 +59,40 @@ cdef int refusal_in(int state) noexcept nogil:
 
 # -- ArrayRing -----------------------------------------------------------------------------------------
 
-cdef int enter_array(ArrayRing ring) noexcept nogil:
-    cdef int found = ring.try_enter()
-    return 0 if found == SR_OPEN else refusal_in(found)
-
-
 cdef int push_to_array(void *state, const void *items, Py_ssize_t count) noexcept nogil:
-    cdef int error
-    if count < 0:
-        return SPILL_RING_BAD_COUNT
-    error = enter_array(<ArrayRing>state)
-    return error if error else push_entered(<ArrayRing>state, items, count)
+    cdef int status = push_fitting(<TypedRing>state, items, count, True)
+    return push_to_full_array(<TypedRing>state, items, count) if status == UNFINISHED else status
 
 
-cdef inline int push_entered(ArrayRing ring, const void *items, Py_ssize_t count) noexcept nogil:
-    cdef sr_caller caller
-    cdef int error
-    if ring.evicts_nothing(count):
-        ring.write(items, count)
-        if count == 1 and ring.scalar >= 0:
-            ring.open_push_window()
-        else:
-            ring.leave()
-        return 0
-    if ring.target is None:
-        return (<array_push>push_over)(ring, items, count)  # raises nothing
-    caller = sr_enter_python(needs_python(ring.target))
-    error = (<array_push>push_over)(ring, items, count)
-    sr_leave_python(&caller, error != 0, <PyObject *>ring)
-    return error
-
-
-cdef int push_over(ArrayRing ring, const void *items, Py_ssize_t count) except -1 nogil:
-    return ring.push_over(items, count)
+cdef inline int push_to_full_array(TypedRing ring, const void *items, Py_ssize_t count) noexcept nogil:
+    cdef sr_caller caller = enter_python(ring.target)
+    cdef int status = (<array_push>push_entered)(ring, items, count)
+    sr_leave_python(&caller, status == SPILL_RING_FAILED, <PyObject *>ring)
+    return status
 
 
 cdef Py_ssize_t pop_from_array(void *state, void *out, Py_ssize_t count) noexcept nogil:
-    cdef int error
-    if count < 0:
-        return SPILL_RING_BAD_COUNT
-    error = enter_array(<ArrayRing>state)
-    return error if error else (<ArrayRing>state).pop_over(out, count)
+    return pop_status(<TypedRing>state, out, count)
 
 
 cdef Py_ssize_t length_of_array(void *state) noexcept nogil:
-    return (<ArrayRing>state).count()
+    return (<TypedRing>state).count()
 
 
-cdef int reserve_in_array(void *state, Py_ssize_t count, void **room) noexcept nogil:
-    cdef int error
-    if not 0 <= count <= (<ArrayRing>state).size:
-        return SPILL_RING_BAD_COUNT
-    error = enter_array(<ArrayRing>state)
-    return error if error else reserve_entered(<ArrayRing>state, count, room)
+cdef int reserve_in_array(void *state, Py_ssize_t count, void **dest) noexcept nogil:
+    cdef int status = reserve_fitting(<TypedRing>state, count, dest)
+    return reserve_in_full_array(<TypedRing>state, count, dest) if status == UNFINISHED else status
 
 
-cdef inline int reserve_entered(ArrayRing ring, Py_ssize_t count, void **room) noexcept nogil:
-    cdef sr_caller caller
-    if ring.target is None or ring.evicts_nothing(count):
-        room[0] = (<array_reserve>reserve_over)(ring, count)
-        return 0
-    caller = sr_enter_python(needs_python(ring.target))
-    room[0] = (<array_reserve>reserve_over)(ring, count)
-    sr_leave_python(&caller, room[0] == NULL, <PyObject *>ring)
-    return SPILL_RING_FAILED if room[0] == NULL else 0
-
-
-cdef void *reserve_over(ArrayRing ring, Py_ssize_t count) except NULL nogil:
-    return ring.reserve_over(count)
+cdef inline int reserve_in_full_array(TypedRing ring, Py_ssize_t count, void **dest) noexcept nogil:
+    cdef sr_caller caller = enter_python(ring.target)
+    cdef int status = (<array_reserve>reserve_entered)(ring, count, dest)
+    sr_leave_python(&caller, status == SPILL_RING_FAILED, <PyObject *>ring)
+    return status
 
 
 cdef int commit_to_array(void *state, Py_ssize_t count) noexcept nogil:
-    cdef int found = sr_state_cas(&(<ArrayRing>state).state, SR_RESERVED, SR_BUSY)
-    if found != SR_RESERVED:
-        return SPILL_RING_NOT_RESERVED if found == SR_OPEN or found == SR_WINDOW else refusal_in(found)
-    if not 0 <= count <= (<ArrayRing>state).reserved:
-        sr_state_store(&(<ArrayRing>state).state, SR_RESERVED)
-        return SPILL_RING_BAD_COUNT
-    (<ArrayRing>state).commit_reserved(count)  # raises nothing: the count is right
-    return 0
+    return commit_status(<TypedRing>state, count)
 
 
 # -- SpscRing ------------------------------------------------------------------------------------------
@@ -283,60 +215,60 @@ cdef inline void commit_inside(SpscRing ring, Py_ssize_t count) noexcept nogil:
 cdef char *nowhere = NULL
 
 
-cdef class Door:
+cdef class CInterface:
     """What a capsule and its like hold. Made by a ring."""
 
     def __init__(self):
-        raise TypeError("a Door is made by a ring's capsule, ctypes or cffi")
+        raise TypeError("a CInterface is made by a ring's capsule, ctypes or cffi")
 
 
-cdef Door open_door(object ring):
-    cdef Door door = Door.__new__(Door)
+cdef CInterface make_interface(object ring):
+    cdef CInterface owner = CInterface.__new__(CInterface)
     cdef ArrayRing array_ring
     cdef SpscRing spsc_ring
     state = sr_state_load(&(<Sink?>ring).state)
     if state <= SR_MAKING:
         (<Sink>ring).raise_for_state(SR_NEW)
-    door.ring = ring
-    door.c.version = SPILL_RING_VERSION
-    door.c.size = sizeof(spill_ring_interface)
-    door.c.item_size = (<Sink>ring).itemsize
-    door.c.state = <void *>ring
-    door.c.next = door.c.stop = &nowhere
+    owner.ring = ring
+    owner.c.version = SPILL_RING_VERSION
+    owner.c.size = sizeof(spill_ring_interface)
+    owner.c.item_size = (<Sink>ring).itemsize
+    owner.c.state = <void *>ring
+    owner.c.next = owner.c.stop = &nowhere
     if isinstance(ring, ArrayRing):
         array_ring = ring
-        door.c.push = push_to_array
-        door.c.pop = pop_from_array
-        door.c.length = length_of_array
-        door.c.reserve = reserve_in_array
-        door.c.commit = commit_to_array
+        owner.c.push = push_to_array
+        owner.c.pop = pop_from_array
+        owner.c.length = length_of_array
+        owner.c.reserve = reserve_in_array
+        owner.c.commit = commit_to_array
         if array_ring.scalar >= 0:
-            door.c.next = &array_ring.cursor
-            door.c.stop = &array_ring.stops[array_ring.scalar]
-        return door
+            owner.c.next = &array_ring.cursor
+            owner.c.stop = &array_ring.stops[array_ring.scalar]
+        return owner
     if not isinstance(ring, SpscRing):
         raise TypeError(f"a {type(ring).__name__} has no C interface; an ArrayRing or SpscRing of numpy items has one")
     spsc_ring = ring
     if spsc_ring.item_type is None:
         raise TypeError(f"a {type(ring).__name__} of objects has no C interface: nobody would hold their references")
-    door.c.push = push_to_spsc
-    door.c.pop = pop_from_spsc
-    door.c.length = length_of_spsc
-    door.c.reserve = reserve_in_spsc
-    door.c.commit = commit_to_spsc
-    return door
+    owner.c.push = push_to_spsc
+    owner.c.pop = pop_from_spsc
+    owner.c.length = length_of_spsc
+    owner.c.reserve = reserve_in_spsc
+    owner.c.commit = commit_to_spsc
+    return owner
 
 
-cdef void let_go(object capsule) noexcept:
+cdef void free_capsule(object capsule) noexcept:
     Py_DECREF(<object>PyCapsule_GetContext(capsule))
 
 
 def capsule_of(ring, /):
     """`ArrayRing.capsule` and `SpscRing.capsule`."""
-    cdef Door door = open_door(ring)
-    capsule = PyCapsule_New(&door.c, SPILL_RING_CAPSULE, let_go)
-    Py_INCREF(door)
-    PyCapsule_SetContext(capsule, <void *>door)
+    cdef CInterface owner = make_interface(ring)
+    capsule = PyCapsule_New(&owner.c, SPILL_RING_CAPSULE, free_capsule)
+    Py_INCREF(owner)
+    PyCapsule_SetContext(capsule, <void *>owner)
     return capsule
 
 
@@ -369,9 +301,9 @@ class Interface(ctypes.Structure):
 
 def ctypes_of(ring, /):
     """`ArrayRing.ctypes` and `SpscRing.ctypes`."""
-    cdef Door door = open_door(ring)
-    interface = Interface.from_address(<size_t>&door.c)
-    interface.door = door  # a function that is taken from it keeps it alive too
+    cdef CInterface owner = make_interface(ring)
+    interface = Interface.from_address(<size_t>&owner.c)
+    interface.owner = owner  # a function that is taken from it keeps it alive too
     return interface
 
 
@@ -381,15 +313,15 @@ cdef object ffi = None
 def cffi_of(ring, /):
     """`ArrayRing.cffi` and `SpscRing.cffi`."""
     global ffi
-    cdef Door door = open_door(ring)
+    cdef CInterface owner = make_interface(ring)
     if ffi is None:
         from cffi import FFI  # asked for only here
 
         declared = FFI()
         getattr(declared, "cdef")(declarations())  # a word of Cython's own
         ffi = declared
-    pointer = ffi.cast("spill_ring_interface *", <size_t>&door.c)
-    return ffi.gc(pointer, lambda _, door=door: None)  # it lives as long as the function that would free it
+    pointer = ffi.cast("spill_ring_interface *", <size_t>&owner.c)
+    return ffi.gc(pointer, lambda _, owner=owner: None)  # it lives as long as the function that would free it
 
 
 cdef str declarations():

@@ -1,20 +1,20 @@
-"""A ring of numpy items."""
+"""A ring of numpy items: the face of a `TypedRing` for Python and numpy."""
 cimport cython
 cimport numpy as cnp
-from libc.string cimport memmove
 
 from spill_ring._core.arguments cimport capacity_of, count_of
 from spill_ring._core.block cimport (
     as_number, as_destination, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
 )
-from spill_ring._core.guard cimport SR_WINDOW, SR_BUSY, SR_OPEN, SR_RESERVED, sr_try_lock, sr_state_store, sr_unlock, sr_state_cas
-from spill_ring.rings.loan cimport Loan, add_methods, lend
-from spill_ring.serialization.record cimport item_block, items_block, load_item, record_of
-from spill_ring.rings.base cimport Ring
+from spill_ring._core.cpython cimport PyFloat_AS_DOUBLE
+from spill_ring._core.guard cimport sr_try_lock, sr_unlock
 from spill_ring._core.scalar cimport scalar_index
-from spill_ring._core.lending cimport LendingSink
-from spill_ring._core.sink cimport LENDS, NATIVE, TRACED, Sink, declare_traits, deliver
+from spill_ring._core.sink cimport LENDS, NATIVE, TRACED, declare_traits
 from spill_ring._core.storage cimport Storage, allocate
+from spill_ring.rings.engine cimport commit_numbered
+from spill_ring.rings.loan cimport Loan, add_methods, lend
+from spill_ring.rings.typed cimport TypedRing
+from spill_ring.serialization.record cimport item_block, items_block, load_item, record_of
 
 from itertools import islice
 from types import GenericAlias
@@ -24,15 +24,11 @@ import numpy as np
 cnp.import_array()
 
 
-cdef extern from "Python.h":
-    double PyFloat_AS_DOUBLE(object o)
-
-
 cdef int DOUBLE = scalar_index(<double *>NULL)
 
 
 @cython.no_gc_clear
-cdef class ArrayRing(Ring):
+cdef class ArrayRing(TypedRing):
     """ArrayRing(capacity, dtype="f8", sink=None)\n--\n
     A ring of numpy items: it keeps the newest, and sends the oldest to a sink in blocks.
 
@@ -76,7 +72,7 @@ cdef class ArrayRing(Ring):
 
     def __cinit__(self, *args, **kwargs):
         declare_traits(self, ArrayRing, NATIVE | LENDS | TRACED)
-        self.item_type = np.dtype("f8")  # until __init__ knows better: an array is compared with it
+        self.item_type = np.dtype("f8")  # until __init__ knows better, since an array is compared with it
 
     def __init__(self, capacity, dtype="f8", sink=None):
         record = record_of(dtype)
@@ -150,7 +146,7 @@ cdef class ArrayRing(Ring):
         Exception
             Whatever the sink raises; then `item` was not appended.
         """
-        # No more than this for a float that evicts nothing; all else goes to push_any.
+        # A float that evicts nothing takes this short way. Everything else is left to push_any.
         if self.scalar == DOUBLE and isinstance(item, float) and sr_try_lock(&self.state):
             if self.tail < self.limit:
                 (<double *>self.base)[self.tail & self.mask] = PyFloat_AS_DOUBLE(item)
@@ -187,13 +183,8 @@ cdef class ArrayRing(Ring):
         if not as_number(item, self.scalar, &value):
             block = item_block(self.record, item, self.item_type)
             converted = cnp.PyArray_DATA(block)
-        self.enter()  # only now: to convert an item may run Python
-        if self.sync_head() == self.size:
-            self.leave()
-            return False
-        self.write(converted, 1)
-        self.leave()
-        return True
+        self.enter()  # only now, since to convert an item may run Python
+        return self.write_fitting(converted, 1) == 1
 
     def extend(self, items, /):
         """Push each item, oldest first, at the speed of memcpy.
@@ -244,203 +235,20 @@ cdef class ArrayRing(Ring):
             How many were taken.
         """
         cdef cnp.ndarray block
-        cdef Py_ssize_t count
-        cdef Py_ssize_t room = self.size - self.count()
         if not is_array_like(items):
-            items = list(islice(iter(items), room))
+            items = list(islice(iter(items), self.size - self.count()))
         block = items_block(self.record, items, self.item_type)
         if self.overlaps(cnp.PyArray_DATA(block)):
             block = block.copy()
         self.enter()
-        count = min(cnp.PyArray_DIM(block, 0), self.size - self.sync_head())  # drawing them may have pushed others here
-        self.write(cnp.PyArray_DATA(block), count)
-        self.leave()
-        return count
-
-    cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
-        self.enter()
-        if self.evicts_nothing(count):
-            self.write(items, count)
-            self.leave()
-            return 0
-        return self.push_over(items, count)
-
-    cdef int push_over(self, const void *items, Py_ssize_t count) except -1 nogil:
-        cdef Py_ssize_t taken = 0
-        try:
-            if count < 0:
-                self.raise_count(count, self.size)
-            self.append(items, count, &taken)
-        finally:
-            self.leave()
-        return 0
-
-    cdef int push_scalar(self, const void *value, int scalar) except -1 nogil:
-        if scalar != self.scalar:
-            return self.raise_scalar(scalar)
-        self.push_block(value, 1)
-        if sr_state_cas(&self.state, SR_OPEN, SR_BUSY) == SR_OPEN:
-            self.open_push_window()
-        return 0
-
-    cdef void open_push_window(self) noexcept nogil:
-        """Leave with room for `push_value`, if there is any without a call."""
-        cdef Py_ssize_t room = self.lend_slots()
-        cdef long long oldest = self.head & self.mask
-        self.window_start = self.cursor
-        if room:
-            self.window_end = self.stops[self.scalar] = self.cursor + room * self.itemsize
-        elif self.lender is not None and self.lender.open_window():
-            # Full: each new item moves the oldest, which is as far from it up to where the memory ends for either.
-            room = <Py_ssize_t>(self.mask + 1 - max(oldest, self.tail & self.mask))
-            self.evicting_stops[self.scalar] = self.cursor + room * self.itemsize
-            self.oldest_offset = self.base + <Py_ssize_t>oldest * self.itemsize - self.cursor
-            self.window_evicts = True
-        else:
-            self.leave()
-            return
-        sr_state_store(&self.state, SR_WINDOW)
-
-    cdef Py_ssize_t lend_slots(self) noexcept nogil:
-        self.cursor = self.base + <Py_ssize_t>(self.tail & self.mask) * self.itemsize
-        return <Py_ssize_t>min(self.limit - self.tail, self.mask + 1 - (self.tail & self.mask))
-
-    cdef void count_window(self, Py_ssize_t count) noexcept nogil:
-        self.tail += count
-        if self.window_evicts:
-            self.spilled += count
-            self.advance(count)
-            self.window_evicts = False
-        self.stops[self.scalar] = self.evicting_stops[self.scalar] = NULL
-
-    cdef int raise_scalar(self, int scalar) except -1 with gil:
-        kind = ("unsigned int", "int", "float")[scalar // 4]
-        raise TypeError(
-            f"push_value of a C {kind} of {1 << scalar % 4} bytes into an ArrayRing of dtype {self.item_type}"
-        )
-
-    cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
-        if self.overlaps(items):
-            return self.append_copy(items, count, taken)
-        if self.evicts_nothing(count):
-            self.write(items, count)
-            taken[0] += count
-            return 0
-        return self.append(items, count, taken)
+        # To draw items from a generator may have pushed others here, so that fewer fit.
+        return self.write_fitting(cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
 
     cdef int append_copy(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
-        """Push what is a view of the ring itself."""
         block = copy_block(self.item_type, items, count)
         return self.append(cnp.PyArray_DATA(block), count, taken)
 
-    cdef int write_new(self, const void *items, Py_ssize_t count) except -1 nogil:
-        self.write(items, count)
-        return 0
-
-    cdef int forward_new(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
-        return deliver(self.target, items, count, taken)
-
-    # -- reserving -------------------------------------------------------------------------------
-
-    cdef void *reserve(self, Py_ssize_t count) except NULL nogil:
-        cdef long long number
-        return self.reserve_numbered(count, &number)
-
-    cdef void *reserve_numbered(self, Py_ssize_t count, long long *number) except NULL nogil:
-        cdef void *room
-        if not 0 <= count <= self.size:
-            self.raise_count(count, self.size)
-        self.enter()
-        room = self.reserve_over(count)
-        number[0] = self.reservations
-        return room
-
-    cdef void *reserve_over(self, Py_ssize_t count) except NULL nogil:
-        cdef Py_ssize_t excess
-        cdef void *room
-        cdef int next_state = SR_OPEN
-        try:
-            excess = self.sync_head() + count - self.size
-            if excess > 0:
-                if self.target is None:
-                    self.drop_oldest(excess)
-                else:
-                    self.spill(self.target, excess)
-            self.reserved = count
-            self.reservations += 1
-            room = self.base + (self.tail & self.mask) * self.itemsize
-            next_state = SR_RESERVED
-        finally:
-            sr_state_store(&self.state, next_state)
-        return room
-
-    cdef int commit(self, Py_ssize_t count) except -1 nogil:
-        cdef int found
-        found = sr_state_cas(&self.state, SR_RESERVED, SR_BUSY)
-        if found == SR_OPEN or found == SR_WINDOW:
-            self.raise_commit()
-        elif found != SR_RESERVED:
-            self.raise_for_state(found)
-        return self.commit_reserved(count)
-
-    cdef int commit_numbered(self, Py_ssize_t count, long long number) except -1 nogil:
-        """Commit, unless that has been done; another reservation may be open by now."""
-        if sr_state_cas(&self.state, SR_RESERVED, SR_BUSY) != SR_RESERVED:
-            return 0
-        if number != self.reservations:
-            sr_state_store(&self.state, SR_RESERVED)
-            return 0
-        return self.commit_reserved(count)
-
-    cdef int commit_reserved(self, Py_ssize_t count) except -1 nogil:
-        cdef Py_ssize_t reserved = self.reserved
-        if not 0 <= count <= reserved:
-            sr_state_store(&self.state, SR_RESERVED)
-            self.raise_count(count, reserved)
-        self.storage.complete_write((self.tail & self.mask) * self.itemsize, count * self.itemsize)
-        self.tail += count
-        self.reserved = 0
-        self.leave()
-        return 0
-
-    # Raising has functions of its own: one that makes Python objects takes the GIL when it returns.
-    cdef int raise_count(self, Py_ssize_t count, Py_ssize_t room) except -1 with gil:
-        raise ValueError(f"{count} items where there is room for {room}")
-
-    cdef int raise_commit(self) except -1 with gil:
-        raise RuntimeError(f"{type(self).__name__} has no open reserve() to commit")
-
     # -- popping ---------------------------------------------------------------------------------
-
-    cdef char *run(self, long long position, Py_ssize_t count) noexcept nogil:
-        """Where `count` resident items lie in a row."""
-        cdef Py_ssize_t offset = (position & self.mask) * self.itemsize
-        self.storage.complete_read(offset, count * self.itemsize)
-        return self.base + offset
-
-    cdef int send_oldest(self, Sink sink, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
-        return deliver(sink, self.run(self.head, count), count, taken)
-
-    cdef int drop_oldest(self, Py_ssize_t count) except -1 nogil:
-        self.advance(count)
-        return 0
-
-    cdef object item(self, long long position):
-        return load_item(self.record, self.item_type, self.run(position, 1))
-
-    cdef object copy(self, long long position, Py_ssize_t count, Py_ssize_t step):
-        cdef Py_ssize_t first, last
-        if step == 1:
-            return copy_block(self.item_type, self.run(position, count), count)
-        if count == 0:
-            return new_block(self.item_type, 0)
-        first = <Py_ssize_t>(position - self.head)
-        last = first + (count - 1) * step
-        return self.live()[min(first, last):max(first, last) + 1][(0 if step > 0 else -1)::step].copy()
-
-    cdef object live(self):
-        cdef Py_ssize_t count = self.sync_head()
-        return view_block(self.item_type, self.run(self.head, count), count, self.storage, False)
 
     def pop(self, default=...):
         """Remove and return the oldest item. O(1).
@@ -526,21 +334,24 @@ cdef class ArrayRing(Ring):
         finally:
             self.leave()
 
-    cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil:
-        if count < 0:
-            self.raise_count(count, self.size)
-        self.enter()
-        return self.pop_over(out, count)
-
-    cdef Py_ssize_t pop_over(self, void *out, Py_ssize_t count) noexcept nogil:
-        count = min(count, self.sync_head())
-        # memmove: `out` may be a block that reserve() gave out once
-        memmove(out, self.run(self.head, count), count * self.itemsize)
-        self.pop_oldest(count)
-        self.leave()
-        return count
-
     # -- looking ---------------------------------------------------------------------------------
+
+    cdef object item(self, long long position):
+        return load_item(self.record, self.item_type, self.run(position, 1))
+
+    cdef object copy(self, long long position, Py_ssize_t count, Py_ssize_t step):
+        cdef Py_ssize_t first, last
+        if step == 1:
+            return copy_block(self.item_type, self.run(position, count), count)
+        if count == 0:
+            return new_block(self.item_type, 0)
+        first = <Py_ssize_t>(position - self.head)
+        last = first + (count - 1) * step
+        return self.live()[min(first, last):max(first, last) + 1][(0 if step > 0 else -1)::step].copy()
+
+    cdef object live(self):
+        cdef Py_ssize_t count = self.sync_head()
+        return view_block(self.item_type, self.run(self.head, count), count, self.storage, False)
 
     def view(self):
         """The live content as one ndarray: read-only, contiguous, zero-copy. O(1).
@@ -550,7 +361,7 @@ cdef class ArrayRing(Ring):
         ndarray
             Shape ``(len(ring),) + dtype.shape``, oldest first. It shows what later pushes write over
             its items, and keeps the memory alive. On the heap (where memory can't be mapped twice)
-            the part behind the memory's end is a copy.
+            the part beyond the memory's end is a copy.
         """
         self.enter()
         try:
@@ -571,11 +382,11 @@ cdef class ArrayRing(Ring):
         live = self.view()
         try:
             if self.item_type.names is not None:
-                item = item_block(self.record, item, self.item_type)[0]  # a tuple is no record yet
+                item = item_block(self.record, item, self.item_type)[0]  # a tuple becomes a record here
             if np.shape(item) != self.item_type.shape:
                 return False
             equal = live == item
-        except (TypeError, ValueError):  # nothing that such items could equal
+        except (TypeError, ValueError):  # items of this dtype can't equal it
             return False
         if np.shape(equal) != live.shape:
             return False
@@ -587,19 +398,17 @@ cdef class ArrayRing(Ring):
 
 cdef object begin_reservation(object lender, Loan loan):
     cdef ArrayRing ring = lender
-    cdef long long number
-    cdef void *room = ring.reserve_numbered(loan.count, &number)
-    loan.number = number
+    cdef void *dest = ring.reserve(loan.count)
+    loan.number = ring.reservations
     try:
-        return view_block(ring.item_type, room, loan.count, ring.storage, True)
+        return view_block(ring.item_type, dest, loan.count, ring.storage, True)
     except BaseException:
-        ring.commit_numbered(0, number)
+        commit_numbered(ring, 0, loan.number)
         raise
 
 
 cdef int end_reservation(object lender, Loan loan, bint raised) except -1:
-    cdef ArrayRing ring = lender
-    return ring.commit_numbered(0 if raised else loan.count, loan.number)
+    return commit_numbered(<ArrayRing>lender, 0 if raised else loan.count, loan.number)
 
 
 @cython.binding(True)

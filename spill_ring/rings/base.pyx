@@ -1,4 +1,4 @@
-"""What every one-thread ring has: positions, accounting, the sink, the sequence protocol, the end."""
+"""What every one-thread ring has: positions, accounting, the sink, the sequence protocol, flush and close."""
 from libc.limits cimport LLONG_MAX
 from libc.stdlib cimport free, malloc
 
@@ -6,10 +6,10 @@ from spill_ring._core.arguments cimport count_of
 from spill_ring._core.chain cimport begin_init, drop_user
 from spill_ring._core.cpython cimport Py_ReprEnter, Py_ReprLeave
 from spill_ring._core.lifecycle cimport flush_at_exit, warn_lost
-from spill_ring.sinks.function cimport as_sink
 from spill_ring._core.guard cimport SR_WINDOW, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_add_fetch, sr_state_load
 from spill_ring._core.sink cimport DropSink, Sink, trace_sink
 from spill_ring._core.tracing cimport Tracer
+from spill_ring.sinks.function cimport as_sink
 
 import operator
 from collections import namedtuple
@@ -41,7 +41,7 @@ cdef class Ring(LendingSink):
         if target is not None:
             target.bind(dtype)
             trace_sink(target, OriginFinder.into(history_origins))
-        begin_init(self, target)  # asked last: all of the above may run Python
+        begin_init(self, target)  # last, since all of the above may run Python
         self.size = size
         self.item_type = dtype
         self.itemsize = sizeof(void *) if dtype is None else dtype.itemsize
@@ -67,7 +67,7 @@ cdef class Ring(LendingSink):
         return self.raise_abstract()
 
     cdef int drop_oldest(self, Py_ssize_t count) except -1 nogil:
-        """Let go of the oldest `count`, and move the head."""
+        """Drop the oldest `count`, and move the head."""
         return self.raise_abstract()
 
     cdef object item(self, long long position):
@@ -79,60 +79,60 @@ cdef class Ring(LendingSink):
         self.raise_abstract()
 
     cdef void begin_gap(self, long long start, int cause) noexcept nogil:
-        """Remember the last gap with the older ones, if it was one, and begin another."""
-        cdef gap *room
+        """Begin a gap. The one before joins the older ones, unless it is empty."""
+        cdef gap *slot
         if self.last.end > self.last.start:
             if self.older == NULL:
                 self.older = <gap *>malloc(GAPS_REMEMBERED * sizeof(gap))
             if self.older == NULL:
                 self.known_from = self.last.end
             else:
-                room = self.older + self.gaps % GAPS_REMEMBERED
+                slot = self.older + self.gaps % GAPS_REMEMBERED
                 if self.gaps >= GAPS_REMEMBERED:
-                    self.known_from = room.end
-                room[0] = self.last
+                    self.known_from = slot.end
+                slot[0] = self.last
                 self.gaps += 1
         self.last = gap(start, start, cause)
 
     cdef int raise_abstract(self) except -1 with gil:
-        raise NotImplementedError(f"{type(self).__name__} lacks what every kind of ring defines")
+        raise NotImplementedError(f"{type(self).__name__} defines too little: every kind of ring overrides this method")
 
     cdef int prepare(self, Py_ssize_t count) except -1 nogil:
-        """Get what `drop_oldest` will need, which must not fail once a sink has taken the items."""
+        """Allocate what `drop_oldest` needs, which must not fail once a sink has taken the items."""
         return 0
 
     cdef int append(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
-        """Push a run: evict in one call, pass on in one call what can't stay, store the rest.
+        """Push a run: evict in one call, forward in one call what can't stay, write the rest.
 
         The ring is entered. `taken` grows by the items that left the caller, also when the sink
         raises; if it raises over the evicted ones, none of the new ones did.
         """
         cdef Py_ssize_t resident = self.sync_head()
         cdef Py_ssize_t excess = resident + count - self.size
-        cdef Py_ssize_t passed = 0
+        cdef Py_ssize_t forwarded = 0
         if excess > 0:
             if self.target is None:
-                passed = max(0, count - self.size)
-                self.tail += passed
-                taken[0] += passed
+                forwarded = max(0, count - self.size)
+                self.tail += forwarded
+                taken[0] += forwarded
             else:
                 if resident:
                     self.spill(self.target, min(excess, resident))
                 if excess > resident:
                     try:
-                        self.forward_new(items, excess - resident, &passed)
+                        self.forward_new(items, excess - resident, &forwarded)
                     finally:
-                        self.tail += passed
-                        self.spilled += passed
-                        self.advance(passed)
-                        taken[0] += passed
-        # A ring that drops need not move its head: `sync_head` sees that the tail has run ahead.
-        self.write_new(<const char *>items + passed * self.itemsize, count - passed)
-        taken[0] += count - passed
+                        self.tail += forwarded
+                        self.spilled += forwarded
+                        self.advance(forwarded)
+                        taken[0] += forwarded
+        # A ring that drops need not move its head here: `sync_head` does that when it is next looked at.
+        self.write_new(<const char *>items + forwarded * self.itemsize, count - forwarded)
+        taken[0] += count - forwarded
         return 0
 
     cdef int spill(self, Sink sink, Py_ssize_t count) except -1 nogil:
-        """Send the oldest `count` to a sink; what it doesn't take stays. The ring is entered."""
+        """Send the oldest `count` to a sink; what the sink doesn't take stays. The ring is entered."""
         cdef Py_ssize_t taken = 0
         self.prepare(count)
         try:
@@ -207,14 +207,14 @@ cdef class Ring(LendingSink):
         """
         self.enter()
         try:
-            return self.flush_through()
+            return self.flush_entered()
         finally:
             self.run_deferred(SR_OPEN)
 
-    cdef Py_ssize_t flush_through(self) except -1:
-        """Flush, while the ring is entered: a sink that pushes back as it is flushed would lose that."""
+    cdef Py_ssize_t flush_entered(self) except -1:
+        """Flush. The ring is entered, so that a sink which pushes here meanwhile is refused, and loses nothing."""
         cdef Py_ssize_t count = 0 if self.sink_as_given is None else self.sync_head()
-        if self.target is None:  # a DropSink, if any
+        if self.target is None:  # there is no sink, or a DropSink
             self.prepare(count)
             self.drop_oldest(count)
             return count
@@ -267,7 +267,7 @@ cdef class Ring(LendingSink):
             return
         self.enter()
         try:
-            self.flush_through()
+            self.flush_entered()
             if self.target is not None:
                 drop_user(self.target)
             count = self.sync_head()

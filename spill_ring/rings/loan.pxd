@@ -4,9 +4,9 @@
 cdef class Loan:
     cdef object ring
     cdef Py_ssize_t count  # items asked for
-    cdef Py_ssize_t lent
-    cdef long long number  # of the ring's loans
-    cdef long long deadline  # of a wait for them
+    cdef Py_ssize_t lent  # items in the block that `begin` returned
+    cdef long long number  # of the reservation or read
+    cdef long long deadline  # by which the items have to be there
     cdef object (*begin)(object ring, Loan loan)  # returns the block
     cdef int (*end)(object ring, Loan loan, bint raised) except -1
 
@@ -15,6 +15,6 @@ cdef Loan lend(
     object ring, object count, object (*begin)(object, Loan), int (*end)(object, Loan, bint) except -1
 )
 
-# Cython keeps cdef and def methods in one namespace. Compiled code calls `reserve` and `commit` for
-# pointers, Python calls them for ndarrays; so the Python ones are functions that are put into the type.
+# Cython keeps cdef and def methods in one namespace. Compiled code calls `reserve` and `commit` for pointers, and
+# Python calls them for ndarrays, so the Python ones are functions that this puts into the type.
 cdef int add_methods(type kind, tuple methods) except -1

@@ -1,15 +1,8 @@
 """A block of a ring's own memory, lent for the length of a `with`."""
-from cpython.object cimport PyObject
 from spill_ring._core.arguments cimport count_of
-
+from spill_ring._core.cpython cimport PyTypeObject, PyType_Modified
 
 from types import GenericAlias
-
-
-cdef extern from "Python.h":
-    void PyType_Modified(type t)
-    ctypedef struct PyTypeObject:
-        PyObject *tp_dict
 
 
 cdef class Loan:

@@ -2,6 +2,7 @@
 cimport cython
 from cpython.object cimport PyObject
 
+from spill_ring._core.cpython cimport Py_INCREF
 from spill_ring.rings.base cimport Ring
 
 
@@ -13,16 +14,15 @@ cdef extern from *:
     """
     Py_ssize_t sr_list_size(PyObject *list)
     PyObject **sr_list_items(PyObject *list)
-    void Py_INCREF(PyObject *o)
 
 
 cdef class ObjectRing(Ring):
-    # A list, because the garbage collector sees into it. Slots that hold nothing hold None. Only
-    # items that are stored move `slot`, so it counts apart from the sequence numbers.
+    # A list, because the garbage collector sees into it. Empty slots hold None. `slot` moves only as an item is
+    # written, so it is not the tail modulo the capacity: items that were forwarded have a number, but no slot.
     cdef list items
     cdef Py_ssize_t slot  # where the next item goes
-    # What was let go of while the ring was entered; a destructor may want to push here, so they run
-    # after `run_deferred` has left it.
+    # References that were dropped while the ring was entered. A destructor may push here, so `run_deferred` leaves the
+    # ring first, and then releases them.
     cdef list trash
     cdef Py_ssize_t trashed
 
@@ -34,14 +34,14 @@ cdef class ObjectRing(Ring):
 
     @cython.final
     cdef inline PyObject **slots(self) except NULL:
-        # The list can be found with gc.get_objects() and resized, or cleared as garbage.
+        # Anyone may find the list with gc.get_objects() and resize it, and the garbage collector may clear it.
         if sr_list_size(<PyObject *>self.items) != self.size:
             self.raise_list()
         return sr_list_items(<PyObject *>self.items)
 
     @cython.final
     cdef inline PyObject *swap(self, PyObject **slots, PyObject *item) noexcept:
-        """Put an item into the next slot; the reference that was there is the caller's."""
+        """Put an item into the next slot, and return the reference that was there, which the caller has to release."""
         cdef PyObject *old = slots[self.slot]
         Py_INCREF(item)
         slots[self.slot] = item

@@ -4,22 +4,17 @@ from cpython.list cimport PyList_New
 from cpython.object cimport PyObject
 
 from spill_ring._core.arguments cimport capacity_of, count_of
-from spill_ring._core.guard cimport SR_OPEN, sr_try_lock, sr_state_store, sr_unlock
-from spill_ring.rings.base cimport Ring
+from spill_ring._core.cpython cimport PyList_SET_ITEM, PySequence_Fast_ITEMS, Py_DECREF, Py_INCREF
+from spill_ring._core.guard cimport SR_OPEN, sr_state_store, sr_try_lock, sr_unlock
 from spill_ring._core.sink cimport TRACED, Sink, declare_traits, deliver_objects
+from spill_ring.rings.base cimport Ring
 
 from itertools import islice
 from types import GenericAlias
 
 
-cdef extern from *:
-    void PyList_SET_ITEM(object list, Py_ssize_t i, PyObject *item)
-    PyObject **PySequence_Fast_ITEMS(object o)
-    void Py_DECREF(PyObject *o)
-
-
-# The list is cleared by the garbage collector as any list is, and `slots` then refuses; clearing
-# the ring's own references too would only leave half a ring behind.
+# The garbage collector clears the list as it clears any list, and `slots` raises from then on. To clear the ring's own
+# references as well would only leave half a ring.
 @cython.no_gc_clear
 cdef class ObjectRing(Ring):
     """ObjectRing(capacity, sink=None)\n--\n
@@ -94,7 +89,7 @@ cdef class ObjectRing(Ring):
         """
         cdef PyObject *old
         cdef PyObject *items
-        # No more than this is as fast as a deque's append; all else goes to push_full.
+        # This much is as fast as a deque's append. Everything else is left to push_full.
         if sr_try_lock(&self.state):
             items = <PyObject *>self.items
             if self.tail < self.limit and sr_list_size(items) == self.size:
@@ -106,11 +101,11 @@ cdef class ObjectRing(Ring):
         self.push_full(<PyObject *>item)
 
     cdef int push_full(self, PyObject *item) except -1:
-        """Push into a ring that is full, or isn't open."""
+        """Push into a ring that is full, or raise for one that isn't open."""
         cdef PyObject *old
         self.enter()
         try:
-            if self.tail == self.limit:  # the oldest is where the new one goes
+            if self.tail == self.limit:  # the new item goes where the oldest is
                 self.evict_oldest()
             old = self.swap(self.slots(), item)
         finally:
@@ -122,16 +117,16 @@ cdef class ObjectRing(Ring):
         return 0
 
     cdef int evict_oldest(self) except -1:
-        """Send the oldest of a full ring; its slot is the next to be written, and is left to that."""
+        """Send the oldest of a full ring. Its slot keeps it: the push that follows overwrites that slot."""
         cdef Py_ssize_t taken = 0
         cdef PyObject *oldest = self.slots()[self.slot]
-        _held = <object>oldest  # whatever becomes of the list
+        _kept = <object>oldest  # alive, whatever becomes of the list
         cdef bint raised = True
-        try:  # with finally, since except costs 5 ns where nothing is raised
+        try:  # `except` would cost 5 ns where nothing is raised
             deliver_objects(self.target, &oldest, 1, &taken)
             raised = False
         finally:
-            if raised and taken:  # and nothing will be written
+            if raised and taken:  # no push follows
                 self.prepare(1)
                 self.spilled += 1
                 self.drop_oldest(1)
@@ -202,7 +197,7 @@ cdef class ObjectRing(Ring):
         cdef list fitting = list(islice(iter(items), self.size - self.count()))
         self.enter()
         try:
-            # drawing them may have pushed others here
+            # To draw items from an iterator may have pushed others here, so that fewer fit.
             self.append(PySequence_Fast_ITEMS(fitting), min(len(fitting), self.size - self.sync_head()), &taken)
             return taken
         finally:
@@ -228,10 +223,10 @@ cdef class ObjectRing(Ring):
         return 0
 
     cdef int discard(self, PyObject *item) except -1:
-        """Let go of a reference, once the ring is left."""
-        cdef PyObject **room = sr_list_items(<PyObject *>self.trash)
+        """Move a reference to the trash, from where it is released after the ring is left."""
+        cdef PyObject **trash = sr_list_items(<PyObject *>self.trash)
         if self.trashed < sr_list_size(<PyObject *>self.trash):
-            item, room[self.trashed] = room[self.trashed], item
+            item, trash[self.trashed] = trash[self.trashed], item
             self.trashed += 1
         Py_DECREF(item)
         return 0
@@ -251,7 +246,7 @@ cdef class ObjectRing(Ring):
 
     cdef int send_oldest(self, Sink sink, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         with gil:
-            items = tuple(self.copy(self.head, count, 1))  # whatever becomes of the list
+            items = tuple(self.copy(self.head, count, 1))  # alive, whatever becomes of the list
             deliver_objects(sink, PySequence_Fast_ITEMS(items), count, taken)
         return 0
 
@@ -278,7 +273,7 @@ cdef class ObjectRing(Ring):
         cdef Py_ssize_t i
         cdef list taken = PyList_New(count)
         for i in range(count):
-            PyList_SET_ITEM(taken, i, slots[slot])  # the slot's reference goes along
+            PyList_SET_ITEM(taken, i, slots[slot])  # with the slot's reference
             Py_INCREF(<PyObject *>None)
             slots[slot] = <PyObject *>None
             slot = slot + 1 if slot + 1 < self.size else 0
@@ -316,7 +311,7 @@ cdef class ObjectRing(Ring):
             slots = self.slots()
             slot = self.slot_of(self.head)
             item = <object>slots[slot]
-            Py_DECREF(slots[slot])  # `item` holds it
+            Py_DECREF(slots[slot])  # `item` has one of its own
             Py_INCREF(<PyObject *>None)
             slots[slot] = <PyObject *>None
             self.pop_oldest(1)

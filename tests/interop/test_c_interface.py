@@ -1,6 +1,7 @@
 """The C interface: a C extension with a thread of its own, numba, cffi and ctypes push and pop without Python."""
 import ctypes
 import gc
+import queue
 import subprocess
 import sys
 import textwrap
@@ -302,6 +303,80 @@ def test_a_closed_sink(kind, client, unraisable):
         assert client.push_numbers(ring.capsule, 0, 6, 2) == (FAILED, 4)
         assert unraisable.pop() == f"ValueError('{type(sink).__name__} is closed')"
         ring.pop_many()
+
+
+# What Python raises where C gets the number.
+PYTHON_ERRORS = {
+    FAILED: (OSError, "refused"),
+    CLOSED: (ValueError, "is closed"),
+    IN_USE: (RuntimeError, r"is in use|has an open reserve\(\): leave"),
+    BAD_COUNT: (ValueError, "[24] items where there is room for [13]"),
+    FULL: (queue.Full, "SpscRing has no room for 2 items: it holds 2 of 3"),
+    NOT_RESERVED: (RuntimeError, r"has no open reserve\(\) to commit"),
+}
+
+
+def call_in_c(ring, name, n):
+    if name == "push":
+        return push(ring, np.zeros(n))
+    if name == "pop":
+        return pop(ring, n)
+    return reserve(ring, n)[0] if name == "reserve" else commit(ring, n)
+
+
+def call_in_python(ring, name, n):
+    if name == "push":
+        ring.extend(np.zeros(n))
+    elif name == "pop":
+        ring.pop_many(n)
+    elif name == "reserve":
+        ring.reserve(n).__enter__()
+    else:
+        ring.commit(n)
+
+
+def check_both_faces(ring, *expected):
+    """Each call that has to fail, and the number of its error."""
+    before = ring.stats
+    for name, n, status in expected:
+        error, match = PYTHON_ERRORS[status]
+        assert call_in_c(ring, name, n) == status, name
+        with pytest.raises(error, match=match):
+            call_in_python(ring, name, n)
+        assert ring.stats == before, name
+
+
+@pytest.mark.parametrize("kind", RINGS)
+@pytest.mark.thread_unsafe(reason="sys.unraisablehook is everybody's")
+def test_a_status_is_the_same_error_in_c_and_in_python(kind, unraisable):
+    ring = kind(3, "f8")
+    check_both_faces(ring, ("reserve", 4, BAD_COUNT), ("commit", 0, NOT_RESERVED))
+    with ring.reserve(1):
+        check_both_faces(ring, ("push", 1, IN_USE), ("reserve", 1, IN_USE), ("commit", 2, BAD_COUNT))
+        if kind is ArrayRing:
+            check_both_faces(ring, ("pop", 1, IN_USE))
+    ring.close()
+    check_both_faces(ring, ("push", 1, CLOSED), ("reserve", 1, CLOSED), ("commit", 0, CLOSED))
+    if kind is ArrayRing:
+        check_both_faces(ring, ("pop", 1, CLOSED))
+
+    in_use = [(name, 1, IN_USE) for name in ("push", "reserve", "commit")]
+    inside = kind(2, "f8", lambda block: check_both_faces(inside, *in_use))
+    inside.extend([1, 2, 3])
+    assert inside.stats.spilled == 1  # so the checks have run, and none failed
+
+    failing = kind(3, "f8", Refusing(0))
+    failing.extend([1, 2, 3])
+    assert not unraisable
+    check_both_faces(failing, ("push", 2, FAILED), ("reserve", 2, FAILED))
+    assert unraisable == ["OSError('refused 2')"] * 2
+    failing.pop_many()
+
+
+def test_a_full_ring_is_the_same_error_in_c_and_in_python():
+    ring = SpscRing(3, "f8", overflow="reject")
+    ring.extend([1, 2])
+    check_both_faces(ring, ("push", 2, FULL), ("reserve", 2, FULL))
 
 
 # -- clients ---------------------------------------------------------------------------------------------

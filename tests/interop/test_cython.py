@@ -59,7 +59,7 @@ def test_push_value_of_the_wrong_type(client):
     for dtype in ("f4", "i8", ">f8", ("f8", (1,)), [("a", "f8")], "M8[s]", "c16", "?"):
         ring = ArrayRing(4, dtype)
         for _ in range(2):
-            with pytest.raises(TypeError, match="push_value of a C float of 8 bytes"):
+            with pytest.raises(TypeError, match="so it takes no C float of 8 bytes"):
                 client.push_doubles(ring, 1)
         assert ring.stats.pushed == 0
     ring = ArrayRing(4, "f8")
