@@ -4,8 +4,8 @@ from pathlib import Path
 
 import typer
 
+from spill_ring.recording.layout import read_manifest
 from spill_ring.recording.log import SpillLog
-from spill_ring.recording.segment import read_manifest
 from spill_ring.serialization.encoders import HARMLESS
 
 FOLDER = typer.Argument(metavar="FOLDER", help="The folder of a recording.")

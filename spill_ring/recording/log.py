@@ -7,18 +7,20 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spill_ring.recording.folder import last_sealed, segments_in
 from spill_ring.recording.layout import DamagedError, Manifest, read_manifest
 from spill_ring.recording.segment import Segment
-from spill_ring.serialization.encoders import HARMLESS, Serialized, encoder_of
+from spill_ring.serialization.encoders import HARMLESS, Serialized, _AnyEncoder, encoder_of
 
 OPEN_SEGMENTS = 256  # whose index entries and mapped memory are kept
 POLL = 0.02  # seconds between two looks of `follow`
 _EVER = 2.0**62  # nanoseconds, before or after which nothing is recorded
+_Time: TypeAlias = float | datetime | np.datetime64
 
 
 class SpillLog:
@@ -68,7 +70,7 @@ class SpillLog:
     (np.int32(3), array([8, 9], dtype=int32))
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, encoder: Any = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, encoder: _AnyEncoder | None = None) -> None:
         self.path = os.path.abspath(os.fsdecode(path))
         found = read_manifest(self.path)
         if found is None:
@@ -82,7 +84,7 @@ class SpillLog:
         self._look(found)
 
     @staticmethod
-    def _decoder(name: str, encoder: Any) -> Any:
+    def _decoder(name: str, encoder: _AnyEncoder | None) -> Any:
         if encoder is None and name in HARMLESS:
             encoder = name
         if encoder is None and name == Serialized.name:
@@ -276,7 +278,7 @@ class SpillLog:
         for block in self.blocks():
             yield from block
 
-    def by_time(self, t0: Any, t1: Any) -> Any:
+    def by_time(self, t0: _Time, t1: _Time) -> Any:
         """The items of the blocks that were sent at ``t0 <= time < t1``.
 
         Parameters
@@ -318,7 +320,7 @@ class SpillLog:
                 return int(times[0])
         return 2**63
 
-    def times(self, start: int | None = None, stop: int | None = None) -> np.ndarray:
+    def times(self, start: int | None = None, stop: int | None = None) -> NDArray[np.datetime64]:
         """When each item was sent: ndarray of ``datetime64[ns]``, UTC. O(blocks in the segments between).
 
         NaT where the index is damaged.

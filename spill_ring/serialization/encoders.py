@@ -1,7 +1,8 @@
 """Encoders: how an object becomes bytes in a recording, and an object again."""
 import pickle
 from contextlib import suppress
-from typing import Any, Protocol, get_origin
+from types import GenericAlias, UnionType
+from typing import Any, Protocol, TypeAlias, cast, get_origin
 
 from spill_ring.serialization.errors import SerializationError
 from spill_ring.serialization.serializer import ByteSerializer
@@ -91,7 +92,11 @@ HARMLESS = (Plain.name, MessagePack.name)
 ENCODERS = {encoder.name: encoder for encoder in (Plain, Pickle, MessagePack)}
 
 
-def encoder_of(given: Any) -> Encoder:
+# A name, an encoder, or a type for ByteSerializer.
+_AnyEncoder: TypeAlias = str | Encoder | type[Any] | GenericAlias | UnionType
+
+
+def encoder_of(given: _AnyEncoder | None) -> Encoder:
     """An encoder by its name, by the type of its objects, or as it was given; None: the plain one."""
     if given is None:
         return Plain()
@@ -109,4 +114,4 @@ def encoder_of(given: Any) -> Encoder:
         raise TypeError(f"{given!r} is no encoder: it needs a name, encode(object) and decode(bytes)")
     if not isinstance(getattr(given, "name", None), str):
         raise TypeError(f"{given!r} needs a name, a str that is kept in the recording")
-    return given
+    return cast(Encoder, given)
