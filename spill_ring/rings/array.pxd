@@ -1,8 +1,8 @@
 """A ring of numpy items, for Cython: `from spill_ring cimport ArrayRing`.
 
-`typed.pxd` declares the methods for compiled code, which want no GIL. They refuse a second entry as the Python ones
-do, but `push_value` looks at nothing where there is no GIL, or where it is released: one thread at a time is the
-caller's part then, in the ring and in the `CollectSink` or `ArrayRing` behind it, into which it writes without a call.
+The methods here want no GIL. They refuse a second entry as the Python ones do, but `push_value` looks at nothing where
+there is no GIL, or where it is released: one thread at a time is the caller's part then, in the ring and in the
+`CollectSink` or `ArrayRing` behind it, into which it writes without a call.
 """
 cimport cython
 
@@ -13,6 +13,16 @@ from spill_ring.rings.typed cimport TypedRing
 cdef class ArrayRing(TypedRing):
     cdef object record  # the Dataclass whose instances the items are; None: they are numpy's
 
+    # Push `count` items of the ring's dtype. Raises what the sink raises.
+    cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil
+    # Remove up to `count` of the oldest; returns how many.
+    cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil
+    # Free `count` contiguous slots in the ring's own memory, by evicting if need be, and return where they begin. The
+    # ring refuses everything else until `commit` pushes the first `count` of what was written there.
+    cdef void *reserve(self, Py_ssize_t count) except NULL nogil
+    cdef int commit(self, Py_ssize_t count) except -1 nogil
+
+    cdef int push_scalar(self, const void *value, int scalar) except -1 nogil
     cdef int push_any(self, object item) except -1
     cdef int extend_block(self, object block) except -1
 

@@ -7,13 +7,16 @@ from spill_ring._core.block cimport (
     as_number, as_destination, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
 )
 from spill_ring._core.cpython cimport PyFloat_AS_DOUBLE
-from spill_ring._core.guard cimport sr_try_lock, sr_unlock
+from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, sr_state_cas, sr_try_lock, sr_unlock
 from spill_ring._core.scalar cimport scalar_index
 from spill_ring._core.sink cimport LENDS, NATIVE, TRACED, declare_traits
+from spill_ring._core.status cimport UNFINISHED, raise_scalar, raise_status
 from spill_ring._core.storage cimport Storage, allocate
-from spill_ring.rings.engine cimport commit_numbered
+from spill_ring.rings.engine cimport (
+    commit_numbered, commit_status, leave_with_window, pop_status, push_fitting, reserve_fitting,
+)
 from spill_ring.rings.loan cimport Loan, add_methods, lend
-from spill_ring.rings.typed cimport TypedRing
+from spill_ring.rings.typed cimport TypedRing, push_entered, reserve_entered
 from spill_ring.serialization.record cimport item_block, items_block, load_item, record_of
 
 from itertools import islice
@@ -244,9 +247,38 @@ cdef class ArrayRing(TypedRing):
         # To draw items from a generator may have pushed others here, so that fewer fit.
         return self.write_fitting(cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
 
+    cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
+        cdef int status = push_fitting(self, items, count, False)
+        if status == UNFINISHED:
+            status = push_entered(self, items, count)
+        return raise_status(self, status, count, self.size) if status else 0
+
+    cdef int push_scalar(self, const void *value, int scalar) except -1 nogil:
+        if scalar != self.scalar:
+            return raise_scalar(self, scalar)
+        self.push_block(value, 1)
+        if sr_state_cas(&self.state, SR_OPEN, SR_BUSY) == SR_OPEN:
+            leave_with_window(self)
+        return 0
+
     cdef int append_copy(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
         block = copy_block(self.item_type, items, count)
         return self.append(cnp.PyArray_DATA(block), count, taken)
+
+    # -- reserving -------------------------------------------------------------------------------
+
+    cdef void *reserve(self, Py_ssize_t count) except NULL nogil:
+        cdef void *dest = NULL
+        cdef int status = reserve_fitting(self, count, &dest)
+        if status == UNFINISHED:
+            status = reserve_entered(self, count, &dest)
+        if status:
+            raise_status(self, status, count, self.size)
+        return dest
+
+    cdef int commit(self, Py_ssize_t count) except -1 nogil:
+        cdef int status = commit_status(self, count)
+        return raise_status(self, status, count, self.reserved) if status else 0
 
     # -- popping ---------------------------------------------------------------------------------
 
@@ -333,6 +365,10 @@ cdef class ArrayRing(TypedRing):
             return count
         finally:
             self.leave()
+
+    cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil:
+        cdef Py_ssize_t popped = pop_status(self, out, count)
+        return raise_status(self, <int>popped, count, self.size) if popped < 0 else popped
 
     # -- looking ---------------------------------------------------------------------------------
 

@@ -69,13 +69,6 @@ cdef inline Py_ssize_t pop_status(TypedRing ring, void *out, Py_ssize_t count) n
     return count
 
 
-cdef inline void begin_reservation(TypedRing ring, Py_ssize_t count, void **dest) noexcept nogil:
-    ring.reserved = count
-    ring.reservations += 1
-    dest[0] = ring.base + <Py_ssize_t>(ring.tail & ring.mask) * ring.itemsize
-    sr_state_store(&ring.state, SR_RESERVED)
-
-
 cdef inline int reserve_fitting(TypedRing ring, Py_ssize_t count, void **dest) noexcept nogil:
     """Reserve what needs no sink. UNFINISHED: `reserve_entered` has to follow."""
     cdef int status
@@ -88,7 +81,7 @@ cdef inline int reserve_fitting(TypedRing ring, Py_ssize_t count, void **dest) n
         ring.advance(max(0, ring.sync_head() + count - ring.size))
     elif not ring.evicts_nothing(count):
         return UNFINISHED
-    begin_reservation(ring, count, dest)
+    ring.open_reservation(count, dest)
     return 0
 
 

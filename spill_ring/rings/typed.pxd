@@ -1,7 +1,8 @@
-"""What an `ArrayRing` does with its memory, without numpy. Its methods raise; those of engine.pxd return a status."""
+"""The memory of an `ArrayRing`, and what it does there without numpy."""
 cimport cython
 from libc.string cimport memcpy
 
+from spill_ring._core.guard cimport SR_RESERVED, sr_state_store
 from spill_ring._core.lending cimport LendingSink
 from spill_ring._core.storage cimport Storage
 from spill_ring.rings.base cimport Ring
@@ -23,16 +24,6 @@ cdef class TypedRing(Ring):
     cdef Py_ssize_t reserved  # items, while a reserve() is open
     cdef long long reservations  # how many there were: the number of the last one
 
-    # Push `count` items of the ring's dtype. Raises what the sink raises.
-    cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil
-    # Remove up to `count` of the oldest; returns how many.
-    cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil
-    # Free `count` contiguous slots in the ring's own memory, by evicting if need be, and return where they begin. The
-    # ring refuses everything else until `commit` pushes the first `count` of what was written there.
-    cdef void *reserve(self, Py_ssize_t count) except NULL nogil
-    cdef int commit(self, Py_ssize_t count) except -1 nogil
-
-    cdef int push_scalar(self, const void *value, int scalar) except -1 nogil
     cdef int append_copy(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil
 
     @cython.final
@@ -68,6 +59,14 @@ cdef class TypedRing(Ring):
         self.write(items, count)
         self.leave()
         return count
+
+    @cython.final
+    cdef inline void open_reservation(self, Py_ssize_t count, void **dest) noexcept nogil:
+        """Leave the ring to its reserver. `count` slots are free."""
+        self.reserved = count
+        self.reservations += 1
+        dest[0] = self.base + <Py_ssize_t>(self.tail & self.mask) * self.itemsize
+        sr_state_store(&self.state, SR_RESERVED)
 
 
 # The second halves of push and reserve (engine.pxd): the ring is entered, they leave it, and return a status.

@@ -1,51 +1,14 @@
-"""A ring of items of one size, which knows nothing of numpy: its memory, and the calls that fill and empty it."""
+"""A ring of items of one size, which knows nothing of numpy: its memory, and what it is as a sink."""
 cimport cython
 
-from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, sr_state_cas
 from spill_ring._core.sink cimport Sink, deliver
-from spill_ring._core.status cimport SPILL_RING_BAD_COUNT, UNFINISHED, raise_scalar, raise_status
+from spill_ring._core.status cimport SPILL_RING_BAD_COUNT
 from spill_ring.rings.base cimport Ring
-from spill_ring.rings.engine cimport (
-    begin_reservation, commit_status, leave_with_window, pop_status, push_fitting, reserve_fitting,
-)
 
 
 @cython.no_gc_clear
 cdef class TypedRing(Ring):
     """The part of `ArrayRing` that moves blocks of memory. Not made by hand: use an `ArrayRing`."""
-
-    cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
-        cdef int status = push_fitting(self, items, count, False)
-        if status == UNFINISHED:
-            status = push_entered(self, items, count)
-        return raise_status(self, status, count, self.size) if status else 0
-
-    cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil:
-        cdef Py_ssize_t popped = pop_status(self, out, count)
-        return raise_status(self, <int>popped, count, self.size) if popped < 0 else popped
-
-    cdef void *reserve(self, Py_ssize_t count) except NULL nogil:
-        cdef void *dest = NULL
-        cdef int status = reserve_fitting(self, count, &dest)
-        if status == UNFINISHED:
-            status = reserve_entered(self, count, &dest)
-        if status:
-            raise_status(self, status, count, self.size)
-        return dest
-
-    cdef int commit(self, Py_ssize_t count) except -1 nogil:
-        cdef int status = commit_status(self, count)
-        return raise_status(self, status, count, self.reserved) if status else 0
-
-    cdef int push_scalar(self, const void *value, int scalar) except -1 nogil:
-        if scalar != self.scalar:
-            return raise_scalar(self, scalar)
-        self.push_block(value, 1)
-        if sr_state_cas(&self.state, SR_OPEN, SR_BUSY) == SR_OPEN:
-            leave_with_window(self)
-        return 0
-
-    # -- as a sink -------------------------------------------------------------------------------
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         if self.overlaps(items):
@@ -89,7 +52,7 @@ cdef class TypedRing(Ring):
         return 0
 
 
-# -- the second halves of push and reserve ---------------------------------------------------------------
+# -- the second halves of push and reserve --------------------------------------------------------------
 
 cdef int push_entered(TypedRing ring, const void *items, Py_ssize_t count) except -1 nogil:
     cdef Py_ssize_t taken = 0
@@ -111,5 +74,5 @@ cdef int reserve_entered(TypedRing ring, Py_ssize_t count, void **dest) except -
     finally:
         if has_failed:
             ring.leave()
-    begin_reservation(ring, count, dest)
+    ring.open_reservation(count, dest)
     return 0
