@@ -1,0 +1,19 @@
+"""Programs that tests start: the files in tests/children."""
+import subprocess
+import sys
+from pathlib import Path
+
+CHILDREN = Path(__file__).parents[1] / "children"
+
+
+def command(name, *args, options=()):
+    """The command line of a child. -P: it imports what is installed, not what lies beside it."""
+    return [sys.executable, "-P", *options, str(CHILDREN / f"{name}.py"), *map(str, args)]
+
+
+def run_child(name, *args, options=()):
+    """Run a child, which must succeed, and return what it printed."""
+    line = command(name, *args, options=options)
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    return done.stdout
