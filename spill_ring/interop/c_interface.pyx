@@ -23,7 +23,8 @@ from spill_ring.rings.typed cimport TypedRing, push_entered, reserve_entered
 from spill_ring.threads.core cimport (
     SR_FULL, sr_next_slot, sr_spsc, sr_spsc_commit, sr_spsc_count, sr_spsc_has_ended, sr_spsc_has_room, sr_spsc_pop,
 )
-from spill_ring.threads.spsc cimport SpscRing, move_reserved
+from spill_ring.threads.producer cimport move_reserved
+from spill_ring.threads.spsc cimport SpscRing
 
 import ctypes
 from pathlib import Path
@@ -137,7 +138,7 @@ cdef inline int push_inside(SpscRing ring, const void *items, Py_ssize_t count) 
 
 cdef int push_waiting(SpscRing ring, const void *items, Py_ssize_t count) except -1 nogil:
     cdef Py_ssize_t taken = 0
-    return ring.put(items, count, LLONG_MAX, &taken)
+    return ring.push_entered(items, count, LLONG_MAX, &taken)
 
 
 cdef Py_ssize_t pop_from_spsc(void *state, void *out, Py_ssize_t count) noexcept nogil:
@@ -192,7 +193,7 @@ cdef int commit_to_spsc(void *state, Py_ssize_t count) noexcept nogil:
     cdef int found = move_reserved(place)
     if found != SR_RESERVED:
         return SPILL_RING_NOT_RESERVED if found == SR_OPEN else refusal_in(found)
-    if <PyObject *>(<SpscRing>state).aside != <PyObject *>None:  # Python's `with` reserved it
+    if <PyObject *>(<SpscRing>state).fallback_block != <PyObject *>None:  # Python's `with` reserved it
         sr_state_store(place, SR_RESERVED)
         return SPILL_RING_NOT_RESERVED
     if not 0 <= count <= (<SpscRing>state).reserved:

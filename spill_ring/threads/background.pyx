@@ -3,18 +3,21 @@ from cpython.object cimport PyObject
 
 from spill_ring._core.arguments cimport capacity_of
 from spill_ring._core.chain cimport drop_user
+from spill_ring._core.cpython cimport PY_SSIZE_T_MAX, PyThread_get_thread_ident
+from spill_ring._core.guard cimport (
+    SR_BUSY, SR_CLOSED, SR_OPEN, sr_add_fetch, sr_state_cas, sr_state_load, sr_state_store,
+)
 from spill_ring._core.lifecycle cimport flush_at_exit, forks_so_far, warn_lost
-from spill_ring.sinks.forwarding cimport ForwardingSink
-from spill_ring._core.guard cimport SR_BUSY, SR_CLOSED, SR_OPEN, sr_add_fetch, sr_state_store, sr_state_cas, sr_state_load
-from spill_ring.threads.eviction cimport empty_trash, SinkContext
-from spill_ring.threads.parking cimport FOREVER, awaited, wait_for
 from spill_ring._core.sink cimport TRACED, Sink, declare_traits, deliver_any
 from spill_ring._core.tracing cimport Tracer
-from spill_ring.threads.references cimport push_references
+from spill_ring.sinks.forwarding cimport ForwardingSink
 from spill_ring.threads.core cimport (
     sr_cancel_wake, sr_spsc_available, sr_spsc_await_items, sr_spsc_await_room, sr_spsc_count, sr_spsc_room,
     sr_spsc_try_push,
 )
+from spill_ring.threads.eviction cimport SinkContext, empty_trash
+from spill_ring.threads.parking cimport FOREVER, awaited, wait_for
+from spill_ring.threads.references cimport push_references
 from spill_ring.threads.spsc cimport SpscRing
 
 import threading
@@ -28,9 +31,7 @@ cdef extern from *:
     #define Py_IsFinalizing _Py_IsFinalizing
     #endif
     """
-    const Py_ssize_t PY_SSIZE_T_MAX
     bint Py_IsFinalizing() nogil
-    unsigned long PyThread_get_thread_ident() nogil
 
 
 cdef enum:  # requests
@@ -41,20 +42,21 @@ cdef enum:  # requests
 
 
 cdef class Worker:
-    """What the thread holds. Not the sink itself: one that is dropped must be seen to be."""
+    """What the thread has a reference to. It has none to the sink, so that a sink that is dropped is deleted."""
 
     cdef int work(self) except -1:
         cdef awaited something
         cdef int request
         cdef bint is_orphan, is_last
         if self.has_ended or sr_state_cas(&self.ring.shared.consumer.state, SR_OPEN, SR_BUSY) != SR_OPEN:
-            return 0  # starting an earlier thread was interrupted, and it is at work
+            return 0  # an earlier thread is at work, whose start was interrupted
         self.thread = PyThread_get_thread_ident()
         something.context = <void *>self
         something.is_there, something.arm, something.disarm = work_is_there, await_work, await_work_no_more
         while True:
             wait_for(self.ring.consumer.parking, &something, FOREVER)
-            # Before the look: what was sent before a flush is flushed, and what failed before a drop is tried again.
+            # Read these before looking for items. Then items that were sent before a flush are flushed, and items that
+            # failed before the sink was dropped are tried again.
             request = self.request
             is_orphan = self.is_orphan
             is_last = is_orphan or request & KIND == CLOSE
@@ -68,7 +70,7 @@ cdef class Worker:
                     self.target.flush()
             except BaseException as error:
                 if not is_orphan:
-                    self.tell(error)
+                    self.report_error(error)
                     continue
                 warn_lost(self.target, sr_spsc_count(self.ring.core), error, "BackgroundSink")
                 is_last = True
@@ -82,13 +84,14 @@ cdef class Worker:
     cdef int send(self) except -1:
         cdef SinkContext out = SinkContext(NULL, NULL, NULL, 0, 0)
         try:
-            self.ring.consumer.move_to(self.target, PY_SSIZE_T_MAX, &out)
+            self.ring.consumer.send_to(self.target, PY_SSIZE_T_MAX, &out)
         finally:
             empty_trash(&out)
         return 0
 
-    cdef int tell(self, object error) except -1:
-        """Wait until the producer has seen an error. What the sink didn't take is held, and tried again then."""
+    cdef int report_error(self, object error) except -1:
+        """Wait until the producer has got an error. The items that the sink didn't take stay in the ring, to be sent
+        again after that."""
         cdef awaited seen
         seen.context = <void *>self
         seen.is_there, seen.arm, seen.disarm = error_was_seen, do_nothing, do_nothing
@@ -126,8 +129,8 @@ cdef class BackgroundSink(ForwardingSink):
 
     Notes
     -----
-    The thread starts when the first ring is attached. `flush` returns when everything is through and the sink
-    is flushed. What still waits at the end of the interpreter, or when the sink is dropped, is sent on first.
+    The thread starts when the first ring is attached. `flush` returns when all items are sent on and the sink is
+    flushed. Items that still wait at the end of the interpreter, or when the sink is dropped, are sent on first.
     A forked child has its own copy of the items, and no thread: when the sink is used there, it starts one,
     and says so with a `RuntimeWarning` if anything was sent before the fork. **Thread safety.** One producer
     at a time; a second is refused with `RuntimeError`.
@@ -159,46 +162,49 @@ cdef class BackgroundSink(ForwardingSink):
         worker.ring = SpscRing(self.capacity, dtype, overflow="reject")
         worker.target = self.target
         self.worker = worker
-        return self.start()  # now: while the interpreter ends CPython 3.12 starts no thread any more
+        return self.start()  # now, since CPython 3.12 starts no thread any more while the interpreter ends
 
     cdef bint is_running(self) noexcept nogil:
         return self.forks == forks_so_far() and not self.worker.has_ended and not Py_IsFinalizing()
 
     cdef int enter_slow(self, int state) except -1 nogil:
-        # In a forked child whoever was sending is not here; the next call makes it a thread of its own.
+        # In a forked child the producer that was sending may not be here. The next call starts a thread.
         if state == SR_BUSY and self.forks >= 0 and self.forks != forks_so_far():
             return 0
         return self.raise_for_state(state)
 
     cdef int start(self) except -1 with gil:
-        if self.worker.has_ended:  # a close() that was interrupted
+        if self.worker.has_ended:  # by a close() that was interrupted
             self.raise_for_state(SR_CLOSED)
         if Py_IsFinalizing():
-            raise RuntimeError(f"{self!r} has no thread any more: the interpreter is shutting down")
+            raise RuntimeError(f"{self!r} has no thread any more, since the interpreter is shutting down")
         if self.forks >= 0:
-            if self.worker.ring.stats.pushed:
-                warnings.warn(
-                    f"{self!r} was forked without its thread; this process starts a new one",
-                    RuntimeWarning, stacklevel=1,
-                )
-            self.forks = -1
-            self.worker.has_failed = False
-            self.worker.request = self.worker.served = NOTHING
-            self.worker.thread = 0
-            self.worker.ring.shared.consumer.state = SR_OPEN
-            set_free(self.target)
+            self.recover_from_fork()
         self.thread = threading.Thread(
             target=work, args=(self.worker,), name=f"BackgroundSink of {type(self.target).__name__}", daemon=True
         )
         try:
             self.thread.start()
         except RuntimeError as error:
-            if "interpreter shutdown" not in str(error):  # CPython 3.12 starts none from its atexit functions
+            if "interpreter shutdown" not in str(error):  # CPython 3.12 starts no thread from its atexit functions
                 raise
             self.is_alone = True
             return self.send_waiting()
         self.forks = forks_so_far()
-        flush_at_exit(self)  # the thread is a daemon: it ends with the interpreter
+        flush_at_exit(self)  # since the thread is a daemon, which ends with the interpreter
+        return 0
+
+    cdef int recover_from_fork(self) except -1:
+        if self.worker.ring.stats.pushed:
+            warnings.warn(
+                f"{self!r} was forked without its thread; this process starts a new one", RuntimeWarning, stacklevel=1
+            )
+        self.forks = -1
+        self.worker.has_failed = False
+        self.worker.request = self.worker.served = NOTHING
+        self.worker.thread = 0
+        self.worker.ring.shared.consumer.state = SR_OPEN
+        reset_after_fork(self.target)
         return 0
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
@@ -211,7 +217,7 @@ cdef class BackgroundSink(ForwardingSink):
                         return deliver_any(self.target, self.item_type, items, count, taken)
             if self.worker.has_failed:
                 self.raise_error()
-            put = self.offer(items, count)
+            put = self.try_send(items, count)
             items = <const char *>items + put * self.worker.ring.itemsize
             count -= put
             taken[0] += put
@@ -222,7 +228,7 @@ cdef class BackgroundSink(ForwardingSink):
             self.wait_until(room_is_there)
 
     cdef int send_waiting(self) except -1:
-        """In this thread, for want of another."""
+        """Send the items on in this thread, since no other can be started."""
         self.worker.ring.enter_consumer()
         try:
             self.worker.send()
@@ -230,7 +236,7 @@ cdef class BackgroundSink(ForwardingSink):
             self.worker.ring.leave_consumer()
         return 0
 
-    cdef Py_ssize_t offer(self, const void *items, Py_ssize_t count) except -1 nogil:
+    cdef Py_ssize_t try_send(self, const void *items, Py_ssize_t count) except -1 nogil:
         if self.worker.ring.slots == NULL:
             return <Py_ssize_t>sr_spsc_try_push(self.worker.ring.core, items, count)
         with gil:
@@ -243,12 +249,12 @@ cdef class BackgroundSink(ForwardingSink):
         raise error
 
     cdef int raise_full(self, Py_ssize_t count) except -1 with gil:
-        raise Full(f"{self!r} has no room for {count} more items: it waits for its sink")
+        raise Full(f"{self!r} has no room for {count} more items: its sink has yet to take the others")
 
     cdef int wait_until(self, bint (*is_there)(const awaited *what) noexcept nogil) except -1 nogil:
-        """Wait for the thread."""
+        """Wait until the thread has done something."""
         cdef awaited it
-        if self.worker.thread == PyThread_get_thread_ident():  # the sink behind has called back
+        if self.worker.thread == PyThread_get_thread_ident():  # the thread's sink calls back
             self.raise_for_state(SR_BUSY)
         it.context, it.count, it.is_there = <void *>self.worker, 1, is_there
         it.arm, it.disarm = await_room, await_room_no_more
@@ -259,37 +265,37 @@ cdef class BackgroundSink(ForwardingSink):
         self.worker.request = <int>((<unsigned>self.worker.request & ~<unsigned>KIND) + KIND + 1) | kind
         self.worker.ring.consumer.parking.wake()
 
-    cdef int ask(self, int kind) except -1:
-        """Have the thread do something, and wait until it has. The sink is entered."""
+    cdef int request_and_wait(self, int kind) except -1:
+        """Have the thread do something, and wait until it has. The caller has entered the sink."""
         if self.worker.has_failed:
             self.raise_error()
         self.request(kind)
         try:
             self.wait_until(request_is_done)
         except BaseException:
-            self.request(NOTHING)  # nobody waits for it any more
+            self.request(NOTHING)  # since nobody waits for it any more
             raise
         if self.worker.has_failed:
-            self.request(NOTHING)  # first: once told the thread goes on, and would do it again behind our back
+            self.request(NOTHING)  # first, since the thread goes on once the error is taken, and would do it then
             self.raise_error()
         return 0
 
-    cdef bint wait_through(self) except -1:
-        """Wait until everything is through, unless the sink behind raises. The sink is entered."""
+    cdef bint wait_drained(self) except -1:
+        """Wait until all items are sent on, or the slow sink raises. The caller has entered this sink."""
         if len(self) and not self.is_running():
             self.start()
         if len(self) and not self.worker.has_failed:
-            self.request(NOTHING)  # done when nothing waits any more
+            self.request(NOTHING)  # which is done when no item waits any more
             self.wait_until(request_is_done)
         return len(self) == 0
 
     cdef int trace(self, Tracer tracer) except -1:
         if tracer.is_attaching:
-            # Where items wait somebody else sends here, and the thread may be anywhere.
+            # If items wait, another ring sends here, and nobody knows how far the thread is.
             return tracer.passes_on([self.target], [()]) if len(self) == 0 else 0
         self.enter()
         try:
-            if not self.wait_through():
+            if not self.wait_drained():
                 why = f"may wait in {self!r}, whose sink raised: {self.worker.error!r}"
                 return tracer.cannot_tell(RuntimeError, why)
             return tracer.passes_on([self.target], [()])
@@ -297,7 +303,7 @@ cdef class BackgroundSink(ForwardingSink):
             self.leave()
 
     def flush(self):
-        """Wait until everything is through, and the sink behind is flushed.
+        """Wait until all items are sent on, and the slow sink is flushed.
 
         Raises
         ------
@@ -306,28 +312,28 @@ cdef class BackgroundSink(ForwardingSink):
         RuntimeError
             Another thread is inside.
         Exception
-            Whatever the sink behind raised; what it didn't take is still here.
+            Whatever the slow sink raised; what it didn't take is still here.
         """
         self.enter()
         try:
             if self.worker is not None and not self.is_running() and (len(self) or self.worker.has_ended):
                 self.start()
             if self.worker is not None and self.is_running():
-                self.ask(FLUSH)
-            elif self.forks != forks_so_far():  # else it was flushed at exit, and its thread is gone
+                self.request_and_wait(FLUSH)
+            elif self.forks != forks_so_far():  # else the thread flushed it at exit, and has ended
                 self.target.flush()
         finally:
             self.leave()
 
     def close(self):
-        """Wait until everything is through, close the sink behind, and end the thread. Closing again does nothing.
+        """Wait until all items are sent on, close the slow sink, and end the thread. Closing again does nothing.
 
         Raises
         ------
         RuntimeError
             Another thread is inside.
         Exception
-            Whatever the sink behind raised; then this one stays open, with what is not through.
+            Whatever the slow sink raised; then this one stays open, with the items that it didn't take.
         """
         cdef int state = SR_OPEN
         if sr_state_load(&self.state) == SR_CLOSED:
@@ -337,7 +343,7 @@ cdef class BackgroundSink(ForwardingSink):
             if self.worker is not None and not self.is_running() and len(self):
                 self.start()
             if self.worker is not None and self.is_running():
-                self.ask(CLOSE)
+                self.request_and_wait(CLOSE)
                 self.thread.join()
             elif self.worker is None or not self.worker.has_ended:
                 drop_user(self.target)
@@ -362,7 +368,7 @@ cdef class BackgroundSink(ForwardingSink):
             self.thread.join()
 
     cdef int flush_pending(self) except -1:
-        # Also with nothing waiting: the thread keeps the sink behind, which nobody else will flush.
+        # Also if no item waits, since the slow sink has to be flushed too, and only the thread may do that.
         if sr_state_load(&self.state) == SR_CLOSED or self.worker is None:
             return 0
         if self.is_running() or sr_spsc_count(self.worker.ring.core) > 0:
@@ -391,12 +397,12 @@ cdef class BackgroundSink(ForwardingSink):
         return f"BackgroundSink({self.sink!r}, {self.capacity}{overflow})"
 
 
-cdef int set_free(Sink sink) except -1:
-    """In a forked child: the thread that may have been in there is not here."""
+cdef int reset_after_fork(Sink sink) except -1:
+    """In a forked child: the thread that may have entered these sinks is not here."""
     if sink.state == SR_BUSY:
         sink.state = SR_OPEN
     for target in sink.targets():
-        set_free(target)
+        reset_after_fork(target)
     return 0
 
 
@@ -442,4 +448,4 @@ cdef bint error_was_seen(const awaited *what) noexcept nogil:
 
 
 cdef void do_nothing(const awaited *what) noexcept nogil:
-    """The producer wakes the thread in any case."""
+    """The producer wakes the thread without being asked."""

@@ -1,52 +1,89 @@
-"""The consumer of one ring between threads, or of several together: what there is for it, waiting and taking."""
+"""The consumer of one ring between threads, or of several together: waiting for items, and taking them."""
 cimport cython
 
+from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, sr_state_cas, sr_state_store
+from spill_ring._core.sink cimport Sink
+from spill_ring.threads.core cimport sr_claim, sr_finish, sr_spsc_state, sr_spsc, sr_spsc_available
 from spill_ring.threads.eviction cimport SinkContext
 from spill_ring.threads.parking cimport NO_WAIT, Parking
-from spill_ring._core.sink cimport Sink
-from spill_ring.threads.core cimport sr_spsc_available, sr_spsc_state
 
 
-ctypedef struct merged:  # the rings, as one
+ctypedef struct merged:  # several rings, which are consumed like one
     sr_spsc_state **rings
     Py_ssize_t count
-    Py_ssize_t turn  # the one whose items come first the next time
+    Py_ssize_t turn  # the ring whose items come first the next time
 
 
-# Who calls has entered the consumer's side of all rings, leaves it, and has them `settle` where nothing came.
 @cython.final
 cdef class Consumer:
     cdef merged rings
-    cdef Py_ssize_t room  # for rings
-    cdef object item_type  # None: objects
-    cdef Parking parking  # where it sleeps; a ring that several consumers know wakes the last that added it
+    cdef Py_ssize_t allocated  # how many rings it has memory for
+    cdef Py_ssize_t capacity  # of all rings together
+    cdef bint is_merging  # of an MpscRing
+    cdef object item_type  # None: the rings hold objects
+    cdef object record  # the dataclass whose instances the items are; None: they are numpy's
+    cdef Parking parking  # where the consumer sleeps. A ring wakes the consumer that added it last.
 
     cdef int add(self, sr_spsc_state *ring) except -1
+
     # Wait for `n` items in all rings together. False: the time is over, or the rings are closed and hold fewer.
     cdef bint wait(self, Py_ssize_t n, long long deadline) except -1 nogil
-    cdef bint wait_with_gil(self, Py_ssize_t n, long long deadline) except -1
+    cdef bint wait_slow(self, Py_ssize_t n, long long deadline) except -1
 
-    # Copy out up to `count` items, of each ring about as many, and those of each oldest first.
-    cdef Py_ssize_t take(self, char *out, Py_ssize_t count) noexcept nogil
-    # Wait for one. Up to `n` as a block or list, and how many; none where there will be none.
-    cdef object pop_many(self, Py_ssize_t n, long long deadline, Py_ssize_t *taken)
-    cdef Py_ssize_t pop_into(self, void *out, Py_ssize_t room, long long deadline) except -1
-    # Send up to `max` of each ring to a sink. The references of objects that were sent come to lie in `out`.
-    cdef Py_ssize_t move_to(self, Sink sink, Py_ssize_t max, SinkContext *out) except -1
-    # Objects come into the list.
-    cdef int drop_all(self, list dropped) except -1
+    # The caller has entered the consumer's side of all rings (`enter`) for the calls from here on.
+    # Copy out up to `count` items: about as many of each ring, and those of each ring oldest first.
+    cdef Py_ssize_t pop_block(self, char *out, Py_ssize_t count) noexcept nogil
+    # Wait for one item, then take up to `n` as a block or list. It is empty if none will come.
+    cdef object pop_many(self, Py_ssize_t n, long long deadline)
+    cdef Py_ssize_t pop_into(self, void *out, Py_ssize_t n_free, long long deadline) except -1
+    # The same for an array of another layout than a block's, or of another dtype of the same kind.
+    cdef Py_ssize_t pop_converted(self, object array, long long deadline) except -1
+    # Send up to `max` items of each ring to a sink. The references of the objects that were sent come to lie in `out`.
+    cdef Py_ssize_t send_to(self, Sink sink, Py_ssize_t max, SinkContext *out) except -1
+    # Remove everything. Objects are appended to the list.
+    cdef int clear(self, list dropped) except -1
+    # Release the sinks of those rings that are closed and empty.
+    cdef int release_sinks(self) except -1
 
-    # Waiting in an event loop. `listen` gives the descriptor that becomes readable after `ask`, which says whether the
-    # wait is over already; `listen_no_more` whether they are there.
+    # Waiting in an event loop. `listen` returns the descriptor that becomes readable after `request_wake`, which
+    # returns True if the wait is over already. `unlisten` returns whether the items are there.
     cdef int listen(self) except -2
-    cdef bint ask(self, Py_ssize_t n) noexcept
-    cdef bint listen_no_more(self, Py_ssize_t n) noexcept
+    cdef bint request_wake(self, Py_ssize_t n) noexcept
+    cdef bint unlisten(self, Py_ssize_t n) noexcept
 
-    cdef inline bint find(self, Py_ssize_t n, long long deadline) except -1:
-        """`wait` for who has the GIL, which is let go of only to sleep."""
-        if available(&self.rings) >= n:
-            return True
-        return False if deadline == NO_WAIT else self.wait_with_gil(n, deadline)
+    cdef inline int enter(self) except -1 nogil:
+        """Enter the consumer's side of every ring, so that nobody else can pop from one of them."""
+        return enter_side(self.rings.rings[0]) if self.rings.count == 1 else enter_sides(&self.rings)
+
+    cdef inline void leave(self) noexcept nogil:
+        leave_sides(&self.rings, self.rings.count)
+
+    cdef inline bint wait_gil(self, Py_ssize_t n, long long deadline) except -1:
+        """Wait as a thread that has the GIL, which is released only to sleep. If False, release what sinks can be."""
+        return True if available(&self.rings) >= n else self.wait_slow(n, deadline)
+
+    cdef inline sr_spsc *claim_one(self) noexcept nogil:
+        """Claim one item. Returns its ring, or NULL if all rings are empty."""
+        cdef sr_spsc *core = &self.rings.rings[0].core
+        if self.rings.count != 1:
+            return claim_one_of(&self.rings)
+        return core if sr_claim(core, 1, False) else NULL
+
+
+# The consumer's side of one ring, which only one thread at a time may enter.
+cdef inline int enter_side(sr_spsc_state *ring) except -1 nogil:
+    cdef int found = sr_state_cas(&ring.consumer.state, SR_OPEN, SR_BUSY)
+    return 0 if found == SR_OPEN else enter_side_slow(ring, found)
+
+
+cdef inline void leave_side(sr_spsc_state *ring) noexcept nogil:
+    sr_state_store(&ring.consumer.state, SR_OPEN)
+
+
+cdef inline void leave_sides(merged *rings, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(count):
+        leave_side(rings.rings[i])
 
 
 cdef inline Py_ssize_t available(const merged *rings) noexcept nogil:
@@ -57,5 +94,7 @@ cdef inline Py_ssize_t available(const merged *rings) noexcept nogil:
     return count
 
 
-# What `blocks` and `ablocks` were given, as a number of items.
-cdef Py_ssize_t block_size(object n, Py_ssize_t default) except -1
+cdef int enter_side_slow(sr_spsc_state *ring, int found) except -1 nogil
+cdef int enter_sides(merged *rings) except -1 nogil
+cdef sr_spsc *claim_one_of(merged *rings) noexcept nogil
+cdef bint are_closed(const merged *rings) noexcept nogil

@@ -1,4 +1,5 @@
 """The C core of rings between two threads, `spill_ring/spsc.h`, and the state that a ring in Python adds to it."""
+from spill_ring._core.guard cimport SR_BUSY, SR_FORKED, sr_state_cas
 
 
 cdef extern from "spill_ring/spsc.h" nogil:
@@ -71,6 +72,9 @@ cdef extern from * nogil:
     typedef struct {
         sr_spsc core;
         _Alignas(SR_CACHE_LINE) sr_side consumer; /* the producer writes to no field on this cache line */
+        void *ring; /* the SpscRing itself, and its sink: borrowed references */
+        void *sink; /* NULL: evicted items are dropped */
+        int sink_state; /* SR_CLOSED once the sink was released, since nothing more can come */
     } sr_spsc_state;
     """
     ctypedef struct sr_side:
@@ -79,3 +83,11 @@ cdef extern from * nogil:
     ctypedef struct sr_spsc_state:
         sr_spsc core
         sr_side consumer
+        void *ring
+        void *sink
+        int sink_state
+
+
+cdef inline bint adopt_fork(int *state, int found) noexcept nogil:
+    """Enter a side that was reserved as the process forked: the thread that reserved it is not in the child."""
+    return found == SR_FORKED and sr_state_cas(state, SR_FORKED, SR_BUSY) == SR_FORKED

@@ -18,7 +18,7 @@ async def wait_async(ring: "SpscRing[Any, Any] | MpscRing[Any, Any]", n: int) ->
     loop = asyncio.get_running_loop()
     fd = ring._begin_wait(n)
     try:
-        while not ring._ask(n):
+        while not ring._request_wake(n):
             if fd < 0:
                 await asyncio.sleep(LOOK_AGAIN)
                 continue

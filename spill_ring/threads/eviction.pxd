@@ -1,28 +1,27 @@
-"""Where items leave one side of a ring between threads: the sink behind, as the C core calls it."""
+"""Where items leave one side of a ring between threads: its sink, as the C core calls it."""
 from cpython.mem cimport PyMem_RawFree
 from cpython.object cimport PyObject
 
+from spill_ring._core.cpython cimport Py_DECREF
+from spill_ring.threads.core cimport sr_spsc_state
 
-cdef extern from "Python.h":
-    void Py_DECREF(PyObject *o)
 
-
-# The references of objects that left are let go of once that side is left.
+# The references of objects that left are dropped once that side is left.
 ctypedef struct SinkContext:
     void *sink  # NULL: they are dropped
-    unsigned long *thread  # the side's
+    unsigned long *thread  # the side's: the one that is in the sink
     PyObject **trash
-    Py_ssize_t count, room
+    Py_ssize_t count, allocated
 
-# Of type `sr_sink`, with an SinkContext as the context.
+# Of type `sr_sink`, with a SinkContext as the context.
 cdef int send_items_out(void *context, const void *items, size_t count, size_t *taken) except -1 nogil
 cdef int send_objects_out(void *context, const void *items, size_t count, size_t *taken) except -1 nogil
 
-# What the trash of an SinkContext held, to be emptied once its side is left: a destructor may want to come in.
+# Remove and return the trash of a SinkContext. It is emptied once the side is left, since a destructor may enter it.
 cdef inline SinkContext take_trash(SinkContext *out) noexcept:
     cdef SinkContext taken = out[0]
     out.trash = NULL
-    out.count = out.room = 0
+    out.count = out.allocated = 0
     return taken
 
 
@@ -31,3 +30,8 @@ cdef inline void empty_trash(SinkContext *out) noexcept:
         out.count -= 1
         Py_DECREF(out.trash[out.count])
     PyMem_RawFree(out.trash)
+
+
+# Release the sink if nothing can come any more. Whichever side finds that out first does: `close`, or a call of the
+# consumer's that finds nothing, or that has drained, waited for or flushed the rest.
+cdef int release_sink(sr_spsc_state *ring) except -1

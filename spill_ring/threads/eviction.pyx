@@ -1,17 +1,17 @@
-"""Where items leave one side of a ring between threads: the sink behind, as the C core calls it."""
+"""Where items leave one side of a ring between threads: its sink, as the C core calls it."""
 from cpython.mem cimport PyMem_RawRealloc
 from cpython.object cimport PyObject
 
+from spill_ring._core.chain cimport drop_user
+from spill_ring._core.cpython cimport PyThread_get_thread_ident
+from spill_ring._core.guard cimport SR_CLOSED, SR_NEW, sr_state_cas, sr_state_store
 from spill_ring._core.sink cimport Sink, deliver, deliver_objects
-
-
-cdef extern from "Python.h":
-    unsigned long PyThread_get_thread_ident() nogil
+from spill_ring.threads.core cimport sr_spsc_state, sr_spsc_has_ended
 
 
 cdef int send_items_out(void *context, const void *items, size_t count, size_t *taken) except -1 nogil:
     cdef SinkContext *out = <SinkContext *>context
-    cdef unsigned long before = out.thread[0]  # a drain of several rings is inside of all until it ends
+    cdef unsigned long before = out.thread[0]  # not 0 in a drain of several rings: it is in all of them
     out.thread[0] = PyThread_get_thread_ident()
     try:
         return deliver(<Sink>out.sink, items, <Py_ssize_t>count, <Py_ssize_t *>taken)
@@ -25,22 +25,22 @@ cdef int send_objects_out(void *context, const void *items, size_t count, size_t
     with gil:
         out.thread[0] = PyThread_get_thread_ident()
         try:
-            return pass_objects(out, <PyObject **>items, <Py_ssize_t>count, taken)
+            return send_and_keep(out, <PyObject **>items, <Py_ssize_t>count, taken)
         finally:
             out.thread[0] = before
 
 
-cdef int pass_objects(SinkContext *out, PyObject **items, Py_ssize_t count, size_t *taken) except -1:
-    """Send objects to a sink, and put the references of those it took aside."""
+cdef int send_and_keep(SinkContext *out, PyObject **items, Py_ssize_t count, size_t *taken) except -1:
+    """Send objects to a sink, and keep the references of those that it took as trash."""
     cdef Py_ssize_t i
     cdef Py_ssize_t sent = 0
     cdef PyObject **trash
-    if out.count + count > out.room:  # first: what was taken has to go somewhere
+    if out.count + count > out.allocated:  # before the items are sent, since it may fail
         trash = <PyObject **>PyMem_RawRealloc(out.trash, (out.count + count) * sizeof(void *))
         if trash == NULL:
             raise MemoryError
         out.trash = trash
-        out.room = out.count + count
+        out.allocated = out.count + count
     try:
         if out.sink == NULL:
             sent = count
@@ -52,4 +52,17 @@ cdef int pass_objects(SinkContext *out, PyObject **items, Py_ssize_t count, size
             out.count += 1
             items[i] = NULL
         taken[0] += sent
+    return 0
+
+
+cdef int release_sink(sr_spsc_state *ring) except -1:
+    if ring.sink == NULL or not sr_spsc_has_ended(&ring.core) or ring.core.pending_count:
+        return 0
+    if sr_state_cas(&ring.sink_state, SR_NEW, SR_CLOSED) != SR_NEW:
+        return 0
+    try:
+        drop_user(<Sink>ring.sink)
+    except BaseException:
+        sr_state_store(&ring.sink_state, SR_NEW)
+        raise
     return 0

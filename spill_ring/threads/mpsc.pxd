@@ -2,14 +2,13 @@
 
 Compile with the folder that `spill_ring.get_include()` names. A producer is an `SpscRing`.
 """
+from spill_ring._core.guard cimport Guarded
 from spill_ring.threads.consumer cimport Consumer
-from spill_ring.threads.spsc cimport SpscRing
 
 
-cdef class MpscRing:
-    cdef int state  # SR_OPEN once it is initialised: the sides have states of their own
+cdef class MpscRing(Guarded):
+    # Its `state` is SR_OPEN once it is initialised. The sides have states of their own.
     cdef tuple rings
-    cdef Py_ssize_t count
     cdef Consumer consumer  # of all of them
     cdef object item_type  # None: objects
     cdef object sink_as_given  # the sink, as it was given
@@ -19,10 +18,4 @@ cdef class MpscRing:
     # Wait until there are `count` in all of them; says whether.
     cdef bint wait_items(self, Py_ssize_t count, long long deadline) except -1 nogil
 
-    cdef SpscRing ring(self, Py_ssize_t i)
-    cdef int check_made(self) except -1
-    cdef int enter(self) except -1
-    cdef void leave(self, Py_ssize_t entered) noexcept
-    cdef int settle(self) except -1
-    cdef Py_ssize_t check_wait(self, object n) except -1
-    cdef object take(self, Py_ssize_t count, long long deadline)
+    cdef int raise_count(self, Py_ssize_t count) except -1 with gil

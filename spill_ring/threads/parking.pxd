@@ -20,7 +20,7 @@ cdef class Parking:
     cdef int close(self) except -1
     cdef int fileno(self) except -2
     cdef bint listen(self) noexcept nogil
-    cdef void listen_no_more(self) noexcept nogil
+    cdef void unlisten(self) noexcept nogil
     cdef void wake(self) noexcept nogil
 
 
@@ -33,13 +33,13 @@ ctypedef struct awaited:
     void (*disarm)(const awaited *what) noexcept nogil
 
 
-# Sleep until it is there or the deadline has passed; says whether it is there. Lets go of the GIL, if this thread has
-# it. Raises what signal handlers raise.
+# Sleep until what is waited for is there (True) or the deadline has passed. Releases the GIL, if this thread has it.
+# Raises what signal handlers raise.
 cdef bint wait_for(Parking parking, const awaited *what, long long deadline) except -1 nogil
 
-# Ask for a wake by the descriptor of a parking that is listened to; says whether it is there already, and then there
-# will be none.
-cdef bint ask_for(const awaited *what) noexcept nogil
+# Ask for a wake by the descriptor of a parking that an event loop listens to. True: what is waited for is there
+# already, so no wake will come.
+cdef bint arm_wake(const awaited *what) noexcept nogil
 
 # A timeout in seconds as a deadline: 0, no wait; None, FOREVER.
 cdef long long deadline_of(object timeout) except -1

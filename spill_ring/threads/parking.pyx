@@ -1,14 +1,15 @@
 """Waiting: a thread sleeps until another one has done something, or an event loop is told of it.
 
-The sleeper pays for everything: it tries for a few microseconds, then says what it waits for, looks
-again behind a barrier for both sides, and sleeps. The other side only looks whether anyone waits.
+The sleeper pays for everything: it looks for a few microseconds, then stores what it waits for, makes a barrier for
+both sides, looks again, and sleeps. The other side only looks whether anyone waits.
 """
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.limits cimport LLONG_MAX
 
-from spill_ring._core.lifecycle cimport at_fork
+from spill_ring._core.cpython cimport PyThread_get_thread_ident
 from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, sr_state_store, sr_state_cas
+from spill_ring._core.lifecycle cimport at_fork
 from spill_ring.threads.core cimport sr_relax
 
 import math
@@ -29,7 +30,6 @@ cdef extern from "Python.h" nogil:
     ctypedef struct PyThreadState:
         pass
     bint PyGILState_Check()
-    unsigned long PyThread_get_thread_ident()
     PyThreadState *PyEval_SaveThread()
     void PyEval_RestoreThread(PyThreadState *thread)
 
@@ -37,12 +37,12 @@ cdef extern from "Python.h" nogil:
 cdef long long FOREVER = LLONG_MAX
 cdef long long SPIN = 10_000  # ns; about what going to sleep and being woken costs
 # A signal that arrives just before the sleep doesn't end it, so no sleep is longer than this.
-cdef long long LONGEST = 100_000_000
-cdef long long UNSURE = 50_000  # without a barrier a wake may be missed
+cdef long long MAX_SLEEP = 100_000_000
+cdef long long UNSURE_SLEEP = 50_000  # without a barrier a wake may be missed
 
 
 cdef class Parking:
-    """Where one side of a ring sleeps. Not made by hand."""
+    """The place where one side of a ring sleeps. Not made by hand."""
 
     def __cinit__(self):
         self.read_fd = self.write_fd = -1
@@ -65,11 +65,11 @@ cdef class Parking:
         return 0
 
     cdef int fileno(self) except -2:
-        """The descriptor that becomes readable with a wake, for an event loop; -1 on Windows, whose loops wait for
-        none. It is ours for good: a late wake must not write to what somebody else has opened meanwhile."""
+        """The descriptor that becomes readable with a wake, for an event loop; -1 on Windows, whose loops can't wait
+        for one. It is closed only with the parking: a late wake must not write to a file that was opened meanwhile."""
         if self.pid != os.getpid():  # after a fork, or the first time
             self.close()
-            self.listen_no_more()
+            self.unlisten()
             self.pid = os.getpid()
             if hasattr(os, "eventfd"):
                 self.read_fd = self.write_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -80,13 +80,13 @@ cdef class Parking:
         return self.read_fd
 
     cdef bint listen(self) noexcept nogil:
-        """Let wakes be written to the descriptor; False where that is done already, by who will read them."""
+        """Have wakes written to the descriptor. False: another event loop listens already, and will read them."""
         if sr_state_cas(&self.listening, SR_OPEN, SR_BUSY) != SR_OPEN:
             return False
         sr_set_wake_fd(self.place, self.write_fd)
         return True
 
-    cdef void listen_no_more(self) noexcept nogil:
+    cdef void unlisten(self) noexcept nogil:
         sr_set_wake_fd(self.place, -1)
         sr_state_store(&self.listening, SR_OPEN)
 
@@ -95,11 +95,11 @@ cdef class Parking:
 
 
 def poll_interval():
-    """Seconds after which an event loop has to look by itself; None where a wake is never missed."""
+    """Seconds after which an event loop has to look by itself; None if a wake is never missed."""
     return None if sr_process_barrier() else 0.001
 
 
-cdef bint ask_for(const awaited *what) noexcept nogil:
+cdef bint arm_wake(const awaited *what) noexcept nogil:
     what.arm(what)
     sr_process_barrier()
     if what.is_there(what):
@@ -115,7 +115,7 @@ cdef bint wait_for(Parking parking, const awaited *what, long long deadline) exc
     if deadline == NO_WAIT:
         return False
     if PyGILState_Check():
-        # Also where a sink waits: whom it waits for may need the GIL.
+        # Also if a sink waits: the thread that it waits for may need the GIL.
         thread = PyEval_SaveThread()
     try:
         return sleep_for(parking, what, deadline)
@@ -128,18 +128,18 @@ cdef bint sleep_for(Parking parking, const awaited *what, long long deadline) ex
     cdef long long start = sr_now_ns()
     cdef long long now = start
     cdef unsigned wakes
-    cdef bint sure
+    cdef bint is_sure
     while now - start < SPIN and now < deadline:
         sr_relax()
         if what.is_there(what):
             return True
         now = sr_now_ns()
     while now < deadline:
-        wakes = sr_wake_count(parking.place)  # before the look: a wake after it ends the sleep at once
+        wakes = sr_wake_count(parking.place)  # before the look: a wake after this load ends the sleep at once
         what.arm(what)
-        sure = sr_process_barrier()
+        is_sure = sr_process_barrier()
         if not what.is_there(what):
-            sr_sleep(parking.place, wakes, min(deadline - now, LONGEST if sure else UNSURE))
+            sr_sleep(parking.place, wakes, min(deadline - now, MAX_SLEEP if is_sure else UNSURE_SLEEP))
         what.disarm(what)
         if what.is_there(what):
             return True
@@ -149,8 +149,8 @@ cdef bint sleep_for(Parking parking, const awaited *what, long long deadline) ex
     return what.is_there(what)
 
 
-# Signal handlers run in the main thread. Another one must not even ask for the GIL: it may be a daemon that is still
-# asleep when there is no interpreter any more.
+# Signal handlers run in the main thread. Another thread must not even ask for the GIL: it may be a daemon that is still
+# asleep when the interpreter is gone.
 cdef unsigned long main_thread = threading.main_thread().ident
 
 

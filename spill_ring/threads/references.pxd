@@ -1,11 +1,9 @@
 """Objects in a ring between threads: the references that its slots hold, moved in and out."""
 from cpython.object cimport PyObject
 
+from spill_ring._core.cpython cimport visitproc
 from spill_ring.threads.core cimport sr_spsc
 
-
-cdef extern from "Python.h":
-    ctypedef int (*visitproc)(PyObject *o, void *arg) noexcept
 
 # A list for the slots would show them to the garbage collector, but to everybody else as well: a list that is
 # cleared or grown moves its memory under a thread that is inside. So it is `visit_slots` that does.

@@ -3,16 +3,10 @@ from cpython.list cimport PyList_New
 from cpython.mem cimport PyMem_RawFree
 from cpython.object cimport PyObject
 
+from spill_ring._core.cpython cimport PY_SSIZE_T_MAX, PyList_SET_ITEM, Py_DECREF, Py_INCREF
 from spill_ring.threads.core cimport (
     sr_claim, sr_finish, sr_next_slot, sr_slot, sr_spsc, sr_spsc_clear, sr_spsc_commit, sr_spsc_room,
 )
-
-
-cdef extern from "Python.h":
-    void Py_INCREF(PyObject *o)
-    void Py_DECREF(PyObject *o)
-    void PyList_SET_ITEM(object list, Py_ssize_t i, PyObject *item)
-    const Py_ssize_t PY_SSIZE_T_MAX
 
 
 cdef int visit_slots(sr_spsc *core, visitproc visit, void *arg) noexcept:

@@ -812,7 +812,7 @@ def test_clear_is_all_or_nothing():
     assert len(ring) == 0 and ring.stats == (6, 1, 0, 5)
 
 
-@pytest.mark.parametrize("name", ["_ask", "_end_wait", "_begin_wait"])
+@pytest.mark.parametrize("name", ["_request_wake", "_end_wait", "_begin_wait"])
 def test_a_wait_of_one_that_was_never_initialised(name):
     with pytest.raises(RuntimeError, match="never initialised"):
         getattr(MpscRing.__new__(MpscRing), name)(1)

@@ -1,0 +1,45 @@
+/* What a fork needs of the core of a ring between threads. */
+#ifndef SPILL_RING_FORK_H
+#define SPILL_RING_FORK_H
+
+#include "spill_ring/spsc.h"
+
+static sr_index sr_load_tail(const sr_spsc *ring)
+{
+    return atomic_load_explicit(&ring->tail, memory_order_acquire); /* as R1: the child's copy has all items below it */
+}
+
+/* In a forked child: forget what another thread pushed from `tail` on. */
+static void sr_forget_pushed(sr_spsc *ring, sr_index tail)
+{
+    sr_index head = sr_load(&ring->head);
+    if (sr_pushed(ring) == tail && (sr_distance)(head - tail) <= 0)
+        return; /* so that a producer that forks in its sink finds all as it was */
+    if ((sr_distance)(head - tail) > 0) /* the items up to `tail` have left the ring since, and more */
+        tail = head;
+    sr_store(&ring->tail, tail);
+    ring->limit = tail; /* so that the next push computes it again: it may have been half changed */
+    if ((sr_distance)(ring->seen_tail - tail) > 0)
+        ring->seen_tail = tail;
+}
+
+static int sr_is_empty(const sr_spsc *ring, sr_index position)
+{
+    return *(void **)sr_slot(ring, position) == NULL;
+}
+
+/* Of a run that wraps around, each half is one call of the sink, and the run is counted after the second. Between the
+ * two calls the slots of the first half are empty, and the objects from there are sent, so count them. */
+static void sr_count_evicted(sr_spsc *ring)
+{
+    for (; ring->pending_count != 0 && sr_is_empty(ring, ring->pending); ring->pending++, ring->pending_count--)
+        sr_store(&ring->evicted, sr_load(&ring->evicted) + 1);
+}
+
+static void sr_count_drained(sr_spsc *ring)
+{
+    for (; ring->claimed_count != 0 && sr_is_empty(ring, ring->claimed); sr_finish(ring, 1))
+        sr_store(&ring->drained, sr_load(&ring->drained) + 1);
+}
+
+#endif
