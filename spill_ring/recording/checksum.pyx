@@ -1,8 +1,8 @@
 """The checksum of recordings: 64 bits, at the speed of memory.
 
 `zlib.crc32` takes as long for a block as writing it to the page cache does (20 µs for 64 KiB); this takes a
-seventh. Each step is a bijection, of the word for a given state and of the state for a given word: so whatever is wrong
-in a single word is always found, and anything else but for one case in 2**64. It is no protection against forgery.
+seventh. Each step is a bijection, of the word for a given state and of the state for a given word. So an error in a
+single word is always found, and any other with a probability of 1 - 2**-64. It is no protection against forgery.
 
 A block is read as little-endian words of 64 bits, in four lanes, the last words filled up with zeros.
 """
@@ -24,7 +24,7 @@ cdef extern from *:
 
 cdef inline uint64_t mixed(uint64_t state, uint64_t word) noexcept nogil:
     state ^= word
-    state = (state << 29) | (state >> 35)  # else the highest bit of a word would stay alone up there
+    state = (state << 29) | (state >> 35)  # Without this the highest bit of a word would change no other bit.
     return state * <uint64_t>0x9E3779B97F4A7C15  # odd: a bijection
 
 

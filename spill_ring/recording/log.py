@@ -19,7 +19,7 @@ from spill_ring.serialization.encoders import HARMLESS, Serialized, _AnyEncoder,
 
 OPEN_SEGMENTS = 256  # whose index entries and mapped memory are kept
 POLL = 0.02  # seconds between two looks of `follow`
-_EVER = 2.0**62  # nanoseconds, before or after which nothing is recorded
+_MAX_NS = 2.0**62  # nanoseconds since 1970; nothing is recorded later, or earlier than minus that
 _Time: TypeAlias = float | datetime | np.datetime64
 
 
@@ -31,14 +31,14 @@ class SpillLog:
     path : path
         The folder that a `DiskSink` writes or wrote.
     encoder : str, type or encoder, optional
-        Of a recording of objects: needed for "pickle", which runs what the writer chose, for a type, which the
-        recording doesn't know, and for an encoder of your own.
+        The encoder of a recording of objects. It is needed for "pickle", which runs what the writer chose, for a type,
+        which the recording doesn't know, and for an encoder of your own.
 
     Attributes
     ----------
     path : str
     dtype : dtype or None
-        Of the items; None: objects.
+        Of the items; None for objects.
     first, end : int
         The sequence numbers that are there: ``first <= n < end``. `first` is not 0 where ``keep_bytes`` removed
         the oldest.
@@ -48,16 +48,16 @@ class SpillLog:
     FileNotFoundError
         There is no recording.
     DamagedError
-        A part of it is not what was written: raised by whatever reads that part; all else can be read.
+        A part of the recording is not what was written. Whatever reads that part raises this; all else can be read.
     IndexError
         Items that were removed, or are not there yet.
 
     Notes
     -----
-    Reading changes nothing. What is there is what was at the last `refresh`, which `follow` does by itself.
-    ``log[a:b]`` is a read-only array on the file, without a copy, where both lie in one segment: O(1) once its
+    Reading changes nothing. The log has the items that were there at the last `refresh`, which `follow` calls itself.
+    ``log[a:b]`` is a read-only array on the file, without a copy, if both ends lie in one segment: O(1) once its
     blocks have been checked, which happens when they are read for the first time. With ``sync="always"`` a block
-    can be seen before it is synced, and is gone again if that fails. **Thread safety.** One thread at a time.
+    can be seen before it is synced, and disappears if the sync fails. **Thread safety.** One thread at a time.
 
     >>> import tempfile
     >>> folder = tempfile.mkdtemp()
@@ -78,10 +78,10 @@ class SpillLog:
         self.dtype = found.dtype
         if found.encoder is not None:
             self._decode = self._decoder(found.encoder, encoder)
-        self._manifest: Manifest | None = None  # that the next two are of
+        self._manifest: Manifest | None = None  # of the time when the next two were found
         self._firsts: list[int] = []  # of the segments
         self._segments: OrderedDict[int, Segment] = OrderedDict()  # by their first item; the last used ones
-        self._look(found)
+        self._update(found)
 
     @staticmethod
     def _decoder(name: str, encoder: _AnyEncoder | None) -> Any:
@@ -102,26 +102,26 @@ class SpillLog:
     # -- what is there -----------------------------------------------------------------------------
 
     def refresh(self) -> int:
-        """Look again.
+        """Look for new items, and for items that were removed.
 
         Returns
         -------
         int
-            The end: the sequence number of the item to come next.
+            `end`, the sequence number of the item to come next.
         """
-        return self._look(self._read_manifest())
+        return self._update(self._read_manifest())
 
-    def _look(self, manifest: Manifest) -> int:
+    def _update(self, manifest: Manifest) -> int:
         while True:
             firsts = self._firsts if manifest == self._manifest else self._list_segments(manifest)
             last = self._segments.get(firsts[-1]) or Segment(self.path, firsts[-1], self.dtype)
             last.refresh()
-            self._keep(last)
+            self._remember(last)
             while (segment := last.next()) is not None:
                 firsts = [*firsts, segment.first]
-                self._keep(segment)
+                self._remember(segment)
                 last = segment
-            if os.path.exists(last.index_path):  # the oldest are removed first: so none was, before it was seen
+            if os.path.exists(last.index_path):  # The oldest are removed first, so none was removed before it was seen.
                 break
             before, manifest = manifest, self._read_manifest()
             if manifest == before:
@@ -151,10 +151,10 @@ class SpillLog:
         segment = self._segments.get(first) or Segment(self.path, first, self.dtype)
         if segment.next_first != end:
             segment.refresh(end)
-        self._keep(segment)
+        self._remember(segment)
         return segment
 
-    def _keep(self, segment: Segment) -> None:
+    def _remember(self, segment: Segment) -> None:
         self._segments[segment.first] = segment
         self._segments.move_to_end(segment.first)
         if len(self._segments) > OPEN_SEGMENTS:
@@ -170,24 +170,24 @@ class SpillLog:
             start, stop, step = key.start, key.stop, 1 if key.step is None else key.step
             if step < 1:
                 raise ValueError(f"a step must be at least 1, not {step}")
-            start, stop = self._span(start, stop)
+            start, stop = self._range_of(start, stop)
             return self._read(start, stop)[::step]
         number = self._number(key)
         if not self.first <= number < self.end:
-            self._refuse(number)
+            self._raise_missing(number)
         return self._read(number, number + 1)[0]
 
-    def _span(self, start: Any, stop: Any) -> tuple[int, int]:
-        """What two sequence numbers, or None, or negative ones from the end on, mean. The first must be there."""
+    def _range_of(self, start: Any, stop: Any) -> tuple[int, int]:
+        """The sequence numbers from `start` to `stop`: negative ones count from the end. The first must be there."""
         start = self.first if start is None else self._number(start)
         stop = self.end if stop is None else min(self._number(stop), self.end)
         if start < 0:
-            self._refuse(start)
+            self._raise_missing(start)
         if start < self.first and start < stop:
-            self._refuse_removed(start, stop)
+            self._raise_removed(start, stop)
         return start, max(start, stop)
 
-    def _refuse(self, number: int) -> None:
+    def _raise_missing(self, number: int) -> None:
         why = "was removed" if 0 <= number < self.first else "is not there"
         raise IndexError(f"item {number} {why}: there are {self.first} to {self.end}")
 
@@ -200,27 +200,27 @@ class SpillLog:
         if start >= stop:
             return [] if self.dtype is None else np.empty(0, self.dtype)
         try:
-            return self._read_over(start, stop)
+            return self._read_across(start, stop)
         except DamagedError:
-            self._refuse_gone(start, stop)
+            self._raise_if_gone(start, stop)
         try:
-            return self._read_over(start, stop)
+            return self._read_across(start, stop)
         except DamagedError:
-            self._refuse_gone(start, stop)
+            self._raise_if_gone(start, stop)
             raise
 
-    def _refuse_gone(self, start: int, stop: int) -> None:
-        """Look again, and refuse what isn't there any more: removed, or a last block that was cut back."""
+    def _raise_if_gone(self, start: int, stop: int) -> None:
+        """Refresh, and raise if the items were removed, or were in a last block whose sync failed."""
         self.refresh()
         if start < self.first:
-            self._refuse_removed(start, stop)
+            self._raise_removed(start, stop)
         if stop > self.end:
-            self._refuse(stop - 1)
+            self._raise_missing(stop - 1)
 
-    def _refuse_removed(self, start: int, stop: int) -> None:
+    def _raise_removed(self, start: int, stop: int) -> None:
         raise IndexError(f"items {start} to {min(stop, self.first)} were removed; the first is {self.first}") from None
 
-    def _read_over(self, start: int, stop: int) -> Any:
+    def _read_across(self, start: int, stop: int) -> Any:
         i = bisect_right(self._firsts, start) - 1
         end = self._end_of(i)
         if end is None or stop <= end:
@@ -230,7 +230,7 @@ class SpillLog:
             parts.append(self._read_in(j, self._firsts[j], min(stop, self._end_of(j) or stop)))
         if self.dtype is None:
             return [item for part in parts for item in part]
-        return np.concatenate(parts, dtype=self.dtype.base)  # without the dtype it would swap bytes to native ones
+        return np.concatenate(parts, dtype=self.dtype.base)  # The dtype keeps the byte order.
 
     def _read_in(self, i: int, start: int, stop: int) -> Any:
         segment = self._segment(i)
@@ -244,10 +244,10 @@ class SpillLog:
         Parameters
         ----------
         n : int
-            Items in a block, at most; one ends where a segment does, so that typed ones need no copy.
+            Items in a block, at most. A block ends where a segment ends, so that typed items need no copy.
         start, stop : int, optional
-            Sequence numbers between which to read, negative ones from the end on; all that is there when the iteration
-            begins by default.
+            Sequence numbers between which to read; negative ones count from the end. By default all items that are
+            there when the iteration begins.
 
         Yields
         ------
@@ -256,21 +256,21 @@ class SpillLog:
         Raises
         ------
         IndexError
-            The first was removed, or never there.
+            The first item was removed, or was never there.
         DamagedError
-            From the block on that can't be read; or after the last, where the file that held the end is not there.
+            At the first block that can't be read; or after the last, if the file that held the end is missing.
         """
         if operator.index(n) < 1:
             raise ValueError(f"a block has at least 1 item, not {n}")
         to_the_end = stop is None
-        at, stop = self._span(start, stop)
+        at, stop = self._range_of(start, stop)
         while at < stop:
             i = bisect_right(self._firsts, at) - 1
             until = min(at + n, stop, self._end_of(i) or stop)
             yield self[at:until]
             at = until
         if to_the_end and self._segment(len(self._firsts) - 1).damage is not None:
-            self.refresh()  # it may have been removed
+            self.refresh()  # The segment may have been removed.
             if (damage := self._segment(len(self._firsts) - 1).damage) is not None:
                 raise damage
 
@@ -284,13 +284,13 @@ class SpillLog:
         Parameters
         ----------
         t0, t1 : float, datetime or numpy.datetime64
-            A number is seconds since 1970, infinite ones too; a datetime without a time zone is local time, as
+            A number is seconds since 1970, and may be infinite; a datetime without a time zone is local time, as
             everywhere in Python; a datetime64 is UTC, as everywhere in numpy.
 
         Returns
         -------
         ndarray or list
-            O(log(segments)) to find; then as a slice.
+            Found in O(log(segments)), and read as a slice is.
 
         Raises
         ------
@@ -299,13 +299,13 @@ class SpillLog:
         ValueError
             NaN or NaT.
         DamagedError
-            Items that may be among them are damaged.
+            Items that may be among these are damaged.
         """
-        begin, end = (self._at(_nanoseconds(t)) for t in (t0, t1))
+        begin, end = (self._first_since(_nanoseconds(t)) for t in (t0, t1))
         return self._read(begin, end)
 
-    def _at(self, nanoseconds: int) -> int:
-        """The first item that was sent then or later."""
+    def _first_since(self, nanoseconds: int) -> int:
+        """The first item that was sent at this time or later."""
         i = bisect_left(range(len(self._firsts)), nanoseconds, key=self._first_time) - 1
         if i < 0:
             return self.first
@@ -314,7 +314,7 @@ class SpillLog:
         return int(entries["first"][j]) if j < len(entries) else self._end_of(i) or self.end
 
     def _first_time(self, i: int) -> int:
-        for j in range(i, len(self._firsts)):  # one whose index is damaged has that of the next
+        for j in range(i, len(self._firsts)):  # A segment whose index is damaged has the time of the next one.
             times = self._segment(j).entries["time"]
             if len(times):
                 return int(times[0])
@@ -323,36 +323,36 @@ class SpillLog:
     def times(self, start: int | None = None, stop: int | None = None) -> NDArray[np.datetime64]:
         """When each item was sent: ndarray of ``datetime64[ns]``, UTC. O(blocks in the segments between).
 
-        NaT where the index is damaged.
+        Items have NaT where the index is damaged.
 
         Parameters
         ----------
         start, stop : int, optional
-            Sequence numbers, negative ones from the end on; all that is there by default.
+            Sequence numbers; negative ones count from the end. By default all that is there.
 
         Raises
         ------
         IndexError
-            The first was removed, or never there.
+            The first item was removed, or was never there.
         """
-        start, stop = self._span(start, stop)
+        start, stop = self._range_of(start, stop)
         times = np.full(stop - start, "NaT", "M8[ns]")
         for i in range(bisect_right(self._firsts, start) - 1, bisect_left(self._firsts, stop)):
             for first, count, _, _, time_, *_ in self._segment(i).entries.tolist():
                 times[max(first - start, 0) : max(first + count - start, 0)] = np.datetime64(time_, "ns")
         if np.isnat(times).any():
-            self._refuse_gone(start, stop)
+            self._raise_if_gone(start, stop)
         return times
 
     def follow(self, start: int | None = None, *, timeout: float | None = None) -> Iterator[Any]:
-        """The items from one on in blocks, and then those to come, as they come.
+        """The items from `start` on in blocks, and then new ones as they come.
 
         Parameters
         ----------
         start : int, optional
-            The first to read, a negative one from the end on; by default the first that is not there yet.
+            The first item to read; a negative number counts from the end. By default the first that is not there yet.
         timeout : float, optional
-            Seconds without a new item after which it ends; by default it goes on for ever.
+            Seconds without a new item after which the iteration ends; by default it never ends.
 
         Yields
         ------
@@ -361,12 +361,12 @@ class SpillLog:
         Raises
         ------
         IndexError
-            The next item was removed, by `keep_bytes`, before it was read: the writer is faster. Go on at `first`.
+            `keep_bytes` removed the next item before it was read: the writer is faster. Continue at `first`.
         DamagedError
-            It is damaged.
+            The next item is damaged.
         """
         self.refresh()
-        at = self.end if start is None else start if start >= 0 else self._span(start, None)[0]
+        at = self.end if start is None else start if start >= 0 else self._range_of(start, None)[0]
         waited_since = time.monotonic()
         while True:
             if self.refresh() > at:
@@ -385,17 +385,17 @@ class SpillLog:
         Parameters
         ----------
         progress : callable, optional
-            Told after each segment how many items that were.
+            Called after each segment with the number of its items.
 
         Returns
         -------
         list of DamagedError
-            What is damaged; empty when nothing is. O(bytes in the recording).
+            What is damaged; empty if nothing is. O(bytes in the recording).
         """
         found = []
         for first, end in [(first, self._end_of(i)) for i, first in enumerate(self._firsts)]:
-            for _ in range(2):  # what seems to be damaged may have been removed, or cut back, since it was looked at
-                segment = Segment(self.path, first, self.dtype)  # afresh: from the disk
+            for _ in range(2):  # What seems to be damaged may have been removed since it was read.
+                segment = Segment(self.path, first, self.dtype)  # a new one, which reads from the disk
                 segment.refresh(end)
                 damages = list(segment.check())
                 if not damages:
@@ -419,5 +419,5 @@ def _nanoseconds(t: Any) -> int:
     if isinstance(t, datetime):
         t = t.timestamp()
     if isinstance(t, int | float | np.number):
-        return round(min(max(float(t) * 1e9, -_EVER), _EVER))
+        return round(min(max(float(t) * 1e9, -_MAX_NS), _MAX_NS))
     raise TypeError(f"a time is a number of seconds since 1970, a datetime or a datetime64, not {t!r}")

@@ -9,13 +9,13 @@ from spill_ring.serialization.serializer import ByteSerializer
 
 
 class Encoder(Protocol):
-    """What turns objects into bytes and back.
+    """Turns objects into bytes and back.
 
-    What `encode` raises reaches whoever pushed; the object stays in the ring. What `decode` raises reaches who reads.
-    Each is called by one thread at a time, and not by the same: `encode` by who sends, `decode` by who reads.
+    An error of `encode` reaches the caller that pushed, and the object stays in the ring. An error of `decode` reaches
+    the reader. Each is called by one thread at a time: `encode` by the thread that sends, `decode` by one that reads.
     """
 
-    name: str  # kept in the recording: it can be read by an encoder of this name only
+    name: str  # kept in the recording, which only an encoder of this name can read
 
     def encode(self, value: Any, /) -> bytes: ...
 
@@ -23,7 +23,7 @@ class Encoder(Protocol):
 
 
 class Plain:
-    """bytes and str as they are, with one byte in front that tells which."""
+    """bytes and str as they are, with a byte in front that says which of the two."""
 
     name = "plain"
 
@@ -42,7 +42,7 @@ class Plain:
 
 
 class Pickle:
-    """Whatever can be pickled. Reading it runs what the writer of the recording chose."""
+    """Whatever can be pickled. Reading runs what the writer of the recording chose."""
 
     name = "pickle"
 
@@ -70,14 +70,14 @@ class MessagePack:
 
 
 class Serialized:
-    """Objects of one type by `ByteSerializer`: their bytes alone. Who reads them has to say the same type."""
+    """Objects of one type, by `ByteSerializer`: their bytes alone. A reader has to give the same type."""
 
     name = "ByteSerializer"
 
     def __init__(self, type: Any) -> None:
         self.type = type
         self._serializer = ByteSerializer()
-        with suppress(SerializationError):  # but a TypeError, where it has no form for such a type
+        with suppress(SerializationError):  # It raises TypeError if there is no form for such a type.
             self._serializer.deserialize(b"", type)
 
     def encode(self, value: Any) -> bytes:
@@ -87,7 +87,7 @@ class Serialized:
         return self._serializer.deserialize(data, self.type)
 
 
-# Whatever a recording holds, to decode these runs nothing that its writer chose: who reads need not name them.
+# Decoding by these runs nothing that the writer of a recording chose, so a reader need not name them.
 HARMLESS = (Plain.name, MessagePack.name)
 ENCODERS = {encoder.name: encoder for encoder in (Plain, Pickle, MessagePack)}
 

@@ -17,9 +17,9 @@ def record(cls, /):
     """Give a dataclass a structured dtype, so that typed rings hold its instances as raw bytes.
 
     Put it above ``@dataclass``, which may be frozen, have slots, defaults and a base class. The class gets the
-    attribute ``dtype``: packed, in this machine's byte order; and stands wherever a dtype does. A typed ring
-    that is made with the class takes its instances beside what numpy takes, and gives instances where it gives
-    single items; blocks, views and sinks' items are ndarrays of the dtype.
+    attribute ``dtype``, packed and in this machine's byte order, and can be used wherever a dtype can. A typed ring
+    that is made with the class takes its instances as well as what numpy takes, and returns instances where it returns
+    single items; blocks, views and the items that sinks get are ndarrays of the dtype.
 
     Parameters
     ----------
@@ -36,12 +36,12 @@ def record(cls, /):
     Raises
     ------
     TypeError
-        It is no dataclass, has no fields, or one that has no fixed size; the message names it.
+        The class is no dataclass, has no fields, or has a field of no fixed size, which the message names.
 
     Notes
     -----
     A field is checked when an item is pushed: a number out of range is an `OverflowError`, text that is too
-    long a `ValueError`. An instance that comes out is made as unpickling makes it, without ``__init__``.
+    long a `ValueError`. An instance that a ring returns is made as unpickling makes it, without ``__init__``.
     **Thread safety.** Any number of threads.
 
     Examples

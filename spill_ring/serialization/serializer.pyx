@@ -35,11 +35,10 @@ cdef class ByteSerializer:
 
     Lengths are canonical LEB128 of at most five bytes. Reading takes time and memory in proportion to the data,
     whatever lengths it claims. A dataclass is made as unpickling makes it, without ``__init__``. Values
-    are at most 500 deep in each other. What a type is written as is found out once, and kept for the
-    latest thousand or so.
+    are at most 500 deep in each other. The form of a type is found out once, and kept for about a thousand types.
 
-    **Thread safety.** Any number of threads may use one, or one each. A list may change meanwhile:
-    the items it had at one moment are written.
+    **Thread safety.** Any number of threads may use one serializer, or one each. If a list changes meanwhile,
+    the items that it had at one moment are written.
 
     >>> serializer = ByteSerializer()
     >>> data = serializer.serialize((np.int16(1), "ab", [True, False]))
@@ -59,7 +58,7 @@ cdef class ByteSerializer:
         value : object
             Of one of the types above.
         type : type, optional
-            What it is to be read as, where its own type doesn't tell: ``int | None``, ``list[np.float32]``
+            The type to read it as, if its own type doesn't show that: ``int | None``, ``list[np.float32]``
             of Python floats, ``np.int16`` of an int.
 
         Returns
@@ -69,7 +68,7 @@ cdef class ByteSerializer:
         Raises
         ------
         TypeError
-            There is no form for such a type, or the value is of another one.
+            There is no form for such a type, or the value is of another type.
         OverflowError
             A number is out of range.
         ValueError
@@ -113,7 +112,7 @@ cdef class ByteSerializer:
         Returns
         -------
         int
-            Bytes written; what is behind them is left as it was.
+            How many bytes were written; the rest of the buffer stays as it was.
 
         Raises
         ------
@@ -129,7 +128,7 @@ cdef class ByteSerializer:
         (4, '03 61 62 63 00 00 00 00')
         """
         cdef Py_buffer view
-        cdef bytes data = self.serialize(value, type)  # first: half a value would be nobody's
+        cdef bytes data = self.serialize(value, type)  # An error must leave the buffer as it was.
         PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
         try:
             if view.len < PyBytes_GET_SIZE(data):
@@ -145,21 +144,21 @@ cdef class ByteSerializer:
         Parameters
         ----------
         data : bytes or buffer
-            All of it: bytes after the value are invalid.
+            The bytes of one value: any that come after it are invalid.
         type : type
-            That it was written as.
+            The type that it was written as.
 
         Returns
         -------
         object
-            Of that type: numpy's scalars where it names numpy's.
+            Of that type: a numpy scalar where it names numpy's type.
 
         Raises
         ------
         UnexpectedEnd
             The data is too short.
         InvalidData
-            It is nothing that `serialize` writes for this type.
+            `serialize` writes no such data for this type.
         TypeError
             There is no form for such a type, or `data` is no contiguous buffer.
 

@@ -34,39 +34,39 @@ cdef Py_ssize_t OBJECT_BLOCK_BYTES = 1 << 20  # bytes of encoded objects that ar
 
 cdef class DiskSink(Sink):
     """DiskSink(path, *, segment_bytes=268435456, keep_bytes=None, sync='interval', interval=1.0, encoder=None)\n--\n
-    Records what it is sent in a folder of ``.npy`` files that survive a crash; `SpillLog` reads them.
+    Records items in a folder of ``.npy`` files that survive a crash; `SpillLog` reads them.
 
     Parameters
     ----------
     path : path
-        The folder. It is made if it isn't there; a recording that is there is gone on with, if its items are
-        of the same dtype.
+        The folder, which is made if it isn't there. A recording that is there is continued, if its items are of
+        the same dtype.
     segment_bytes : int
         Size at which a new file is begun.
     keep_bytes : int, optional
-        Size of the whole beyond which the oldest files are removed, at least twice `segment_bytes`. They go with the
-        next sync: until then there may be up to three segments more.
+        Size of the recording beyond which the oldest files are removed, at least twice `segment_bytes`. They are
+        removed by the next sync: until then there may be up to three segments more.
     sync : {"interval", "always", "never"}
-        When what was written is made to survive a power loss: in a thread, after each `interval`; before a
-        push returns; when the operating system likes.
+        When items are made to survive a power loss: by a thread, after each `interval`; before a push returns; when
+        the operating system chooses.
     interval : float
         Seconds between two syncs.
     encoder : str, type or encoder, optional
-        For a ring of objects. "plain", the default, takes bytes and str; "msgpack" what `msgspec` encodes;
-        "pickle" whatever can be pickled (never read such a recording from a stranger); a type what `ByteSerializer`
-        writes of it, a `record` say; or any object with a `name`, ``encode(object) -> bytes`` and
+        How objects are written. "plain", the default, takes bytes and str; "msgpack" what `msgspec` encodes;
+        "pickle" whatever can be pickled (never read such a recording from a stranger); a type, such as a `record`,
+        its values by `ByteSerializer`; or any object with a `name`, ``encode(object) -> bytes`` and
         ``decode(bytes) -> object``.
 
     Raises
     ------
     ValueError
-        `segment_bytes`, `keep_bytes`, `sync`, `interval` or the name of the encoder is none that would do.
+        `segment_bytes`, `keep_bytes`, `sync`, `interval` or the name of the encoder is not valid.
     NotImplementedError
         On Windows.
     OSError
-        The disk is full, say: what has no room stays where it was, and writing goes on once there is some.
+        The disk is full, for example. Items that don't fit stay in the ring, and are written once they do.
     BlockingIOError
-        Somebody else writes to the folder.
+        Another sink or process writes to the folder.
     TypeError
         The folder holds items of another dtype.
     DamagedError
@@ -75,16 +75,16 @@ cdef class DiskSink(Sink):
     Warns
     -----
     RuntimeWarning
-        The recording ended in a block that wasn't complete, which is cut off.
+        The recording ended in an incomplete block, which is cut off.
 
     Notes
     -----
-    **Promises.** After ``kill -9`` all that the sink took is there. After a power loss all is there that it took
-    up to `interval` seconds before (with "always": all; with "never": nothing is promised). What is read is
-    never wrong: each block has a checksum. Each segment is a ``.npy`` file that `numpy.load` opens at any
-    time; it then holds what was there at the last sync, `flush` or `close`.
+    **Promises.** After ``kill -9`` all items are there that the sink took. After a power loss those are there that
+    it took up to `interval` seconds before (with "always": all; with "never": nothing is promised). No wrong item is
+    read: each block has a checksum. `numpy.load` opens each segment, a ``.npy`` file, at any time, and then finds
+    the items that were there at the last sync, `flush` or `close`.
 
-    A sync that fails in the thread is raised by the next call, which has taken nothing then.
+    An error of a sync in the thread is raised by the next call, which then takes nothing.
 
     **Thread safety.** One thread at a time; a second is refused with `RuntimeError`. A forked child can't use it.
 
@@ -208,7 +208,7 @@ cdef class DiskSink(Sink):
     @cython.final
     cdef bytes encode(self, object value):
         data = self.encoder.encode(value)
-        if not isinstance(data, bytes):  # the `len` of another type may count something else
+        if not isinstance(data, bytes):  # The `len` of another type may count something else.
             raise TypeError(
                 f"encode() of encoder {self.encoder.name!r} must return bytes, not {type(data).__name__}"
             )
@@ -255,7 +255,7 @@ cdef class DiskSink(Sink):
                     raise DamagedError(self.path, "it ends too early", start, start + count)
                 return log[start:start + count]
             except (DamagedError, IndexError):
-                self.raise_removed(start, count, number)  # in the thread, since the last look
+                self.raise_removed(start, count, number)  # The thread may have removed them since the last look.
                 raise
 
     cdef int raise_removed(self, long long start, Py_ssize_t count, object number) except -1:
@@ -303,7 +303,7 @@ cdef class DiskSink(Sink):
                 self.end_thread()
             state = SR_CLOSED
         except FileNotFoundError:
-            state = SR_CLOSED  # there is nothing left to write to
+            state = SR_CLOSED  # The folder was removed, so another try can't succeed.
             self.ask_thread_to_end()
             raise
         finally:

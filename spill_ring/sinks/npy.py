@@ -19,9 +19,9 @@ class NpySink(FileSink):
 
     Notes
     -----
-    `flush` rewrites the header in place, to count the items that are whole in the file, also when
-    the rest of a broken item still doesn't get through: what `FileSink` says of a full disk holds,
-    and the file stays readable. **Thread safety.** One thread at a time; a second is refused with
+    `flush` writes the header again in place, with the count of items that are complete in the file, also when
+    the rest of an incomplete item can't be written. A full disk is handled as by `FileSink`, and the file stays
+    readable. **Thread safety.** One thread at a time; a second is refused with
     `RuntimeError`.
 
     >>> import io
@@ -58,7 +58,7 @@ class NpySink(FileSink):
 
     @property
     def count(self) -> int:
-        """Items that are whole in the file."""
+        """Items that are complete in the file."""
         return (self.file.tell() - len(self._header)) // self._itemsize if self._header else 0
 
     def _write_header(self, count: int) -> None:

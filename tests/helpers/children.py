@@ -1,4 +1,5 @@
 """Programs that tests start: the files in tests/children."""
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,9 @@ def command(name, *args, options=()):
 
 
 def run_child(name, *args, options=()):
-    """Run a child, which must succeed, and return what it printed."""
+    """Run a child, which must succeed, and return what it printed. It imports what this process does, helpers too."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     line = command(name, *args, options=options)
-    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60, env=environment)
     assert done.returncode == 0, (done.returncode, done.stderr)
     return done.stdout

@@ -1,19 +1,13 @@
 """Records: dataclasses as items of typed rings."""
-import gc
-import os
-import subprocess
-import sys
 import threading
-import weakref
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from helpers.memory import growth
+from helpers.children import run_child
 from spill_ring import ArrayRing, ByteSerializer, CollectSink, MpscRing, SpillRing, SpscRing, record
 
 LEVEL, PHASE, AT = np.int16(-3), np.complex64(1 - 2j), np.datetime64("2026-11-25T07:33", "us")
@@ -373,58 +367,7 @@ def test_a_new_that_takes_arguments_is_said_and_nothing_popped():
 @pytest.mark.parametrize("check", ["check_no_leak", "check_that_a_class_goes_away"])
 def test_no_leak(check):
     """In an interpreter of its own: what else has run, and threads without a GIL, keep things of their own alive."""
-    command = f"import test_record; test_record.{check}()"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "-c", command], cwd=Path(__file__).parent, env=environment, check=True)
-
-
-def check_no_leak():
-    tag = b"tag" * 10
-
-    @record
-    @dataclass
-    class Held:
-        tag: Annotated[bytes, "S30"]
-        frame: Annotated[np.ndarray, ("f8", (50,))]
-
-    ring = ArrayRing(8, Held)
-    frame = np.zeros(50)
-    item = Held(tag, frame)
-
-    def work():
-        for _ in range(200):
-            ring.push(item)
-            ring.extend([item] * 3)
-            ring.peek()
-            ring.pop()
-            assert item in ring
-            try:
-                ring.push(Held("x", frame))
-            except TypeError:
-                pass
-
-    work()
-    gc.collect()
-    before = sys.getrefcount(tag), sys.getrefcount(frame), sys.getrefcount(Held), sys.getrefcount(item)
-    assert growth(work) < 20_000  # an object in each turn would be more
-    assert (sys.getrefcount(tag), sys.getrefcount(frame), sys.getrefcount(Held), sys.getrefcount(item)) == before
-
-
-def check_that_a_class_goes_away():
-    def use():
-        @record
-        @dataclass
-        class Brief:
-            x: float
-
-        ring = ArrayRing(3, Brief)
-        ring.push(Brief(1.0))
-        return weakref.ref(Brief)
-
-    gone = use()
-    for _ in range(5):  # without a GIL once is not enough
-        gc.collect()
-    assert gone() is None
+    run_child("record_keeps_nothing", check)
 
 
 def test_the_bytes_of_an_array_are_the_serializer_s():
