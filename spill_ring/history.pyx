@@ -1,8 +1,8 @@
 """`ring.history`: one sequence over a whole chain, wherever its items are by now.
 
 Nothing is recorded as items move, because the place of an item can be counted. The item that a ring sent last is the
-last in its sink, so the item that it sent k items ago is the k-th from the sink's end. That holds as long as nobody else
-sends to the sink. So each ring knows how many items its sink had got when it was attached, and from then on the sink
+last in its sink, so the item that it sent k items ago is the k-th from the sink's end. That holds as long as nobody
+else sends to the sink. So each ring knows how many items its sink had got when it was attached, and from then on the sink
 must have got as many as the ring has sent. Items that left the ring in another way are a gap in its numbers, which
 the ring remembers.
 """
@@ -264,7 +264,7 @@ cdef struct run:
 
 
 cdef int read(Ring ring, long long start, Py_ssize_t count, long long number, list parts) except -1:
-    """Gather `count` items that a ring has got, from its position `start` on. A negative one: before it was attached."""
+    """Gather `count` items that a ring has got, from position `start` on. A negative one: before it was attached."""
     cdef Py_ssize_t gone
     ring.enter()
     try:
@@ -398,8 +398,8 @@ cdef bint is_alone(Ring ring, object sink, long long sent, long long end, bint w
 cdef int check_alone(Ring ring, object sink, long long sent, long long end, bint was_changed) except -1:
     if not is_alone(ring, sink, sent, end, was_changed):
         raise RuntimeError(
-            f"others than this {type(ring).__name__} have fed the {type(sink).__name__} behind it, or changed its list, "
-            "since it was attached: which of the items there are whose can't be told"
+            f"others than this {type(ring).__name__} have fed the {type(sink).__name__} behind it, or changed its "
+            "list, since it was attached: which of the items there are whose can't be told"
         )
     return 0
 

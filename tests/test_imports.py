@@ -103,7 +103,8 @@ def reached_from(modules, source):
 
 def one_thread_rings(root):
     texts = {path: path.read_text() for ending in ("*.py", "*.pyx") for path in (root / "rings").glob(ending)}
-    return {module_name(path, root) for path in texts if re.search(r"^(cdef )?class (?!TypedRing)\w+\((Typed)?Ring\b", texts[path], re.M)}
+    ring = re.compile(r"^(cdef )?class (?!TypedRing)\w+\((Typed)?Ring\b", re.M)
+    return {module_name(path, root) for path in texts if ring.search(texts[path])}
 
 
 def faults(root):

@@ -1,4 +1,4 @@
-"""What CPython's headers offer and Cython's own `cpython` declares otherwise or not at all: the only home of such externs.
+"""What CPython's headers offer, and Cython's own `cpython` declares otherwise or not at all. No other file declares it.
 
 Reference counts and lists are declared over bare pointers, since Cython counts a reference around each object argument.
 """

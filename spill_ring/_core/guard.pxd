@@ -58,8 +58,8 @@ GIL, and a thread that waits inside of it releases it, as it releases the GIL.
 
 Two things are not protected. One is a list inside a ring or sink, against another thread that finds it through `gc` and
 changes it at that moment. The other is a fork, which copies every object as it is. An object that another thread had
-entered stays in use in the child. Exceptions are the sides of an `SpscRing`, a `LockedSink`, and a `BackgroundSink` with
-the sinks that it sends to: the child can use these.
+entered stays in use in the child. Exceptions are the sides of an `SpscRing`, a `LockedSink`, and a `BackgroundSink`
+with the sinks that it sends to: the child can use these.
 """
 
 cimport cython

@@ -13,10 +13,11 @@ cdef class Tracer:
     cdef object number
 
     # "I keep these": of the items that the sink got, numbered from 0, those from `first` up to `end`. `was_changed`:
-    # also by another way than sending, so nobody can tell which is which. True: pass a copy of the wanted ones to `give`.
+    # they were changed in another way than by sending, so nobody can tell which is which. The tracer returns True if
+    # it wants items: then the sink passes a copy of them to `give`.
     cdef bint keeps(self, object sink, long long end, long long first, bint was_changed) except -1
     cdef int give(self, object items) except -1
-    # "I pass all on to those": for each target also the last items that it has yet to get, a list or ndarray to copy from.
+    # "I pass all on to those": for each target also the last items that it has yet to get, a list or ndarray.
     cdef int passes_on(self, list targets, list pending) except -1
     # "They are here or there, but now nobody can tell", with the kind of error and the reason.
     cdef int cannot_tell(self, object kind, str why) except -1

@@ -38,7 +38,8 @@ cdef class BatchSink(GroupingSink):
     cdef int trace(self, Tracer tracer) except -1:
         tracer.enter(self)
         try:
-            return tracer.passes_on([self.target], [self.objects if self.item_type is None else self.group[:self.n_filled]])
+            pending = self.objects if self.item_type is None else self.group[:self.n_filled]
+            return tracer.passes_on([self.target], [pending])
         finally:
             tracer.leave(self)
 

@@ -167,7 +167,7 @@ cdef class CollectSink(LendingSink):
 
     def __len__(self):
         with cython.critical_section(self):
-            return self.count + self.uncounted() + len(self.objects)  # a sink has items of one kind, so one of the two is 0
+            return self.count + self.uncounted() + len(self.objects)  # of the two counts, one is 0
 
     def __repr__(self):
         return f"<CollectSink: {len(self)} items>"

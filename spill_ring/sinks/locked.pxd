@@ -4,7 +4,8 @@ from spill_ring.sinks.forwarding cimport ForwardingSink
 
 cdef class LockedSink(ForwardingSink):
     cdef object lock
-    cdef unsigned long owner  # the thread that holds the lock; 0: none. A thread finds its own id here only if it holds the lock
+    # The thread that holds the lock; 0: none. A thread finds its own id here only if it holds the lock.
+    cdef unsigned long owner
     cdef Py_ssize_t forks
 
     cdef int acquire(self) except -1

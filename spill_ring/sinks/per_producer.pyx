@@ -103,7 +103,7 @@ cdef class ProducerSink(Sink):
         return list(self.made.values())
 
     cdef int use(self, object index, Sink sink) except -1:
-        """Become a user of a sink. Until a ring is attached here, sinks are only made, and others use and close them."""
+        """Become a user of a sink. Until a ring is attached here, sinks are only made; others use and close them."""
         with cython.critical_section(self):
             if index not in self.used:
                 add_user(self, sink)

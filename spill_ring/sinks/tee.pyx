@@ -59,7 +59,8 @@ cdef class TeeSink(Sink):
     cdef int trace(self, Tracer tracer) except -1:
         tracer.enter(self)
         try:
-            return tracer.passes_on(self.sinks_behind, [() if backlog is None else backlog for backlog in self.backlogs])
+            pending = [() if backlog is None else backlog for backlog in self.backlogs]
+            return tracer.passes_on(self.sinks_behind, pending)
         finally:
             tracer.leave(self)
 

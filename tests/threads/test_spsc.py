@@ -746,8 +746,8 @@ def test_before_init(make):
         lambda: ring.push(1), lambda: ring.push(1.0), lambda: ring.extend([1]), lambda: ring.try_push(1),
         lambda: ring.try_extend([1]), ring.flush, ring.close, ring.pop, ring.pop_many, lambda: ring.read(1).__enter__(),
         lambda: ring.wait(0), ring.clear, lambda: ring.drain(CollectSink()), lambda: ring.send(1), ring.__enter__,
-        lambda: ring._begin_wait(0), lambda: ring._request_wake(0), lambda: ring._end_wait(0), lambda: ArrayRing(1, sink=ring),
-        lambda: ring.commit(0), lambda: next(ring.blocks(1)),
+        lambda: ring._begin_wait(0), lambda: ring._request_wake(0), lambda: ring._end_wait(0),
+        lambda: ArrayRing(1, sink=ring), lambda: ring.commit(0), lambda: next(ring.blocks(1)),
     ]
     for call in calls:
         with pytest.raises(RuntimeError, match="never initialised"):
