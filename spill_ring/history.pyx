@@ -2,9 +2,9 @@
 
 Nothing is recorded as items move, because the place of an item can be counted. The item that a ring sent last is the
 last in its sink, so the item that it sent k items ago is the k-th from the sink's end. That holds as long as nobody
-else sends to the sink. So each ring knows how many items its sink had got when it was attached, and from then on the sink
-must have got as many as the ring has sent. Items that left the ring in another way are a gap in its numbers, which
-the ring remembers.
+else sends to the sink. So each ring knows how many items its sink had got when it was attached. From then on the sink
+must have got as many as the ring has sent. Items that left the ring in another way are a gap in its numbers, which the
+ring remembers.
 """
 cimport numpy as cnp
 
