@@ -1,7 +1,4 @@
-from collections.abc import Iterator
-from typing import Any, final
+from typing import final
 
 @final
 class Consumer: ...
-
-def iter_blocks(ring: Any, n: int, /) -> Iterator[Any]: ...

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 from spill_ring.threads.parking import poll_interval
 
 if TYPE_CHECKING:
-    from spill_ring.threads.mpsc import MpscRing
-    from spill_ring.threads.spsc import SpscRing
+    from spill_ring.threads.consumer_methods import ConsumerMethods
 
 LOOK_AGAIN = 0.001  # seconds, where a loop can't wait for a descriptor: on Windows
 
 
-async def wait_async(ring: "SpscRing[Any, Any] | MpscRing[Any, Any]", n: int) -> bool:
+async def wait_async(ring: "ConsumerMethods[Any, Any]", n: int) -> bool:
     """Wait until n items are there, or the ring is closed; whether they are."""
     loop = asyncio.get_running_loop()
     fd = ring._begin_wait(n)
@@ -42,7 +41,7 @@ def finish(fd: int, woken: asyncio.Future[None]) -> None:
         woken.set_result(None)
 
 
-async def async_blocks(ring: "SpscRing[Any, Any] | MpscRing[Any, Any]", n: int) -> AsyncIterator[Any]:
+async def async_blocks(ring: "ConsumerMethods[Any, Any]", n: int) -> AsyncIterator[Any]:
     """Blocks of up to n items, until the ring is closed and empty."""
     while True:
         block = ring.pop_many(n)
