@@ -375,9 +375,7 @@ class Locked(Sink):
         with self.lock:
             self.got += items[: int(taken)]
         if taken < len(items):
-            self.took(int(taken))
-            raise Boom
-        self.took(0)  # which counts only where it raises
+            raise Boom.after(int(taken))
 
 
 SHARED = {

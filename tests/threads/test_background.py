@@ -106,8 +106,7 @@ class Gate(Sink):
             self.fail -= 1
             part = min(self.part, len(items) - 1)
             self.got += items[:part]
-            self.took(part)
-            raise Boom
+            raise Boom.after(part)
         self.got += items
 
     def flush(self):

@@ -58,8 +58,7 @@ class Fickle(Sink):
         taken = self.choose.randint(0, len(items)) if self.choose.random() < 0.3 else len(items)
         self.got += self.kind.numbers(items[:taken])
         if taken < len(items):
-            self.took(taken)
-            raise Boom
+            raise Boom.after(taken)
 
 
 def take_some(ring, kind, choose, fickle):
