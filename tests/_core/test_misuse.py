@@ -3,9 +3,7 @@ import copy
 import gc
 import itertools
 import pickle
-import subprocess
 import sys
-import textwrap
 import threading
 import warnings
 import weakref
@@ -13,6 +11,7 @@ import weakref
 import numpy as np
 import pytest
 
+from helpers.children import run_child
 from helpers.kinds import KINDS
 from helpers.model import Boom
 from spill_ring import (
@@ -722,45 +721,7 @@ def test_chains_cannot_loop_or_grow_without_end():
 
 def test_a_factory_that_leads_back_or_on_without_end():
     """The line behind a `ProducerSink` is known only once it is made."""
-    script = """
-        from spill_ring import ArrayRing, CollectSink, LockedSink, ObjectRing, ProducerSink
-
-        def endless(i):
-            return ProducerSink(endless)
-
-        def long_line(i):
-            sink = ProducerSink(long_line)
-            for _ in range(200):
-                sink = LockedSink(sink)
-            return sink
-
-        for make in (ObjectRing, ArrayRing):
-            itself = ProducerSink(lambda i: itself)
-            for sink in (ProducerSink(endless), ProducerSink(long_line), itself):
-                ring = make(1, sink=sink)
-                try:
-                    ring.extend([1, 2, 3])
-                except RecursionError as error:
-                    assert str(error) == "a chain of more than 256 sinks"
-                else:
-                    raise AssertionError(sink)
-                assert ring.stats.pushed == ring.stats.spilled + len(ring)
-            try:
-                make(1, sink=itself)
-            except RecursionError:
-                pass
-            else:
-                raise AssertionError
-            last = CollectSink()
-            ring = make(1, sink=ProducerSink(lambda i: ProducerSink(lambda i: last)))
-            ring.extend([1, 2, 3])
-            assert list(last.items) == [1, 2]
-        print("through")
-    """
-    # a process of its own: the C stack may overflow
-    command = [sys.executable, "-W", "ignore", "-P", "-c", textwrap.dedent(script)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.stdout == "through\n", done.stderr
+    assert run_child("misuse/factories_without_end", options=["-W", "ignore"]) == "through\n"
 
 
 def test_half_made_iterators_and_sinks():
@@ -835,16 +796,8 @@ def test_a_ring_sent_a_view_of_itself():
 
 
 def test_rings_that_are_left_open_at_exit(tmp_path):
-    script = """
-        import sys, threading, time
-        from spill_ring import ArrayRing, FileSink
-        file = open(sys.argv[1], "wb", buffering=0)
-        ring = ArrayRing(10, "u1", FileSink(file))
-        ring.extend([97, 98, 99])
-        threading.Thread(target=lambda: time.sleep(60), daemon=True).start()
-    """
-    done = subprocess.run([sys.executable, "-P", "-c", textwrap.dedent(script), tmp_path / "out"], check=False)
-    assert done.returncode == 0 and (tmp_path / "out").read_bytes() == b"abc"
+    run_child("misuse/exits", tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == b"abc"
 
 
 @pytest.mark.parametrize("last_sink", [None, DropSink, lambda: FnSink(lambda item: None)])

@@ -2,14 +2,13 @@
 import gc
 import os
 import resource
-import subprocess
 import sys
-import textwrap
 import tracemalloc
 
 import numpy as np
 import pytest
 
+from helpers.children import run_child
 from spill_ring import ArrayRing, CollectSink, ObjectRing
 from spill_ring._core.storage import use_mirror
 
@@ -166,83 +165,15 @@ def test_memory_is_given_back():
 @pytest.mark.slow
 def test_a_machine_without_memory_maps_left():
     """Where no memory is to be had there is an error; and rings leave mappings for the rest of the process."""
-    script = """
-        import resource, numpy as np
-        from spill_ring import ArrayRing
-        rings = [ArrayRing(4) for _ in range(10)]
-        with open("/proc/self/statm") as statm:
-            size = int(statm.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (size + 40_000_000, size + 40_000_000))
-        try:
-            ArrayRing(100_000_000)
-        except MemoryError:
-            pass
-        else:
-            raise SystemExit("no MemoryError")
-        ring = ArrayRing(10_000, sink=rings[0])
-        ring.extend(np.arange(30_000.0))
-        assert ring.view()[-1] == 29_999
-        print("done", ring.view().base.kind)
-    """
-    done = subprocess.run([sys.executable, "-P", "-c", textwrap.dedent(script)], capture_output=True, text=True)
-    assert done.stdout.startswith("done"), done.stderr
+    assert run_child("storage/too_little_memory").startswith("done")
 
-    too_many = """
-        from spill_ring import ArrayRing
-        rings = [ArrayRing(4) for _ in range(40_000)]  # two mappings each would be more than there are
-        kinds = {ring.view().base.kind for ring in (rings[0], rings[-1])}
-        for n, ring in enumerate(rings[::97]):
-            ring.extend([n, n, n, n, n + 1])
-            assert ring.view().tolist() == [n, n, n, n + 1]
-        print(sorted(kinds))
-    """
-    done = subprocess.run([sys.executable, "-P", "-c", textwrap.dedent(too_many)], capture_output=True, text=True)
-    assert done.stdout.strip() == "['heap', 'mirrored']", done.stderr
+    assert run_child("storage/too_many_maps").strip() == "['heap', 'mirrored']"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
 def test_fork(memory):
     """The child gets its own copy of the content; the parent is untouched, and neither waits for the other."""
-    script = f"""
-        import os, sys
-        import numpy as np
-        from spill_ring import ArrayRing, ObjectRing
-        from spill_ring._core.storage import use_mirror
-        use_mirror({memory == "mirrored"})
-        ring = ArrayRing(1000, "i8", ArrayRing(500, "i8"))
-        ring.extend(range(1200))
-        objects = ObjectRing(3)
-        objects.extend("abcd")
-        view = ring.view()
-        read, write = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.read(read, 1)  # the parent has written over all of its own ring
-            assert view.tolist() == list(range(200, 1200)), view
-            assert ring.view().tolist() == list(range(200, 1200))
-            assert ring.sink.view().tolist() == list(range(200))
-            ring.extend(np.full(5000, -1))
-            assert (ring.view() == -1).all() and list(objects) == ["b", "c", "d"]
-            objects.push("child")
-            if os.fork() == 0:  # and so its own child
-                ring.extend(np.full(5000, -9))
-                os._exit(0)
-            assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
-            assert (ring.view() == -1).all()
-            os._exit(0)
-        ring.extend(np.full(1000, 7))
-        os.write(write, b"x")
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert (ring.view() == 7).all()
-        assert ring.sink.view().tolist() == list(range(700, 1200))
-        assert list(objects) == ["b", "c", "d"]
-        assert ring.view().base.kind == "{memory}"
-        fds = os.listdir("/proc/self/fd")
-        assert len(fds) <= 6, fds  # the snapshots' files are closed
-        print("done")
-    """
-    done = subprocess.run([sys.executable, "-P", "-c", textwrap.dedent(script)], capture_output=True, text=True)
-    assert done.stdout.strip() == "done", done.stderr
+    assert run_child("storage/forks", memory == "mirrored", memory).strip() == "done"
 
 
 @pytest.mark.slow
@@ -302,86 +233,14 @@ def test_no_leak_over_a_million_operations():
         assert (int(statm.read().split()[1]) - memory) * resource.getpagesize() < 2e6
 
 
-def forked(script):
-    done = subprocess.run([sys.executable, "-P", "-c", textwrap.dedent(script)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_fork_beside_threads_and_hooks():
     """Other hooks run Python code around the fork; rings are made, and pushed to, in other threads meanwhile."""
-    forked("""
-        import logging, os, sys, threading
-        ring = None
-        os.register_at_fork(before=lambda: ring.push(-1), after_in_child=lambda: ring.push(-2))
-        import numpy as np
-        from spill_ring import ArrayRing
-        sys.setswitchinterval(1e-5)
-        ring = ArrayRing(1000, "i8")
-        going = True
-
-        def make():
-            while going:
-                ArrayRing(100).extend(np.ones(300))
-
-        thread = threading.Thread(daemon=True, target=make)
-        thread.start()
-        for n in range(50):
-            ring.extend(np.full(1000, n))
-            child = os.fork()
-            if child == 0:
-                ok = ring[-1] == -2 and ring[-2] == -1 and set(ring.view()[:-2].tolist()) == {n}
-                ring.extend(np.full(1000, -9))
-                os._exit(0 if ok else 1)
-            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-            assert ring[-1] == -1 and set(ring.view()[:-1].tolist()) == {n}
-        going = False
-        thread.join()
-    """)
+    run_child("storage/forks_beside_threads_and_hooks")
 
 
 def test_fork_needs_no_files():
-    forked("""
-        import os, resource
-        import numpy as np
-        from spill_ring import ArrayRing
-        rings = [ArrayRing(10, "i8") for _ in range(500)]
-        for n, ring in enumerate(rings):
-            ring.extend(np.full(10, n))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-        child = os.fork()
-        if child == 0:
-            ok = all((ring.view() == n).all() for n, ring in enumerate(rings))
-            for ring in rings:
-                ring.extend(np.full(700, -1))
-            os._exit(0 if ok and all((ring.view() == -1).all() for ring in rings) else 1)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert all((ring.view() == n).all() for n, ring in enumerate(rings))
-    """)
+    run_child("storage/forks_without_files")
 
 
 def test_fork_while_a_lock_is_held():
-    forked("""
-        import os, threading
-        from spill_ring import ArrayRing, LockedSink
-        inside, go_on = threading.Event(), threading.Event()
-
-        def slow(items):
-            if threading.current_thread() is not threading.main_thread():
-                inside.set()
-                go_on.wait()
-
-        shared = LockedSink(slow)
-        mine, other = ArrayRing(1, sink=shared), ArrayRing(1, sink=shared)
-        thread = threading.Thread(daemon=True, target=other.extend, args=([1, 2],))
-        thread.start()
-        inside.wait()
-        child = os.fork()
-        if child == 0:
-            mine.extend([1, 2, 3])
-            os._exit(0)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        go_on.set()
-        thread.join()
-    """)
+    run_child("storage/forks_while_a_lock_is_held")

@@ -12,10 +12,15 @@ def command(name, *args, options=()):
     return [sys.executable, "-P", *options, str(CHILDREN / f"{name}.py"), *map(str, args)]
 
 
-def run_child(name, *args, options=()):
-    """Run a child, which must succeed, and return what it printed. It imports what this process does, helpers too."""
+def complete_child(name, *args, options=(), status=0, timeout=60):
+    """Run a child, which must end with this status. It imports what this process does, helpers too."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     line = command(name, *args, options=options)
-    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60, env=environment)
-    assert done.returncode == 0, (done.returncode, done.stderr)
-    return done.stdout
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=timeout, env=environment)
+    assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
+    return done
+
+
+def run_child(name, *args, options=()):
+    """Run a child, which must succeed, and return what it printed."""
+    return complete_child(name, *args, options=options).stdout

@@ -4,13 +4,13 @@ import gc
 import queue
 import subprocess
 import sys
-import textwrap
 import threading
 import weakref
 
 import numpy as np
 import pytest
 
+from helpers.children import complete_child, run_child
 from helpers.memory import thread_states
 from spill_ring import ArrayRing, CollectSink, FnSink, MpscRing, ObjectRing, Sink, SpscRing
 from spill_ring.interop.c_interface import Interface
@@ -414,26 +414,7 @@ def test_a_capsule_of_something_else(client):
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 def test_a_sink_without_memory(client):
     """A CollectSink too needs Python only to say so."""
-    code = f"""
-        import importlib.util, resource, sys
-        spec = importlib.util.spec_from_file_location("pthread_client", {client.__file__!r})
-        client = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(client)
-        from spill_ring import ArrayRing, CollectSink
-        ring = ArrayRing(4096, sink=CollectSink())
-        capsule = ring.capsule
-        sys.unraisablehook = lambda unraisable: print(type(unraisable.exc_value).__name__)
-        pages = int(open("/proc/self/statm").read().split()[0])
-        limit = pages * resource.getpagesize() + (300 << 20)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        code, pushed = client.push_numbers(capsule, 0, 100_000_000, 4096)
-        stats = ring.stats
-        print(code, pushed > 4096, stats.pushed == pushed == stats.spilled + 4096 == len(ring.sink) + 4096)
-        ring.pop_many()
-    """
-    command = [sys.executable, "-P", "-c", textwrap.dedent(code)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout) == (0, "MemoryError\n-1 True True\n"), done.stderr
+    assert run_child("c_interface/too_little_memory", client.__file__) == "MemoryError\n-1 True True\n"
 
 
 @pytest.mark.parametrize("overflow", ["spill", "block"])
@@ -473,21 +454,8 @@ def test_a_waiting_consumer_is_woken(client):
 
 def test_a_thread_of_c_goes_on_as_the_interpreter_ends(client):
     """Without Python on its way it does no harm, and isn't harmed."""
-    code = f"""
-        import importlib.util, time
-        spec = importlib.util.spec_from_file_location("pthread_client", {client.__file__!r})
-        client = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(client)
-        from spill_ring import ArrayRing
-        ring = ArrayRing(100)
-        client.push_for_ever(ring.capsule)
-        while ring.stats.pushed < 100_000:
-            time.sleep(0.001)
-        print("through")
-    """
-    command = [sys.executable, "-P", "-c", textwrap.dedent(code)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "through\n", "")
+    done = complete_child("c_interface/exits", client.__file__)
+    assert (done.stdout, done.stderr) == ("through\n", "")
 
 
 @pytest.mark.parametrize("kind", RINGS)

@@ -2,9 +2,7 @@
 import gc
 import os
 import pickle
-import subprocess
 import sys
-import textwrap
 import threading
 import time
 import warnings
@@ -14,6 +12,7 @@ from queue import Full
 import numpy as np
 import pytest
 
+from helpers.children import complete_child
 from helpers.kinds import KINDS
 from helpers.model import Boom
 from spill_ring import (
@@ -31,49 +30,10 @@ from spill_ring import (
     TeeSink,
 )
 
-PREPARE = """
-import faulthandler, gc, os, signal, sys, threading, time, warnings
-faulthandler.dump_traceback_later(30, exit=True)
-import numpy as np
-from queue import Full
-from spill_ring import *
 
-class Write(Sink):
-    "Straight to the standard output, slowly."
-    def __init__(self, seconds=0.0):
-        self.seconds = seconds
-    def send(self, items):
-        time.sleep(self.seconds)
-        os.write(1, b"".join(b"%d " % n for n in np.atleast_1d(items)))
-    def flush(self):
-        os.write(1, b"flush ")
-
-class Fail(Sink):
-    def send(self, items):
-        raise OSError("disk full")
-
-def fork():
-    faulthandler.cancel_dump_traceback_later()  # a child would wait for its thread
-    pid = os.fork()
-    faulthandler.dump_traceback_later(30, exit=True)
-    return pid
-
-def interrupt(seconds):
-    threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
-
-def interrupted(call, *args):
-    try:
-        call(*args)
-    except KeyboardInterrupt:
-        return True
-"""
-
-
-def run(script, *options):
-    """What a script of its own writes; one that hangs is shot after 30 seconds, and says where it was."""
-    command = [sys.executable, "-P", *options, "-c", PREPARE + textwrap.dedent(script)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
-    assert done.returncode == 0, done.stdout + done.stderr
+def run(name, *args, options=(), status=0):
+    """What a child writes; one that hangs is shot after 30 seconds, and says where it was."""
+    done = complete_child(f"background/{name}", *args, options=options, status=status, timeout=50)
     return done.stdout.split(), done.stderr
 
 
@@ -529,34 +489,7 @@ def test_a_sink_that_somebody_else_has_closed():
 
 def test_a_sink_that_calls_back_does_not_wait_for_itself():
     """Also a push into the hot ring that would have to wait for the sink's own thread."""
-    run("""
-        class Back(Sink):
-            def __init__(self, call):
-                self.call, self.errors, self.got = call, [], []
-            def send(self, items):
-                self.got += list(items)
-                if not self.errors:
-                    try:
-                        self.call()
-                    except RuntimeError as error:
-                        self.errors.append(str(error))
-
-        for call in (
-            lambda: sink.flush(), lambda: sink.close(), lambda: sink.send(np.arange(100, 110)),
-            lambda: ring.extend(range(100, 110)), lambda: ring.flush(), lambda: ring.close(),
-        ):
-            back = Back(call)
-            sink = BackgroundSink(back, 4)
-            ring = ArrayRing(2, "i8", sink)
-            ring.push(0), ring.push(1), ring.push(2)
-            while not back.errors:
-                time.sleep(0.001)
-            assert "in use" in back.errors[0], back.errors
-            ring.clear()
-            sink.close()
-            own = [n for n in back.got if n >= 100]
-            assert own == list(range(100, 100 + len(own))) and back.got[0] == 0
-    """)
+    run("calls_back")
 
 
 def test_a_sink_that_pushes_back_where_there_is_room():
@@ -615,31 +548,7 @@ def test_a_second_producer_is_refused():
 )
 def test_interrupted_while_it_waits(call):
     """Prompt; then the sink can still be used, and nothing is lost or doubled."""
-    out, _ = run(f"""
-        class Slow(Sink):
-            got = []
-            def send(self, items):
-                gate.wait()
-                self.got += list(items)
-        gate = threading.Event()
-        sink = BackgroundSink(Slow(), 3)
-        ring = ArrayRing(1, "i8", sink)
-        sink.send(np.arange(3))
-        interrupt(0.1)
-        start = time.monotonic()
-        assert interrupted(lambda: {call})
-        assert time.monotonic() - start < 10 and not sink.closed
-        gate.set()
-        waiting = len(ring)
-        ring.clear()
-        sink.flush()
-        before = len(Slow.got)
-        sink.send(np.arange(before, 50))
-        sink.flush()
-        assert Slow.got == list(range(50)), Slow.got
-        sink.close()
-        print("through")
-    """)
+    out, _ = run("interrupted_while_it_waits", call)
     assert out == ["through"]
 
 
@@ -647,120 +556,23 @@ def test_interrupted_while_it_waits(call):
     "then", ["sink.flush()", "sink.close()", "del sink", "sink.send(np.arange(3, 9)); sink.flush()"]
 )
 def test_a_flush_that_was_interrupted_is_not_mistaken_for_the_next_call(then):
-    out, _ = run(f"""
-        class Slow(Sink):
-            got = []
-            flushes = 0
-            def send(self, items):
-                self.got += list(items)
-            def flush(self):
-                inside.set()
-                gate.wait()
-                time.sleep(0.05)
-                Slow.flushes += 1
-        gate, inside = threading.Event(), threading.Event()
-        sink = BackgroundSink(Slow(), 10)
-        sink.send(np.arange(3))
-        threading.Thread(daemon=True, target=lambda: [inside.wait(), interrupt(0.02)]).start()
-        assert interrupted(sink.flush)
-        threading.Timer(0.05, gate.set).start()
-        {then}
-        assert Slow.flushes >= 2 and Slow.got == list(range(len(Slow.got))), (Slow.flushes, Slow.got)
-        print(len(Slow.got))
-    """)
+    out, _ = run("interrupted_flush", then)
     assert out == ["9" if "send" in then else "3"]
 
 
 def test_a_close_that_was_interrupted_when_it_could_not_be_stopped():
-    out, _ = run("""
-        class Slow(Sink):
-            def send(self, items):
-                pass
-            def close(self):
-                inside.set()
-                gate.wait()
-                super().close()
-                print("inner", self.closed)
-        gate, inside = threading.Event(), threading.Event()
-        sink = BackgroundSink(Slow(), 10)
-        sink.send(np.arange(3))
-        threading.Thread(daemon=True, target=lambda: [inside.wait(), interrupt(0.02)]).start()
-        assert interrupted(sink.close)
-        gate.set()
-        while threading.active_count() > 1:
-            time.sleep(0.001)
-        for call in (lambda: sink.send(np.arange(3)), sink.flush):
-            try:
-                call()
-            except ValueError as error:
-                print("closed" in str(error))
-        sink.close()
-        print(sink.closed)
-    """)
+    out, _ = run("interrupted_close")
     assert out == ["inner", "True", "True", "True", "True"]
 
 
 def test_a_send_during_a_close_that_was_interrupted_does_not_wait_for_ever():
-    out, errors = run("""
-        class Slow(Sink):
-            def send(self, items):
-                pass
-            def close(self):
-                inside.set()
-                gate.wait()
-                super().close()
-        gate, inside = threading.Event(), threading.Event()
-        sink = BackgroundSink(Slow(), 10)
-        sink.send(np.arange(3))
-        threading.Thread(daemon=True, target=lambda: [inside.wait(), interrupt(0.02)]).start()
-        assert interrupted(sink.close)
-        threading.Timer(0.1, gate.set).start()
-        for call in (lambda: sink.send(np.arange(50)), sink.close):
-            try:
-                call()
-            except ValueError as error:
-                print("closed" in str(error), len(sink))
-        del sink, call
-    """, "-W", "always")
+    out, errors = run("send_during_interrupted_close", options=["-W", "always"])
     assert out == ["True", "10"] * 2 and "last 10 items" in errors
 
 
 def test_an_interrupt_between_an_error_and_its_telling():
     """The signal has arrived when the producer finds the error: one of the two is raised, and then the other."""
-    out, _ = run("""
-        class Both(Sink):
-            failed = False
-            def __init__(self):
-                self.got = []
-            def send(self, items):
-                if not self.failed:
-                    self.failed = True
-                    os.kill(os.getpid(), signal.SIGINT)
-                    raise OSError
-                self.got += list(items)
-        def use():  # a function: an interrupt at the jump of a loop would leave a try around the loop alone
-            global failed
-            if len(sink) == 0:
-                sink.send(np.arange(5))
-            while not (failed and was_interrupted):
-                try:
-                    sink.flush()
-                except OSError:
-                    failed = True
-
-        for _ in range(100):
-            both = Both()
-            sink = BackgroundSink(both, 5)
-            failed = was_interrupted = False
-            while not (failed and was_interrupted):
-                try:
-                    use()
-                except KeyboardInterrupt:
-                    was_interrupted = True
-            sink.close()
-            assert both.got == list(range(5)), both.got
-        print("through")
-    """)
+    out, _ = run("interrupt_beside_an_error")
     assert out == ["through"]
 
 
@@ -847,22 +659,14 @@ def test_at_exit_everything_comes_through(typed):
         "sink.flush()",
         "threading.Thread(target=ring.push, args=(9,), daemon=True).start(); time.sleep(0.1); ring.pop()",
     ):
-        out, errors = run(f"""
-            sink = BackgroundSink(Write(0.02), 10)
-            ring = {"ArrayRing(2, 'i8', sink)" if typed else "ObjectRing(2, sink)"}
-            ring.extend(range(8))
-            {script}
-        """, "-W", "always")
+        ring = "ArrayRing(2, 'i8', sink)" if typed else "ObjectRing(2, sink)"
+        out, errors = run("exits", ring, script, options=["-W", "always"])
         assert [n for n in out if n != "flush"][:6] == list("012345") and out[-1] == "flush" and errors == "", script
 
 
 def test_at_exit_a_sink_that_has_not_begun_begins():
     for make in ("ArrayRing(5, 'i8', sink)", "ObjectRing(5, sink)"):
-        out, errors = run(f"""
-            sink = BackgroundSink(Write(), 10)
-            ring = {make}
-            ring.extend(range(3))
-        """, "-W", "always")
+        out, errors = run("exits_before_it_began", make, options=["-W", "always"])
         came = [n for n in out if n != "flush"]
         assert "can't start new thread" in errors or (came == ["0", "1", "2"] and errors == "")
 
@@ -870,55 +674,34 @@ def test_at_exit_a_sink_that_has_not_begun_begins():
 def test_at_exit_a_chain_comes_through():
     """What a BatchSink behind the thread holds too, when nothing waits in front of it."""
     for ring in (
-        "ring = ArrayRing(2, 'i8', BackgroundSink(BatchSink(4, Write(0.02)), 20))",
-        "ring = ArrayRing(2, 'i8', BackgroundSink(ArrayRing(3, 'i8', BackgroundSink(BatchSink(4, Write()), 9)), 5))",
-        "ring = ArrayRing(2, 'i8', BackgroundSink(TeeSink(BackgroundSink(Write(0.02), 5), DropSink()), 5))",
+        "ArrayRing(2, 'i8', BackgroundSink(BatchSink(4, Write(0.02)), 20))",
+        "ArrayRing(2, 'i8', BackgroundSink(ArrayRing(3, 'i8', BackgroundSink(BatchSink(4, Write()), 9)), 5))",
+        "ArrayRing(2, 'i8', BackgroundSink(TeeSink(BackgroundSink(Write(0.02), 5), DropSink()), 5))",
     ):
-        script = f"{ring}\nring.extend(range(17))\nring.sink.flush()\nring.sink.send(ring.pop_many())"
-        script += "\nwhile len(ring.sink): time.sleep(0.001)"
-        out, errors = run(script, "-W", "always")
+        out, errors = run("exits_with_a_chain", ring, options=["-W", "always"])
         assert [n for n in out if n != "flush"] == list(map(str, range(17))) and errors == "", ring
 
 
 def test_at_exit_a_sink_that_fails_warns():
     for ring in (
-        "ring = ArrayRing(2, 'i8', BackgroundSink(Fail(), 20))",
-        "ring = ObjectRing(2, BackgroundSink(BackgroundSink(Fail(), 20), 20))",
-        "ring = ArrayRing(2, 'i8', BackgroundSink(BatchSink(3, Fail()), 20))",
+        "ArrayRing(2, 'i8', BackgroundSink(Fail(), 20))",
+        "ObjectRing(2, BackgroundSink(BackgroundSink(Fail(), 20), 20))",
+        "ArrayRing(2, 'i8', BackgroundSink(BatchSink(3, Fail()), 20))",
     ):
-        for then in ("", "time.sleep(0.05)"):
-            out, errors = run(f"{ring}\nring.extend(range(9))\n{then}", "-W", "always")
+        for seconds in (0, 0.05):
+            out, errors = run("exits_with_a_sink_that_fails", ring, seconds, options=["-W", "always"])
             assert out == [] and "ResourceWarning" in errors and "disk full" in errors, errors
 
 
 def test_at_exit_a_daemon_that_is_inside():
     """It may be cut short; what is not delivered is told."""
-    out, errors = run("""
-        sink = BackgroundSink(Write(0.05), 4)
-        threading.Thread(target=sink.send, args=(np.arange(30),), daemon=True).start()
-        while len(sink) < 4:
-            time.sleep(0.001)
-    """, "-W", "always")
+    out, errors = run("exits_with_a_daemon_inside", options=["-W", "always"])
     assert "ResourceWarning" in errors and "in use" in errors
     assert [n for n in out if n != "flush"] == list(map(str, range(len(out) - out.count("flush"))))
 
 
 def test_after_exit_it_does_not_wait_for_a_thread_that_will_never_run():
-    out, _ = run("""
-        class Late:
-            def __init__(self, ring):
-                self.ring, self.print = ring, lambda text, write=os.write: write(1, text.encode())
-            def __del__(self):
-                try:
-                    for n in range(4):
-                        self.ring.push(1.0)
-                except RuntimeError as error:
-                    self.print(f"{len(self.ring)} {error}")
-
-        ring = ArrayRing(2, "f8", BackgroundSink(CollectSink(), 100))
-        ring.extend(range(5))
-        late = Late(ring)
-    """)
+    out, _ = run("pushes_after_exit")
     assert out[0] == "2" and "shutting down" in " ".join(out)
 
 
@@ -926,69 +709,25 @@ def test_after_exit_it_does_not_wait_for_a_thread_that_will_never_run():
 @pytest.mark.parametrize("wait", ["SpscRing(4).wait", "MpscRing(4, producers=2).wait", None])
 def test_a_daemon_that_waits_sleeps_through_the_end(wait):
     """It wakes now and then, also in the second between the interpreter's end and that of the process."""
-    script = f"""
-        import ctypes
-        libc = ctypes.CDLL(None)
-        libc.on_exit(libc.sleep, None)  # gets the exit status
-        sinks = []
-        for _ in range(20):
-            if {wait is None}:
-                sinks.append(BackgroundSink(CollectSink(), 4))
-                sinks[-1].send("a")
-            else:
-                threading.Thread(target={wait}, daemon=True).start()
-            time.sleep(0.005)
-        sys.exit(1)
-    """
-    done = subprocess.run([sys.executable, "-P", "-c", PREPARE + textwrap.dedent(script)], check=False, timeout=50)
-    assert done.returncode == 1
+    run("sleeps_through_the_end", wait, status=1)
 
 
 @pytest.mark.skipif(sys.maxsize < 2**32, reason="asks for a stack of 64 TiB")
 def test_a_thread_that_can_not_be_started():
-    run("""
-        got = CollectSink()
-        sink = BackgroundSink(got, 10)
-        threading.stack_size(1 << 46)
-        for _ in range(2):
-            try:
-                ArrayRing(2, "i8", sink)
-            except RuntimeError as error:
-                assert "start new thread" in str(error), error
-            else:
-                assert False
-        threading.stack_size(0)
-        ring = ArrayRing(2, "i8", sink)
-        ring.extend(range(5))
-        ring.close()
-        assert got.items.tolist() == list(range(5))
-    """)
+    run("starts_no_thread")
 
 
 @pytest.mark.parametrize("ring", ["ArrayRing(4, 'i8', sink)", "ObjectRing(4, sink)", "SpscRing(4, 'i8', sink)",
                                   "SpscRing(4, 'i8', sink, overflow='reject')"])
 def test_one_that_was_never_sent_to_delivers_at_exit(ring):
     """CPython 3.12 starts no thread while the interpreter ends."""
-    out, err = run(f"""
-        sink = BackgroundSink(Write(), 10)
-        ring = {ring}
-        ring.extend(range(3))
-    """)
+    out, err = run("exits_never_sent_to", ring)
     assert out[:4] == ["0", "1", "2", "flush"] and set(out[4:]) <= {"flush"} and err == ""
 
 
 @needs_fork
 def test_one_that_was_never_sent_to_says_nothing_in_a_forked_child():
-    out, err = run("""
-        warnings.simplefilter("error", RuntimeWarning)
-        ring = ArrayRing(2, "i8", BackgroundSink(Write(), 10))
-        if not (pid := fork()):
-            ring.extend(range(5))
-            ring.close()
-            os._exit(0)
-        assert os.waitpid(pid, 0)[1] == 0
-        ring.close()
-    """, "-Wignore::DeprecationWarning")
+    out, err = run("forks_never_sent_to", options=["-W", "ignore::DeprecationWarning"])
     assert [n for n in out if n != "flush"] == ["0", "1", "2", "3", "4"] and err == ""
 
 
@@ -1000,83 +739,14 @@ def test_one_that_was_never_sent_to_says_nothing_in_a_forked_child():
                                    "BackgroundSink(BatchSink(2, Slow()), 9)", "ArrayRing(1, 'i8', Slow())"])
 @pytest.mark.parametrize("moment", ["waiting", "in the middle of a call", "an error untold"])
 def test_a_fork(inner, moment):
-    out, _ = run(f"""
-        class Slow(Sink):
-            got = []
-            fail = {moment == "an error untold"}
-            def send(self, items):
-                inside.append(1)
-                while not gate:  # an Event would do no good: who held its lock is not in the child
-                    time.sleep(0.001)
-                if Slow.fail:
-                    Slow.fail = False
-                    raise OSError
-                self.got += items.tolist()
-        gate, inside = [], []
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        sink = BackgroundSink({inner}, 20)
-        if {moment == "waiting"}:
-            gate.append(1)
-            sink.send(np.arange(5))
-            sink.flush()  # its thread waits; one forked between Slow's taking and telling would do it twice
-        else:
-            sink.send(np.arange(5))
-            while not inside:
-                time.sleep(0.001)
-            if Slow.fail:
-                gate.append(1)
-                while Slow.fail:
-                    time.sleep(0.001)
-        pid = fork()
-        if pid == 0:
-            gate.append(1)
-            with warnings.catch_warnings(record=True) as told:
-                warnings.simplefilter("always")
-                sink.send(np.arange(5, 10))
-                sink.flush()
-                sink.send(np.arange(10, 15))
-                sink.close()
-            assert [w.category for w in told if "without its thread" in str(w.message)][:1] == [RuntimeWarning], told
-            assert Slow.got == list(range(15)), Slow.got
-            os._exit(7)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
-        gate.append(1)
-        n = 5
-        while not sink.closed:
-            try:
-                if n == 5:
-                    sink.send(np.arange(5, 10))
-                    n = 10
-                sink.close()
-            except OSError:
-                pass
-        assert Slow.got == list(range(10)), Slow.got
-        print("parent")
-    """)
+    out, _ = run("forks", moment == "an error untold", inner, moment == "waiting")
     assert out == ["parent"]
 
 
 @needs_fork
 def test_a_child_that_exits_or_drops_it():
     for end in ("sys.exit(7)", "del sink, ring; os._exit(7)"):
-        out, _ = run(f"""
-            gate = []
-            class Slow(Sink):
-                def send(self, items):
-                    while not gate:
-                        time.sleep(0.001)
-                    os.write(1, b"".join(b"%d " % n for n in items))
-            sink = BackgroundSink(Slow(), 20)
-            ring = ArrayRing(2, "i8", sink)
-            ring.extend(range(5))
-            warnings.simplefilter("ignore")
-            pid = fork()
-            gate.append(1)
-            if pid == 0:
-                {end}
-            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
-            ring.close()
-        """)
+        out, _ = run("forks_and_ends", end)
         assert sorted(out) == sorted([*"01234"] * 2), (end, out)
 
 
@@ -1175,31 +845,5 @@ def test_many_at_once():
 
 def test_a_fork_while_the_producer_is_inside():
     """Whoever was sending is not in the child, where the sink starts a thread of its own."""
-    out, _ = run("""
-        import warnings
-        warnings.simplefilter("ignore")
-        gate, got = [], []
-        def slow(block):
-            while not gate:
-                time.sleep(0.001)
-            got.extend(block.tolist())
-        sink = BackgroundSink(slow, 4)
-        ring = ArrayRing(2, "i8", sink)
-        thread = threading.Thread(target=ring.extend, args=(range(40),), daemon=True)
-        thread.start()
-        while len(sink) < 4:
-            time.sleep(0.001)
-        pid = os.fork()
-        gate.append(1)
-        if pid == 0:
-            sink.send(np.array([99]))
-            sink.flush()
-            assert got[-1] == 99, got
-            os._exit(0)
-        assert os.waitpid(pid, 0)[1] == 0
-        thread.join()
-        ring.close()
-        assert got == list(range(40)), got
-        print("through")
-    """)
+    out, _ = run("forks_while_the_producer_is_inside")
     assert out == ["through"]

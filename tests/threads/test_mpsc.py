@@ -3,9 +3,7 @@ import asyncio
 import os
 import pickle
 import random
-import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections import Counter
@@ -13,6 +11,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from helpers.children import complete_child, run_child
 from helpers.kinds import KINDS
 from helpers.model import Boom
 from spill_ring import ArrayRing, CollectSink, DropSink, LockedSink, MpscRing, ObjectRing, ProducerSink, Sink, SpscRing
@@ -675,89 +674,17 @@ def test_what_does_not_fit(dtype, sink, error):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_fork_has_its_own_copy():
     """The consumer is in the middle of a drain when the child is made."""
-    script = """
-        import os
-        import faulthandler
-        faulthandler.dump_traceback_later(60, exit=True)
-        from spill_ring import MpscRing, Sink
-
-        class Forks(Sink):
-            pid = None
-            def send(self, items):
-                if self.pid is None:
-                    Forks.pid = os.fork()
-
-        ring = MpscRing(4, "i8", producers=2)
-        ring.producers[0].extend([1, 2])
-        ring.producers[1].extend([3, 4])
-        ring.drain(Forks())
-        if Forks.pid == 0:
-            ring.producers[0].push(5)
-            assert ring.pop_many().tolist() == [5] and not ring.wait(timeout=0.01)
-            os._exit(7)
-        assert os.waitstatus_to_exitcode(os.waitpid(Forks.pid, 0)[1]) == 7
-        assert ring.stats == (4, 0, 4, 0) and ring.is_empty
-        print("through")
-    """
-    done = subprocess.run([sys.executable, "-P", "-c", textwrap.dedent(script)], capture_output=True, text=True)
-    assert done.stdout == "through\n", done.stderr
+    assert run_child("mpsc/forks_inside_of_a_drain") == "through\n"
 
 
 @pytest.mark.parametrize("dtype", ["None", "'i8'"])
 def test_a_fork_inside_of_a_drain_leaves_all_rings_in_use(dtype):
     """Also those that it is through with, and those that it comes to later."""
-    script = f"""
-        import os
-        from spill_ring import MpscRing
-        children = []
-        refused = 0
-
-        def sink(items):
-            global refused
-            if len(ring.producers[0]) == 0 and not children:
-                children.append(os.fork())
-            for producer in ring.producers:
-                try:
-                    producer.pop(None)
-                except RuntimeError as error:
-                    assert "in use" in str(error)
-                    refused += 1
-
-        ring = MpscRing(4, {dtype}, producers=3)
-        for i, producer in enumerate(ring.producers):
-            producer.extend([i, i])
-        assert ring.drain(sink) == 6 and refused == 3 * (3 if ring.dtype else 6), refused
-        for producer in ring.producers:
-            producer.push(7)
-        assert [producer.pop() for producer in ring.producers] == [7, 7, 7]
-        if children[0] == 0:
-            os._exit(7)
-        assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 7
-        print("through")
-    """
-    command = [sys.executable, "-P", "-c", textwrap.dedent(script)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.stdout == "through\n", done.stderr
+    assert run_child("mpsc/forks_inside_of_a_sink", dtype) == "through\n"
 
 
 def test_at_exit_what_is_left_goes_to_the_sinks(tmp_path):
-    script = """
-        import sys, threading
-        import faulthandler
-        faulthandler.dump_traceback_later(60, exit=True)
-        from spill_ring import FileSink, MpscRing, ProducerSink
-        ring = MpscRing(4, "u1", ProducerSink(lambda i: FileSink(open(f"{sys.argv[1]}/{i}", "wb"))), producers=3)
-        for i in range(3):
-            threading.Thread(target=ring.producers[i].extend, args=(range(65 + i, 75 + i),), daemon=True).start()
-        ring.producers[2].wait(4)
-        while ring.stats.pushed < 30:
-            pass
-        ring.producers[1].close()
-    """
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", textwrap.dedent(script), tmp_path], capture_output=True, text=True
-    )
-    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert complete_child("mpsc/exits", tmp_path).stderr == ""
     assert [(tmp_path / str(i)).read_text() for i in range(3)] == ["ABCDEFGHIJ", "BCDEFGHIJK", "CDEFGHIJKL"]
 
 

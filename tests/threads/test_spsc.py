@@ -5,9 +5,7 @@ import os
 import pickle
 import random
 import signal
-import subprocess
 import sys
-import textwrap
 import threading
 import time
 import warnings
@@ -17,6 +15,7 @@ from queue import Empty, Full, SimpleQueue
 import numpy as np
 import pytest
 
+from helpers.children import run_child
 from helpers.kinds import KINDS
 from helpers.model import Boom, Flaky
 from spill_ring import (
@@ -94,13 +93,6 @@ def waits(ring, side):
         time.sleep(0.001)
     pytest.fail("nobody waits")
 
-
-def script(text, *args, check=0, **kwargs):
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", textwrap.dedent(text), *args], capture_output=True, text=True, timeout=60, **kwargs
-    )
-    assert done.returncode == check, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 @pytest.fixture
@@ -1246,49 +1238,13 @@ def test_dropped_with_a_sink_that_fails(closed):
 @pytest.mark.parametrize("overflow", OVERFLOWS)
 @pytest.mark.parametrize("how", ["module", "daemon", "waiting", "closed"])
 def test_interpreter_exit(overflow, how, tmp_path):
-    script("""
-        import sys, threading, time
-        from spill_ring import SpscRing, FileSink
-        path, overflow, how = sys.argv[1:]
-        ring = SpscRing(10, "u1", FileSink(open(path, "wb", buffering=0)), overflow=overflow)
-        if how == "waiting":  # in the middle of a wait, in a thread that never ends
-            threading.Thread(target=lambda: ring.wait(7), daemon=True).start()
-            if overflow == "spill":
-                ring.extend([97, 98, 99])
-            else:
-                open(path, "wb").write(b"abc")
-        else:
-            push = lambda: ring.extend([97, 98, 99])
-            if how == "daemon":
-                def work():
-                    own = SpscRing(10, "u1", ring, overflow=overflow)
-                    own.extend([97, 98, 99])
-                    threading.current_thread().own = own
-                    done.set()
-                    time.sleep(60)
-                done = threading.Event()
-                threading.Thread(target=work, daemon=True).start()
-                done.wait()
-            else:
-                push()
-        if how == "closed":
-            ring.close()
-    """, str(tmp_path / "out"), overflow, how)
+    run_child("spsc/exits", tmp_path / "out", overflow, how)
     assert (tmp_path / "out").read_bytes() == b"abc"
 
 
 def test_a_consumer_that_waits_at_exit():
     for wait in ("ring.pop(timeout=None)", "ring.wait(2)", "list(ring.blocks())"):
-        script(f"""
-            import threading, time
-            from spill_ring import SpscRing
-            def work():
-                ring = SpscRing(4)
-                {wait}
-            for _ in range(200):  # each looks now and then whether it may go on, and one is likely to just now
-                threading.Thread(target=work, daemon=True).start()
-                time.sleep(0.0005)
-        """)
+        run_child("spsc/exits_while_a_consumer_waits", wait)
 
 
 @pytest.mark.parametrize("make", [SpscRing, lambda *args: MpscRing(*args, producers=2)])
@@ -1310,175 +1266,24 @@ def test_a_drain_waits_for_the_first_item(make, dtype):
 
 # -- fork ------------------------------------------------------------------------------------------
 
-FORKED = """
-import os, traceback
-
-def forked(check):
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            check()
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
-"""
-
 
 @needs_fork
 @pytest.mark.parametrize("overflow", ["spill", "block"])
 def test_a_fork_beside_a_producer(overflow):
     """What it pushes just then is in the child as a whole, or not at all."""
-    script(FORKED + textwrap.dedent(f"""
-        import threading
-        import numpy as np
-        from spill_ring import SpscRing
-
-        ring = SpscRing(10_000, "i8", overflow="{overflow}")
-        done = threading.Event()
-
-        def push():
-            numbers = np.arange(1, 200_001)  # more than there is room for: a full ring that blocks takes it bit by bit
-            while not done.is_set():
-                ring.extend(numbers)
-                ring.extend(numbers[:7] + 200_000)
-                numbers += 200_007
-
-        def check():
-            got = ring.pop_many()
-            assert ring.stats.pushed >= len(got) and len(ring) == 0
-            some = np.diff(got)
-            assert (got > 0).all() and (some > 0).all(), (got[:3], got[-3:], some.min())
-            ring.try_extend([1, 2, 3])
-            assert ring.pop_many().tolist() == [1, 2, 3]
-
-        thread = threading.Thread(target=push, daemon=True)
-        thread.start()
-        for _ in range(300):
-            ring.pop_many()  # the producer goes on just now, without the GIL
-            forked(check)
-        done.set()
-        while thread.is_alive():
-            ring.pop_many()
-    """))
+    run_child("spsc/forks_beside_a_producer", overflow)
 
 
 @needs_fork
 @pytest.mark.parametrize("dtype", ["None", "'i8'"])
 def test_fork(dtype):
     """A consumer waits, or reads, and a producer waits, in threads that the child hasn't got."""
-    script(FORKED + textwrap.dedent(f"""
-        import os, threading, time
-        import numpy as np
-        from spill_ring import SpscRing, CollectSink
-        dtype = {dtype}
-
-        def inside(call, side):
-            threading.Thread(target=call, daemon=True).start()
-            while True:
-                try:
-                    side()
-                except RuntimeError:
-                    return
-                time.sleep(0.001)
-
-        # a consumer that waits for ever
-        ring = SpscRing(4, dtype)
-        got = []
-        inside(lambda: got.append(ring.pop(timeout=None)), lambda: ring.wait(0))
-
-        def check():
-            ring.extend([1, 2, 3])
-            assert list(ring.pop_many(2, timeout=None)) == [1, 2] and ring.wait(1)
-            threading.Thread(daemon=True, target=lambda: (time.sleep(0.02), ring.push(4))).start()
-            assert ring.wait(2, timeout=20)
-            inside(lambda: ring.wait(4), lambda: ring.wait(0))  # and the child's own are refused
-            try:
-                ring.pop()
-            except RuntimeError:
-                ring.close()
-                return
-            os._exit(3)
-
-        forked(check)
-        assert len(ring) == 0 and ring.stats.pushed == 0 and not got
-        ring.push(9)
-        while not got:
-            time.sleep(0.001)
-        assert got == [9]
-
-        # both sides at once
-        ring = SpscRing(4, dtype, overflow="block")
-        ring.extend([0, 1, 2, 3])
-        go_on = threading.Event()
-
-        def read():
-            with ring.read(2):
-                go_on.wait()
-
-        inside(read, lambda: ring.wait(0))
-        inside(lambda: ring.extend([4, 5, 6, 7, 8]), lambda: ring.try_extend([]))
-
-        def check():
-            got = list(ring.pop_many())
-            assert got == list(range(len(got))) and 4 <= len(got) <= 6, got
-            ring.extend([10, 11])
-            assert list(ring.pop_many()) == [10, 11]
-            ring.close()
-
-        for _ in range(2):
-            forked(check)
-            forked(lambda: forked(check))
-        go_on.set()
-        total = []
-        while len(total) < 7:
-            try:
-                total.extend(ring.pop_many(timeout=20))
-            except RuntimeError:  # it still reads
-                time.sleep(0.001)
-        assert total == [2, 3, 4, 5, 6, 7, 8], total
-
-        # who forks goes on with what it is in the middle of
-        ring = SpscRing(4, dtype)
-        ring.extend([1, 2, 3])
-        with ring.read(2):
-            def check():
-                pass
-            child = os.fork()
-        if child == 0:
-            os._exit(0 if list(ring.pop_many()) == [3] else 1)
-        assert os.waitpid(child, 0)[1] == 0 and list(ring.pop_many()) == [3]
-        if dtype is not None:
-            with ring.reserve(2) as block:
-                block[:] = 7
-                child = os.fork()
-            if child == 0:
-                os._exit(0 if list(ring.pop_many()) == [7, 7] else 1)
-            assert os.waitpid(child, 0)[1] == 0 and list(ring.pop_many()) == [7, 7]
-    """))
+    run_child("spsc/forks", dtype)
 
 
 @needs_fork
 def test_a_fork_inside_of_a_sink():
-    script("""
-        import os
-        from spill_ring import SpscRing
-        got = []
-        def sink(item):
-            if os.fork():
-                os.wait()
-                got.append(("parent", item))
-            else:
-                got.append(("child", item))
-        ring = SpscRing(2, sink=sink)
-        ring.extend([1, 2])
-        ring.push(3)
-        assert got in ([("parent", 1)], [("child", 1)])
-        assert ring.pop_many() == [2, 3] and ring.stats == (3, 2, 1, 0)
-    """)
+    run_child("spsc/forks_inside_of_a_sink")
 
 
 @needs_fork
@@ -1486,50 +1291,7 @@ def test_a_fork_inside_of_a_sink():
 @pytest.mark.parametrize("side", ["push", "drain", "a handler"])
 def test_a_fork_inside_of_a_side_leaves_it_in_use(dtype, side):
     """The child is in the middle of it too; the other side is free there."""
-    script(f"""
-        import os, signal
-        from spill_ring import SpscRing
-        refused = []
-        children = []
-
-        def call_back():
-            children.append(os.fork())
-            for call in (lambda: ring.push(7), ring.flush) if side != "drain" else (ring.pop, lambda: ring.wait(0)):
-                try:
-                    call()
-                except RuntimeError as error:
-                    refused.append(str(error))
-
-        def sink(items):
-            if not children:
-                call_back()
-
-        side = {side!r}
-        ring = SpscRing(2, {dtype}, sink, overflow="block" if side == "a handler" else "spill")
-        ring.extend([1, 2])
-        if side == "push":
-            ring.push(3)
-        elif side == "drain":
-            ring.drain(sink)
-        else:
-            signal.signal(signal.SIGALRM, lambda *_: call_back())
-            signal.setitimer(signal.ITIMER_REAL, 0.05)
-            try:
-                ring.push(3, timeout=0.5)
-            except Exception as error:
-                assert type(error).__name__ == "Full"
-        assert len(refused) == 2 and "in use" in refused[0], refused
-        if side == "drain":
-            assert len(ring) == 0 and ring.stats.spilled == 2
-            ring.push(4)
-        left = list(ring.pop_many())
-        assert left == {{"push": [2, 3], "drain": [4], "a handler": [1, 2]}}[side]
-        ring.push(5)
-        assert ring.pop() == 5
-        if children[0] == 0:
-            os._exit(0)
-        assert os.waitpid(children[0], 0)[1] == 0
-    """)
+    run_child("spsc/forks_inside_of_a_side", side, dtype)
 
 
 # -- signals ----------------------------------------------------------------------------------------
@@ -1551,36 +1313,7 @@ INTERRUPTED = {
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_ctrl_c():
     """All of them in one process: each is interrupted within a second, and loses nothing."""
-    calls = ", ".join(f"{name!r}: lambda: {call}" for name, call in INTERRUPTED.items())
-    out = script(f"""
-        import os, signal, threading, time
-        from spill_ring import SpscRing, ArrayRing
-        for name, call in {{{calls}}}.items():
-            ring = SpscRing(4, "f8")
-            full = SpscRing(2, "f8", overflow="block")
-            full.extend([1, 2])
-            start = 0
-
-            def interrupt():
-                global start
-                time.sleep(0.05)
-                start = time.monotonic()
-                os.kill(os.getpid(), signal.SIGINT)
-
-            thread = threading.Thread(daemon=True, target=interrupt)
-            thread.start()
-            try:
-                call()
-            except KeyboardInterrupt:
-                late = time.monotonic() - start
-                thread.join()
-                ring.push(1.0)
-                assert ring.pop() == 1 and full.pop_many().tolist() == [1, 2]
-                full.push(3.0)
-                print(name, "prompt" if late < 2 else late)
-            else:
-                raise SystemExit(name)
-    """)
+    out = run_child("spsc/ctrl_c", *itertools.chain.from_iterable(INTERRUPTED.items()))
     assert out.splitlines() == [f"{name} prompt" for name in INTERRUPTED]
 
 
