@@ -4,6 +4,8 @@ from spill_ring._core.sink cimport Sink
 
 # Flush a ring or sink that still has something pending when the interpreter exits.
 cdef int flush_at_exit(Sink sink) except -1
+# Call a function at the interpreter's exit, before the sinks are flushed.
+cdef int at_exit(object function) except -1
 
 # Forks between this process and the first one: a thread that was started before one of them is not here.
 cdef Py_ssize_t forks_so_far() noexcept nogil

@@ -29,6 +29,11 @@ def _flush_open_sinks():
             warn_lost(sink, len(sink), error)
 
 
+cdef int at_exit(object function) except -1:
+    atexit.register(function)  # the functions that were registered last are called first
+    return 0
+
+
 cdef Py_ssize_t forks = 0
 
 

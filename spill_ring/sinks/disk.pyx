@@ -10,11 +10,11 @@ from cpython.object cimport PyObject
 from spill_ring._core.chain cimport begin_init
 from spill_ring._core.cpython cimport PY_SSIZE_T_MAX
 from spill_ring._core.guard cimport SR_CLOSED, SR_NEW, SR_OPEN, sr_state_store, sr_state_load
+from spill_ring._core.lifecycle cimport at_exit
 from spill_ring._core.sink cimport TRACED, Sink, declare_traits
 from spill_ring._core.tracing cimport Tracer, items_error
 from spill_ring.recording.writer cimport RecordingWriter
 
-import atexit
 import numbers
 import operator
 import os
@@ -405,7 +405,7 @@ def _end_threads():
             sink.end_thread()
 
 
-atexit.register(_end_threads)
+at_exit(_end_threads)
 
 
 def _sync_again_and_again(reference, wakeups, interval):
