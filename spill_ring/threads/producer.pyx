@@ -19,9 +19,9 @@ from spill_ring._core.sink cimport Sink
 from spill_ring.rings.loan cimport Loan, add_methods, lend
 from spill_ring.serialization.record cimport item_block, items_block
 from spill_ring.threads.core cimport (
-    SR_FULL, SR_CACHE_LINE, adopt_fork, sr_cancel_wake, sr_deliver, sr_index, sr_next_slot, sr_publish, sr_pushed, sr_spsc_state,
+    SR_CACHE_LINE, SR_FULL, adopt_fork, sr_cancel_wake, sr_deliver, sr_index, sr_next_slot, sr_publish, sr_pushed,
     sr_spsc, sr_spsc_await_room, sr_spsc_close, sr_spsc_commit, sr_spsc_has_room, sr_spsc_push, sr_spsc_reserve,
-    sr_spsc_room, sr_spsc_try_push,
+    sr_spsc_room, sr_spsc_state, sr_spsc_try_push,
 )
 from spill_ring.threads.eviction cimport SinkContext, empty_trash, release_sink, take_trash
 from spill_ring.threads.parking cimport FOREVER, awaited, deadline_of, wait_for
