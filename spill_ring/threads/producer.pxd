@@ -6,11 +6,8 @@ from spill_ring.threads.consumer cimport Consumer, enter_side, leave_side
 from spill_ring._core.guard cimport SR_BUSY, SR_FORKED, SR_RESERVED, sr_state_cas
 from spill_ring.threads.eviction cimport SinkContext
 from spill_ring.threads.parking cimport Parking
-from spill_ring._core.scalar cimport numeric, scalar_index
 from spill_ring._core.sink cimport Sink
-from spill_ring.threads.core cimport (
-    adopt_fork, sr_index, sr_next_slot, sr_publish, sr_pushed, sr_spsc_state, sr_spsc, sr_spsc_commit, sr_spsc_room,
-)
+from spill_ring.threads.core cimport adopt_fork, sr_index, sr_spsc, sr_spsc_state
 from spill_ring._core.storage cimport Storage
 
 
@@ -94,24 +91,3 @@ cdef class ProducerSide(Sink):
     @cython.final
     cdef inline void leave_consumer(self) noexcept nogil:
         leave_side(self.shared)
-
-    @cython.final
-    cdef inline int push_value(self, numeric value) except -1 nogil:
-        """Push one number of the C type that the dtype names, for loops that are compiled."""
-        cdef numeric copy
-        cdef sr_index tail = sr_pushed(self.core)
-        if tail != self.core.limit and self.scalar == scalar_index(<numeric *>NULL):
-            (<numeric *>self.core.items)[tail & self.core.mask] = value
-            sr_publish(self.core, tail + 1)
-            return 0
-        copy = value  # so that `value` needs no address, and can stay in a register
-        return self.push_scalar(&copy, scalar_index(&copy))
-
-    @cython.final
-    cdef inline bint try_push_value(self, numeric value) noexcept nogil:
-        """Push one number if there is room, which needs no eviction; says whether it was. Not one of a wrong type."""
-        if self.scalar != scalar_index(<numeric *>NULL) or sr_spsc_room(self.core, 1) == 0:
-            return False
-        (<numeric *>sr_next_slot(self.core))[0] = value
-        sr_spsc_commit(self.core, 1)
-        return True

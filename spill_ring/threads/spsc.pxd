@@ -7,7 +7,10 @@ Compile with the folder that `spill_ring.get_include()` names.
 cimport cython
 
 from spill_ring._core.scalar cimport numeric, scalar_index
-from spill_ring.threads.core cimport sr_claim, sr_finish, sr_relax, sr_spsc_has_ended
+from spill_ring.threads.core cimport (
+    sr_claim, sr_finish, sr_index, sr_next_slot, sr_publish, sr_pushed, sr_relax, sr_spsc_commit, sr_spsc_has_ended,
+    sr_spsc_room,
+)
 from spill_ring.threads.eviction cimport SinkContext
 from spill_ring.threads.producer cimport ProducerSide
 
@@ -29,14 +32,36 @@ cdef class SpscRing(ProducerSide):
 
     @cython.final
     cdef inline void relax(self) noexcept nogil:
-        """Wait a moment (1 µs) in a loop that tries again, after it popped nothing or found no room. The other side has
-        the memory for itself meanwhile: single items come two to three times as fast if both loops do this."""
+        """Wait a moment (1 µs) in a loop that tries again, after it popped nothing or found no room. The other side
+        has the memory for itself meanwhile: single items come two to three times as fast if both loops do this."""
         sr_relax()
 
     @cython.final
     cdef inline bint has_ended(self) noexcept nogil:
         """Is the ring closed and empty, so that nothing will come any more?"""
         return sr_spsc_has_ended(self.core)
+
+    # Methods for single values. They aren't in `ProducerSide`, since Cython inherits no fused method from another file.
+    @cython.final
+    cdef inline int push_value(self, numeric value) except -1 nogil:
+        """Push one number of the C type that the dtype names, for loops that are compiled."""
+        cdef numeric copy
+        cdef sr_index tail = sr_pushed(self.core)
+        if tail != self.core.limit and self.scalar == scalar_index(<numeric *>NULL):
+            (<numeric *>self.core.items)[tail & self.core.mask] = value
+            sr_publish(self.core, tail + 1)
+            return 0
+        copy = value  # so that `value` needs no address, and can stay in a register
+        return self.push_scalar(&copy, scalar_index(&copy))
+
+    @cython.final
+    cdef inline bint try_push_value(self, numeric value) noexcept nogil:
+        """Push one number if there is room, which needs no eviction; says whether it was. Not one of a wrong type."""
+        if self.scalar != scalar_index(<numeric *>NULL) or sr_spsc_room(self.core, 1) == 0:
+            return False
+        (<numeric *>sr_next_slot(self.core))[0] = value
+        sr_spsc_commit(self.core, 1)
+        return True
 
     @cython.final
     cdef inline int pop_value(self, numeric *value) except -1 nogil:

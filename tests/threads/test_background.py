@@ -150,7 +150,7 @@ def test_a_full_one_raises(typed):
     sink = BackgroundSink(gate, 5, overflow="raise")
     ring = hot_ring(typed, sink)
     pushed = 0
-    with pytest.raises(Full, match="waits for its sink"):
+    with pytest.raises(Full, match="its sink has yet to take"):
         for pushed in range(100):
             ring.push(pushed)
     stats = ring.stats
