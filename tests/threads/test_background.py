@@ -649,6 +649,7 @@ def test_dropped_in_a_reference_cycle():
     assert gate.numbers() == list(range(5))
 
 
+@pytest.mark.slow
 @BOTH
 def test_at_exit_everything_comes_through(typed):
     for script in (
@@ -671,6 +672,7 @@ def test_at_exit_a_sink_that_has_not_begun_begins():
         assert "can't start new thread" in errors or (came == ["0", "1", "2"] and errors == "")
 
 
+@pytest.mark.slow
 def test_at_exit_a_chain_comes_through():
     """What a BatchSink behind the thread holds too, when nothing waits in front of it."""
     for ring in (
@@ -682,6 +684,7 @@ def test_at_exit_a_chain_comes_through():
         assert [n for n in out if n != "flush"] == list(map(str, range(17))) and errors == "", ring
 
 
+@pytest.mark.slow
 def test_at_exit_a_sink_that_fails_warns():
     for ring in (
         "ArrayRing(2, 'i8', BackgroundSink(Fail(), 20))",
@@ -734,6 +737,7 @@ def test_one_that_was_never_sent_to_says_nothing_in_a_forked_child():
 # -- fork ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @needs_fork
 @pytest.mark.parametrize("inner", ["Slow()", "BatchSink(2, Slow())", "TeeSink(DropSink(), Slow())",
                                    "BackgroundSink(BatchSink(2, Slow()), 9)", "ArrayRing(1, 'i8', Slow())"])

@@ -94,7 +94,6 @@ def waits(ring, side):
     pytest.fail("nobody waits")
 
 
-
 @pytest.fixture
 def many_switches():
     before = sys.getswitchinterval()
@@ -952,6 +951,7 @@ def read_all(ring):
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", range(len(objects_out_calls())))
 @pytest.mark.parametrize("sink", [None, lambda item: None])
 def test_destructors_that_use_the_ring(call, sink):
@@ -1022,6 +1022,7 @@ def test_lists_that_change_meanwhile():
     assert ring.pop_many() == [4, 5]
 
 
+@pytest.mark.slow
 def test_garbage():
     class Node:
         pass
@@ -1079,6 +1080,7 @@ def test_garbage():
         assert ref() is None, make.__name__
 
 
+@pytest.mark.slow
 def test_deep_nesting():
     for cycle in (False, True):
         first = ring = SpscRing(1)
@@ -1106,6 +1108,7 @@ def test_deep_chains():
         assert list(sink.items) == list(range(1000)) and sink.closed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overflow", OVERFLOWS)
 def test_references(overflow):
     """Each path gives back what it took."""
@@ -1235,6 +1238,7 @@ def test_dropped_with_a_sink_that_fails(closed):
         gc.collect()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overflow", OVERFLOWS)
 @pytest.mark.parametrize("how", ["module", "daemon", "waiting", "closed"])
 def test_interpreter_exit(overflow, how, tmp_path):
