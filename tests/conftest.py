@@ -19,7 +19,9 @@ for name, examples in PROFILES.items():
     )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
-CLIENTS = {"client", "spsc_client", "pthread_client", "native_sinks"}  # the fixtures that need a compiler
+# The fixtures that need a compiler, and those that take it many seconds.
+CYTHON_CLIENTS = {"client", "spsc_client"}
+CLIENTS = CYTHON_CLIENTS | {"pthread_client", "native_sinks"}
 
 
 def pytest_configure():
@@ -31,6 +33,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if not CLIENTS.isdisjoint(item.fixturenames):
             item.add_marker("compiler")
+        if not CYTHON_CLIENTS.isdisjoint(item.fixturenames):
+            item.add_marker("slow")
 
 
 @pytest.hookimpl(tryfirst=True)  # before the fixtures of the test, which use the tools

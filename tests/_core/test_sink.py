@@ -1,11 +1,7 @@
-"""The sinks, one by one."""
+"""The protocol of a sink: what send gets and returns, binding, closing, and errors."""
 import gc
-import io
 import itertools
-import os
 import queue
-import resource
-import signal
 import threading
 
 import numpy as np
@@ -13,6 +9,7 @@ import pytest
 
 import spill_ring
 from helpers.model import Boom
+from helpers.sinks import Blocks, spill
 from spill_ring import (
     ArrayRing,
     BatchSink,
@@ -26,64 +23,8 @@ from spill_ring import (
     ProducerSink,
     ReduceSink,
     Sink,
-    SpillRing,
     TeeSink,
 )
-
-
-def spill(sink, numbers, dtype="i8", capacity=1):
-    """Push numbers through a ring of one into a sink, then flush it."""
-    ring = ArrayRing(capacity, dtype, sink)
-    ring.extend(numbers)
-    ring.flush()
-    return ring
-
-
-class Blocks(Sink):
-    """Remembers each block that it is sent."""
-
-    def __init__(self):
-        self.blocks = []
-
-    def send(self, items):
-        self.blocks.append(items.tolist() if isinstance(items, np.ndarray) else items)
-
-
-def test_drop_sink_counts_as_dropped():
-    for sink in (None, DropSink()):
-        ring = SpillRing(2, sink=sink)
-        ring.extend([1, 2, 3])
-        assert ring.stats == (3, 0, 0, 1)
-        assert ring.sink is sink
-
-
-def test_collect_sink_objects():
-    sink = CollectSink()
-    ring = SpillRing(4, sink=sink)
-    for n in range(1, 11):
-        ring.push(n)
-    assert list(ring) == [7, 8, 9, 10]
-    assert sink.items == [1, 2, 3, 4, 5, 6]
-    assert sink.take() == [1, 2, 3, 4, 5, 6]
-    assert sink.items == [] and len(sink) == 0
-
-
-def test_collect_sink_array():
-    sink = CollectSink()
-    ring = ArrayRing(3, "i8", sink)
-    assert sink.items.dtype == "i8" and len(sink.items) == 0
-    ring.extend(range(1000))
-    copy = sink.items
-    taken = sink.take()
-    assert copy.tolist() == taken.tolist() == list(range(997))
-    assert taken.flags.writeable
-    assert len(sink) == 0 and len(sink.take()) == 0
-    ring.extend(range(5))
-    assert sink.items.tolist() == [997, 998, 999, 0, 1]
-    taken[:] = 0  # nobody else's memory
-    ring.close()
-    assert sink.items.tolist() == [997, 998, 999, 0, 1, 2, 3, 4]
-    assert sink.closed and sink.take().tolist() == [997, 998, 999, 0, 1, 2, 3, 4]
 
 
 def test_one_sink_call_for_each_evicted_run():
@@ -103,60 +44,6 @@ def test_a_block_may_be_kept():
     for start in range(4, 100, 4):
         ring.extend(range(start, start + 4))
     assert np.concatenate(kept).tolist() == list(range(96))
-
-
-def test_fn_sink():
-    seen, flushed = [], []
-    sink = FnSink(seen.append, flush=lambda: flushed.append(1))
-    ring = ObjectRing(1, sink)
-    ring.extend("abc")
-    assert seen == ["a", "b"] and not flushed
-    assert ring.flush() == 1 and seen == ["a", "b", "c"] and flushed == [1]
-    ring.close()
-    assert flushed == [1, 1, 1]  # the ring's flush, and the sink's own when it closes
-    with pytest.raises(TypeError, match="not callable"):
-        FnSink(3)
-
-
-def test_a_callable_and_an_object_with_send_are_sinks():
-    class Duck:
-        def __init__(self):
-            self.log = []
-
-        def send(self, items):
-            self.log.append(items)
-
-        def flush(self):
-            self.log.append("flush")
-
-        def close(self):
-            self.log.append("close")
-
-    duck = Duck()
-    ring = ObjectRing(1, duck)
-    assert ring.sink is duck
-    ring.extend([1, 2])
-    ring.close()
-    assert duck.log == [1, 2, "flush", "flush", "close"]
-
-    sent = []
-    ring = ObjectRing(1, sent.append)
-    ring.extend([1, 2])
-    assert sent == [1]
-
-
-def test_a_generator_is_a_sink():
-    got = []
-
-    def consumer():
-        while True:
-            got.append((yield))
-
-    generator = consumer()
-    next(generator)
-    ring = ObjectRing(1, generator)
-    ring.extend([1, 2, 3])
-    assert got == [1, 2]
 
 
 def test_send_by_hand():
@@ -274,7 +161,6 @@ def counting(kind, returns):
 
     return Counting(), got
 
-
 SENDERS = pytest.mark.parametrize("kind", ["Sink", "object"])
 
 
@@ -327,14 +213,6 @@ def test_send_that_returns_something_else(kind, result):
         ring.flush()
     assert ring.view().tolist() == [0, 1, 2, 3] and ring.stats.spilled == 0
     ring.clear()
-
-
-def test_what_a_function_returns_is_ignored():
-    for result in (0, 3, True, "x", -1, None):
-        ring = ArrayRing(2, "i8", lambda items, result=result: result)
-        ring.extend(range(9))
-        ring.close()
-        assert ring.stats.spilled == 9
 
 
 @SENDERS
@@ -390,325 +268,6 @@ def test_send_by_hand_says_what_was_taken():
     batch.sink.__class__ = Blocks
     batch.sink.__init__()
     batch.close()
-
-
-def test_batch_sink():
-    blocks = Blocks()
-    sink = BatchSink(4, blocks)
-    ring = ArrayRing(2, "i8", sink)
-    ring.extend(range(3))  # one item gathered
-    assert blocks.blocks == [] and len(sink) == 1
-    ring.extend(range(3, 16))  # the rest of a group, whole groups, the start of one
-    assert blocks.blocks == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]] and len(sink) == 2
-    ring.flush()
-    assert blocks.blocks[3:] == [[12, 13, 14, 15]]
-    ring.push(16)
-    ring.close()
-    assert blocks.blocks[4:] == [[16]]
-
-
-def test_batch_sink_objects():
-    got = []
-    sink = BatchSink(3, got.append)
-    ring = ObjectRing(1, sink)
-    for n in range(4):
-        ring.push(n)
-    assert got == [0, 1, 2] and len(sink) == 0
-    ring.push(4)
-    assert got == [0, 1, 2] and len(sink) == 1
-    ring.close()
-    assert got == [0, 1, 2, 3, 4]
-
-
-def test_reduce_sink_ufunc_and_chain():
-    minutes, hours = ArrayRing(100, "f8"), ArrayRing(100, "f8")
-    pyramid = TeeSink(minutes, ReduceSink(60, np.maximum, hours))
-    seconds = ArrayRing(10, "f8", ReduceSink(60, np.maximum, pyramid))
-    signal_ = np.random.default_rng(1).normal(size=4 * 3600 + 10)
-    for block in np.array_split(signal_, 77):
-        seconds.extend(block)
-    assert np.array_equal(minutes.latest(100), signal_[: 4 * 3600].reshape(-1, 60).max(axis=1)[-100:])
-    assert np.array_equal(hours.view(), signal_[: 4 * 3600].reshape(4, 3600).max(axis=1))
-
-
-def test_reduce_sink_callable_makes_its_own_dtype():
-    sink = CollectSink()
-    reduce = ReduceSink(4, np.mean, sink)
-    ring = spill(reduce, range(10), capacity=3)
-    assert sink.items.dtype == "f8" and sink.items.tolist() == [1.5, 5.5]
-    assert len(reduce) == 2  # flush leaves a group that isn't full
-    ring.close()
-    assert sink.items.tolist() == [1.5, 5.5, 8.5]
-
-
-def test_reduce_sink_casts_to_the_ring_behind():
-    coarse = ArrayRing(4, "f4")
-    spill(ReduceSink(2, np.mean, coarse), range(4))
-    assert coarse.view().tolist() == [0.5, 2.5]
-    ring = ArrayRing(1, "i8", ReduceSink(2, np.mean, ArrayRing(4, "i8")))
-    with pytest.raises(TypeError, match="same_kind"):
-        ring.extend(range(4))
-
-
-def test_reduce_sink_frames_and_objects():
-    coarse = CollectSink()
-    ring = ArrayRing(1, ("i8", (2,)), ReduceSink(2, np.add, coarse))
-    ring.extend([[1, 10], [2, 20], [3, 30], [4, 40], [5, 50]])
-    assert coarse.items.tolist() == [[3, 30], [7, 70]]
-
-    words = CollectSink()
-    ring = ObjectRing(1, ReduceSink(2, " ".join, words))
-    ring.extend("abcde")
-    assert words.items == ["a b", "c d"]
-    ring.close()
-    assert words.items == ["a b", "c d", "e"]
-
-
-def test_reduce_that_raises_loses_nothing():
-    broken = True
-
-    def total(group):
-        if broken:
-            raise Boom
-        return group.sum()
-
-    sink = CollectSink()
-    ring = ArrayRing(2, "i8", ReduceSink(3, total, sink))
-    ring.extend(range(4))
-    with pytest.raises(Boom):
-        ring.extend([4, 5])
-    pushed = ring.stats.pushed
-    broken = False
-    ring.extend(range(pushed, 9))
-    ring.close()
-    assert sink.items.tolist() == [3, 12, 21]
-
-
-@pytest.mark.parametrize("bad", [(0, np.add), (-1, np.add), (2.5, np.add), ("2", np.add), (2, 3), (2, np.sin)])
-def test_reduce_and_batch_refuse(bad):
-    with pytest.raises((TypeError, ValueError)):
-        ReduceSink(*bad, CollectSink())
-    if bad[0] != 2:
-        with pytest.raises((TypeError, ValueError)):
-            BatchSink(bad[0], CollectSink())
-
-
-def test_tee_sink_owes_what_a_later_sink_refused():
-    class Once(Blocks):
-        fail = True
-
-        def send(self, items):
-            if self.fail:
-                raise Boom
-            super().send(items)
-
-    first, last = CollectSink(), Once()
-    ring = ArrayRing(2, "i8", TeeSink(first, last))
-    ring.extend([0, 1])
-    with pytest.raises(Boom):
-        ring.push(2)  # the tee has taken item 0, and owes it
-    assert first.items.tolist() == [0] and ring.stats == (2, 0, 1, 0)
-    for _ in range(3):
-        with pytest.raises(Boom):
-            ring.extend([2, 3, 4])
-        assert first.items.tolist() == [0]
-    last.fail = False
-    ring.extend([2, 3, 4])
-    ring.close()
-    assert first.items.tolist() == [0, 1, 2, 3, 4]
-    assert [n for block in last.blocks for n in block] == [0, 1, 2, 3, 4]
-    with pytest.raises(TypeError, match="at least one"):
-        TeeSink()
-
-
-def test_a_tee_that_is_dropped_pays_once():
-    class Late(Sink):
-        def __init__(self):
-            self.tee = None
-            self.got = []
-            self.refused = []
-
-        def send(self, items):
-            if self.tee is None:
-                raise ValueError("not yet")
-            self.got.append(items)
-            try:
-                self.tee.send("more")
-            except RuntimeError as error:
-                self.refused.append(str(error))
-
-    first, late = CollectSink(), Late()
-    tee = TeeSink(first, late)
-    with pytest.raises(ValueError, match="not yet"):
-        tee.send("one")
-    late.tee, got, refused = tee, late.got, late.refused
-    del tee, late
-    gc.collect()
-    assert got == first.items == ["one"] and len(refused) == 1 and "in use" in refused[0]
-
-
-def test_tee_sink_closes_all():
-    class Bad(Blocks):
-        def close(self):
-            raise Boom
-
-    last = CollectSink()
-    with pytest.raises(Boom):
-        TeeSink(Bad(), last).close()
-    assert last.closed
-
-
-def test_locked_sink_many_producers():
-    sink = CollectSink()
-    shared = LockedSink(sink)
-    rings = [ArrayRing(16, "i8", shared) for _ in range(4)]
-
-    def produce(i):
-        for n in range(200):
-            rings[i].extend(np.full(7, i * 1000 + n))
-
-    threads = [threading.Thread(daemon=True, target=produce, args=(i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for ring in rings:
-        ring.flush()
-    for i in range(4):
-        own = sink.items[sink.items // 1000 == i] % 1000
-        assert own.tolist() == np.repeat(np.arange(200), 7).tolist()
-
-
-def test_locked_sink_refuses_to_wait_for_itself():
-    ring = ArrayRing(1, "i8")
-    shared = LockedSink(lambda block: other.extend([1, 2]))
-    ring = ArrayRing(1, "i8", shared)
-    other = ArrayRing(1, "i8", shared)
-    with pytest.raises(RuntimeError, match="in use"):
-        ring.extend([1, 2])
-
-
-def test_producer_sink():
-    made = []
-
-    def factory(i):
-        made.append(i)
-        return CollectSink()
-
-    sink = ProducerSink(factory)
-    ring = ArrayRing(1, "i8", sink)
-    assert made == []
-    ring.extend([1, 2, 3])
-    assert made == [0] and sink.producer(0).items.tolist() == [1, 2]
-    assert sink.producer(3).items.dtype == "i8" and made == [0, 3]
-    ring.close()
-    assert sink.producer(0).closed and sink.producer(3).closed
-    with pytest.raises(TypeError):
-        ProducerSink(3)
-
-
-def test_channel_sink():
-    for q in (queue.Queue(), queue.SimpleQueue()):
-        spill(ChannelSink(q), range(5))
-        assert [q.get().tolist() for _ in range(2)] == [[0, 1, 2, 3], [4]]
-    with pytest.raises(TypeError, match="put"):
-        ChannelSink([])
-    full = queue.Queue(maxsize=1)
-    ring = ObjectRing(1, full.put_nowait)
-    ring.extend([1, 2])
-    with pytest.raises(queue.Full):
-        ring.push(3)
-    assert list(ring) == [2] and ring.stats == (2, 0, 1, 0)
-    ring.clear()
-
-
-@pytest.mark.thread_unsafe(reason="all threads would have the same folder")
-@pytest.mark.parametrize("dtype", ["f8", ">i2", "M8[s]", "U3", [("a", "i2"), ("b", "f4")], ("f4", (2,))])
-def test_file_sink_writes_the_bytes(dtype, tmp_path):
-    items = np.zeros(10, dtype)
-    items.view("u1")[...] = np.arange(items.nbytes).reshape(items.view("u1").shape) % 50
-    with open(tmp_path / "raw", "wb") as file:
-        with ArrayRing(3, dtype, FileSink(file)) as ring:
-            ring.extend(items)
-        assert not file.closed
-    assert (tmp_path / "raw").read_bytes() == items.tobytes()
-
-
-def test_file_sink_finishes_a_broken_item():
-    class Chokes(io.RawIOBase):
-        """Writes 5 bytes at a time, and raises at every third write."""
-
-        def __init__(self):
-            self.data = bytearray()
-            self.writes = 0
-
-        def writable(self):
-            return True
-
-        def write(self, data):
-            self.writes += 1
-            if self.writes % 3 == 0:
-                raise OSError(28, "No space left on device")
-            self.data += data[:5]
-            return len(data[:5])
-
-    file = Chokes()
-    ring = ArrayRing(4, "i8", FileSink(file))
-    numbers = np.arange(300)
-    for _ in range(1000):
-        done = ring.stats.pushed
-        try:
-            if done == len(numbers):
-                ring.close()
-                break
-            ring.extend(numbers[done : done + 9])
-        except OSError:
-            pass
-    assert ring.closed
-    assert np.frombuffer(file.data, "i8").tolist() == numbers.tolist()
-
-
-@pytest.mark.thread_unsafe(reason="signals and limits are the process's")
-def test_file_sink_on_a_file_that_may_grow_no_more(tmp_path):
-    path = tmp_path / "limited"
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    with open(path, "wb", buffering=0) as file:
-        ring = ArrayRing(10, "i8", FileSink(file))
-        try:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
-            with pytest.raises(OSError):
-                ring.extend(range(40))
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-            signal.signal(signal.SIGXFSZ, old)
-        # 12 items and half of one got through: the half counts, and is finished first
-        assert ring.stats == (13, 0, 13, 0) and os.path.getsize(path) == 100
-        ring.extend(range(13, 40))
-        ring.close()
-    assert np.fromfile(path, "i8").tolist() == list(range(40))
-
-
-def test_file_sink_refuses():
-    for bad in (3, "path", io.StringIO()):
-        with pytest.raises(TypeError, match="binary file"):
-            FileSink(bad)
-    with pytest.raises(TypeError, match="bytes"):
-        ObjectRing(2, FileSink(io.BytesIO()))
-
-    with open(os.devnull, "rb") as file, pytest.raises(ValueError, match="not open for writing"):
-        FileSink(file)
-
-    class NotReady(io.RawIOBase):
-        def writable(self):
-            return True
-
-        def write(self, data):
-            return None
-
-    ring = ArrayRing(1, sink=FileSink(NotReady()))
-    with pytest.raises(BlockingIOError):
-        ring.extend([1, 2])
 
 
 @pytest.mark.parametrize(
@@ -785,37 +344,6 @@ def test_push_when_the_sink_takes_and_raises(make):
     fail = False
     ring.close()
     assert got == list(range(done))
-
-
-def test_what_reduce_makes_must_be_items():
-    for reduce in (lambda group: {"mean": group.mean()}, lambda group: None, np.frompyfunc(lambda a, b: [a, b], 2, 1)):
-        ring = ArrayRing(1, "f8", ReduceSink(2, reduce, CollectSink()))
-        with pytest.raises(TypeError, match="ObjectRing"):
-            ring.extend(range(10))
-        assert ring.stats.pushed == 0
-    with pytest.raises(TypeError, match="ObjectRing"):
-        CollectSink().send(np.array([[], {}], object))
-
-
-def test_a_drop_sink_of_ones_own():
-    class Counts(DropSink):
-        seen = 0
-
-        def send(self, items):
-            self.seen += len(items)
-
-    for wrap in (lambda sink: sink, LockedSink, TeeSink):
-        sink = Counts()
-        ring = ArrayRing(1, sink=wrap(sink))
-        ring.extend([1, 2, 3])
-        assert sink.seen == 2 and ring.stats.spilled == 2
-    ring.drain(sink)
-    assert sink.seen == 3
-    plain = DropSink()
-    ring = ArrayRing(1, sink=plain)
-    ring.extend([1, 2])
-    assert ring.flush() == 1 and ring.stats.dropped == 2
-    ring.close()
 
 
 def test_binding_again_while_being_bound():
@@ -985,51 +513,6 @@ def test_n_taken_of_an_object():
     assert done >= 20
     ring.close() if done % 2 else ring.clear()
     assert got == list(range(len(got))) and len(got) >= 19
-
-
-def test_the_error_of_a_tee_is_the_sinks_own():
-    class Nasty(Exception):
-        def __bool__(self):
-            raise ZeroDivisionError
-
-    failing = True
-
-    def sink(items):
-        if failing:
-            raise Nasty
-
-    ring = ArrayRing(1, sink=TeeSink(CollectSink(), sink))
-    with pytest.raises(Nasty):
-        ring.extend([1, 2])
-    failing = False
-    ring.close()
-
-
-def test_a_socket_is_no_sink():
-    import socket
-
-    with socket.socket() as connection, pytest.raises(TypeError, match="makefile"):
-        ArrayRing(2, sink=connection)
-
-
-@pytest.mark.thread_unsafe(reason="signals are for the main thread")
-def test_signals_do_not_double_items(tmp_path):
-    """Each is interrupted at some moment, and what was recorded is what was pushed."""
-    for n in range(30):
-        path = tmp_path / f"{n}"
-        with open(path, "wb", buffering=0) as file:
-            ring = ArrayRing(1, "i8", FileSink(file))
-            old = signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(Boom))
-            signal.setitimer(signal.ITIMER_REAL, 0.001 + n * 0.0003)
-            try:
-                while True:
-                    ring.extend([ring.stats.pushed])
-            except Boom:
-                pass
-            finally:
-                signal.signal(signal.SIGALRM, old)
-            ring.close()
-        assert np.array_equal(np.fromfile(path, "i8"), np.arange(ring.stats.pushed))
 
 
 @pytest.mark.parametrize("kind", [CollectSink, BatchSink, ReduceSink])

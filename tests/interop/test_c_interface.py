@@ -19,11 +19,6 @@ FAILED, CLOSED, IN_USE, BAD_COUNT, FULL, NOT_RESERVED = range(-1, -7, -1)
 RINGS = [ArrayRing, SpscRing]
 
 
-@pytest.fixture(scope="module")
-def client(pthread_client):
-    return pthread_client
-
-
 @pytest.fixture
 def unraisable(monkeypatch):
     """Exceptions that had nowhere to go."""
@@ -152,14 +147,14 @@ def test_push_and_pop(kind, memory):
 
 
 @pytest.mark.parametrize("kind", RINGS)
-def test_single_items_between_other_calls(kind, client, memory):
+def test_single_items_between_other_calls(kind, pthread_client, memory):
     """By the window that push opens: what was written there shows in every other call."""
     rng = np.random.default_rng(3)
     ring = kind(600, "f8", (sink := CollectSink()))
     pushed, got = 0, []
     for _ in range(300):
         count = int(rng.integers(0, 400))
-        assert client.push_numbers(ring.capsule, pushed, count, 0) == (0, count)
+        assert pthread_client.push_numbers(ring.capsule, pushed, count, 0) == (0, count)
         pushed += count
         assert ring.stats.pushed == pushed and length(ring) == len(ring)
         call = rng.integers(5)
@@ -169,10 +164,10 @@ def test_single_items_between_other_calls(kind, client, memory):
             ring.push(float(pushed))
             pushed += 1
         elif call == 2:
-            assert client.push_numbers(ring.capsule, pushed, 50, 20) == (0, 50)
+            assert pthread_client.push_numbers(ring.capsule, pushed, 50, 20) == (0, 50)
             pushed += 50
         elif call == 3:
-            assert client.push_numbers(ring.capsule, pushed, 50, 20, True) == (0, 50)
+            assert pthread_client.push_numbers(ring.capsule, pushed, 50, 20, True) == (0, 50)
             pushed += 50
         elif count and kind is ArrayRing and len(ring):
             assert ring.peek_back() == pushed - 1
@@ -218,19 +213,19 @@ def test_counts_that_make_no_sense(kind):
     assert len(ring) == 0
 
 
-def test_a_closed_ring(client):
+def test_a_closed_ring(pthread_client):
     ring = ArrayRing(3)
     interface, capsule = ring.ctypes, ring.capsule
     push(ring, [1.0, 2.0])
     ring.close()
     assert push(ring, [1.0]) == pop(ring, 1) == reserve(ring, 1)[0] == commit(ring, 0) == CLOSED
-    assert client.push_numbers(capsule, 0, 5, 0) == client.push_numbers(capsule, 0, 5, 2) == (CLOSED, 0)
+    assert pthread_client.push_numbers(capsule, 0, 5, 0) == pthread_client.push_numbers(capsule, 0, 5, 2) == (CLOSED, 0)
     assert interface.length(interface.state) == 0
     ring = SpscRing(3, "f8")
     push(ring, [1.0, 2.0])
     ring.close()
     assert push(ring, [1.0]) == reserve(ring, 1)[0] == commit(ring, 0) == CLOSED and length(ring) == 2
-    assert client.pop_numbers(ring.capsule, 1) == (CLOSED, 2, 3.0, 1)
+    assert pthread_client.pop_numbers(ring.capsule, 1) == (CLOSED, 2, 3.0, 1)
 
 
 def test_a_full_ring_that_rejects():
@@ -266,11 +261,11 @@ class Refusing(Sink):
 @pytest.mark.parametrize("reserves", [False, True])
 @pytest.mark.parametrize("takes", [0, 1])
 @pytest.mark.thread_unsafe(reason="sys.unraisablehook is everybody's")
-def test_a_sink_that_raises(kind, reserves, takes, client, unraisable):
+def test_a_sink_that_raises(kind, reserves, takes, pthread_client, unraisable):
     """In a thread that Python doesn't know, and in one that it does: nothing is lost, and no exception is left set."""
     ring = kind(4, "f8", Refusing(takes))
     known = thread_states()
-    assert client.push_numbers(ring.capsule, 0, 6, 2, reserves) == (FAILED, 4)
+    assert pthread_client.push_numbers(ring.capsule, 0, 6, 2, reserves) == (FAILED, 4)
     assert unraisable == ["OSError('refused 2')"] and thread_states() == known
     assert push(ring, [4, 5]) == reserve(ring, 4)[0] == FAILED and len(unraisable) == 3
     taken = ring.stats.spilled
@@ -280,13 +275,13 @@ def test_a_sink_that_raises(kind, reserves, takes, client, unraisable):
 
 
 @pytest.mark.thread_unsafe(reason="sys.unraisablehook is everybody's")
-def test_a_compiled_ring_with_a_way_of_its_own(client, spsc_client, unraisable):
+def test_a_compiled_ring_with_a_way_of_its_own(pthread_client, spsc_client, unraisable):
     """It may raise where the class that it comes from would not."""
     known = thread_states()
     for refusing in (spsc_client.RefusingRing, spsc_client.RefusingSpscRing):
         for sink in (refusing(4, "f8"), ArrayRing(1, "f8", refusing(4, "f8"))):
             ring = ArrayRing(2, "f8", sink)
-            assert client.push_numbers(ring.capsule, 0, 6, 2) == (FAILED, 2)
+            assert pthread_client.push_numbers(ring.capsule, 0, 6, 2) == (FAILED, 2)
             assert unraisable.pop() == "OSError('refused')" and thread_states() == known
             for holder in (ring, sink):
                 holder.clear()
@@ -294,13 +289,13 @@ def test_a_compiled_ring_with_a_way_of_its_own(client, spsc_client, unraisable):
 
 @pytest.mark.parametrize("kind", RINGS)
 @pytest.mark.thread_unsafe(reason="sys.unraisablehook is everybody's")
-def test_a_closed_sink(kind, client, unraisable):
+def test_a_closed_sink(kind, pthread_client, unraisable):
     """Closed under the ring: what finds that out has to raise."""
     fn = FnSink(ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_void_p)(lambda *_: 0))
     for sink in (fn, CollectSink()):
         ring = kind(4, "f8", sink)
         sink.close()
-        assert client.push_numbers(ring.capsule, 0, 6, 2) == (FAILED, 4)
+        assert pthread_client.push_numbers(ring.capsule, 0, 6, 2) == (FAILED, 4)
         assert unraisable.pop() == f"ValueError('{type(sink).__name__} is closed')"
         ring.pop_many()
 
@@ -384,48 +379,49 @@ def test_a_full_ring_is_the_same_error_in_c_and_in_python():
 
 @pytest.mark.parametrize("block", [0, 1, 64])
 @pytest.mark.parametrize("reserves", [False, True])
-def test_a_thread_of_c_pushes(client, block, reserves, memory):
+def test_a_thread_of_c_pushes(pthread_client, block, reserves, memory):
     n = 20_000
     for sink in (None, CollectSink(), ArrayRing(100, sink=(end := CollectSink()))):
         ring = ArrayRing(300, sink=sink)
-        assert client.push_numbers(ring.capsule, 0, n, block, block > 0 and reserves) == (0, n)
+        assert pthread_client.push_numbers(ring.capsule, 0, n, block, block > 0 and reserves) == (0, n)
         assert ring.view().tolist() == list(range(n - 300, n)) and ring.stats.pushed == n
     assert [*end.items.tolist(), *sink.view().tolist()] == list(range(n - 300))
 
 
 @pytest.mark.parametrize("kind", RINGS)
 @pytest.mark.parametrize("block", [0, 64])
-def test_a_thread_of_c_pushes_into_a_sink_of_python(client, kind, block):
+def test_a_thread_of_c_pushes_into_a_sink_of_python(pthread_client, kind, block):
     got = []
     ring = kind(300, "f8", lambda block: got.extend(block.tolist()))
-    assert client.push_numbers(ring.capsule, 0, 1000, block) == (0, 1000)
+    assert pthread_client.push_numbers(ring.capsule, 0, 1000, block) == (0, 1000)
     assert [*got, *ring.pop_many().tolist()] == list(range(1000))
 
 
-def test_a_capsule_of_something_else(client):
+def test_a_capsule_of_something_else(pthread_client):
     for wrong in (np.zeros(3), ArrayRing(3).ctypes):
         with pytest.raises(ValueError, match="PyCapsule_GetPointer"):
-            client.push_numbers(wrong, 0, 1, 1)
+            pthread_client.push_numbers(wrong, 0, 1, 1)
     with pytest.raises(ValueError, match="blocks of double"):
-        client.push_numbers(ArrayRing(3, "f4").capsule, 0, 1, 1)
+        pthread_client.push_numbers(ArrayRing(3, "f4").capsule, 0, 1, 1)
 
 
 @pytest.mark.not_sanitized
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
-def test_a_sink_without_memory(client):
+def test_a_sink_without_memory(pthread_client):
     """A CollectSink too needs Python only to say so."""
-    assert run_child("c_interface/too_little_memory", client.__file__) == "MemoryError\n-1 True True\n"
+    assert run_child("c_interface/too_little_memory", pthread_client.__file__) == "MemoryError\n-1 True True\n"
 
 
 @pytest.mark.parametrize("overflow", ["spill", "block"])
 @pytest.mark.parametrize("block", [0, 1, 64])
-def test_two_threads_of_c(client, overflow, block):
+def test_two_threads_of_c(pthread_client, overflow, block):
     n = 200_000
     ring = SpscRing(100, "f8", (sink := CollectSink()), overflow=overflow)
     results = []
-    consumer = threading.Thread(target=lambda: results.append(client.pop_numbers(ring.capsule, 64)), daemon=True)
+    pop = pthread_client.pop_numbers
+    consumer = threading.Thread(target=lambda: results.append(pop(ring.capsule, 64)), daemon=True)
     consumer.start()
-    assert client.push_numbers(ring.capsule, 0, n, block) == (0, n)
+    assert pthread_client.push_numbers(ring.capsule, 0, n, block) == (0, n)
     ring.close()
     consumer.join()
     [(code, popped, total, in_order)] = results
@@ -435,26 +431,26 @@ def test_two_threads_of_c(client, overflow, block):
     assert overflow == "spill" or popped == n
 
 
-def test_a_producer_of_an_mpsc_ring(client):
+def test_a_producer_of_an_mpsc_ring(pthread_client):
     ring = MpscRing(100, "f8", producers=2)
     for producer in ring.producers:
-        assert client.push_numbers(producer.capsule, 0, 3, 1) == (0, 3)
+        assert pthread_client.push_numbers(producer.capsule, 0, 3, 1) == (0, 3)
     assert sorted(ring.pop_many().tolist()) == [0, 0, 1, 1, 2, 2]
 
 
-def test_a_waiting_consumer_is_woken(client):
+def test_a_waiting_consumer_is_woken(pthread_client):
     ring = SpscRing(100, "f8")
     got = []
     consumer = threading.Thread(target=lambda: got.append(ring.pop_many(timeout=30)), daemon=True)
     consumer.start()
-    assert client.push_numbers(ring.capsule, 7, 1, 1) == (0, 1)
+    assert pthread_client.push_numbers(ring.capsule, 7, 1, 1) == (0, 1)
     consumer.join()
     assert got[0].tolist() == [7]
 
 
-def test_a_thread_of_c_goes_on_as_the_interpreter_ends(client):
+def test_a_thread_of_c_goes_on_as_the_interpreter_ends(pthread_client):
     """Without Python on its way it does no harm, and isn't harmed."""
-    done = complete_child("c_interface/exits", client.__file__)
+    done = complete_child("c_interface/exits", pthread_client.__file__)
     assert (done.stdout, done.stderr) == ("through\n", "")
 
 

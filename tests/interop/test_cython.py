@@ -15,6 +15,7 @@ from helpers.compilers import cython_extension
 from spill_ring import ArrayRing, CollectSink, SpscRing, get_include
 
 
+@pytest.mark.slow
 @pytest.mark.compiler
 def test_compiled_by_hand(tmp_path):
     """`cythonize` adds the package's folder by itself; other ways to build have the include folder alone."""

@@ -82,6 +82,7 @@ def same(a, b):
     return a == b or (a != a and b != b)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(TYPED)
 def test_round_trips(typed):
@@ -125,6 +126,7 @@ def test_any_bytes_are_a_value_or_refused(data, kind):
     check_fuzzed(data, kind)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=600)
 @given(TYPED, st.data())
 def test_mutated_bytes_are_a_value_or_refused(typed, data):

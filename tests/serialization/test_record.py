@@ -363,6 +363,7 @@ def test_a_new_that_takes_arguments_is_said_and_nothing_popped():
     assert len(ring) == 1 and ring.pop_many()["x"].tolist() == [1.5]
 
 
+@pytest.mark.slow
 @pytest.mark.not_sanitized
 @pytest.mark.parametrize("check", ["check_no_leak", "check_that_a_class_goes_away"])
 def test_no_leak(check):

@@ -257,12 +257,14 @@ def test_struct_agrees():
     assert serialize((1, 2.5, np.int16(-3), True)) == struct.pack("<qdh?", 1, 2.5, -3, True)
 
 
+@pytest.mark.slow
 @pytest.mark.not_sanitized
 def test_no_leak():
     """In an interpreter of its own: what else has run, and threads without a GIL, keep things of their own alive."""
     run_child("serializer_keeps_nothing")
 
 
+@pytest.mark.slow
 def test_types_without_end_don_t_fill_the_memory():
     for n in range(1200):
         serialize((1,) * n)

@@ -32,31 +32,21 @@ def user_data(**fields):
 
 
 @pytest.fixture(scope="module")
-def native(native_sinks):
-    return native_sinks
-
-
-@pytest.fixture(scope="module")
-def library(native):
-    library = ctypes.CDLL(native.__file__)
+def library(native_sinks):
+    library = ctypes.CDLL(native_sinks.__file__)
     library.gather.argtypes = library.refuse.argtypes = ARGUMENTS
     return library
 
 
-@pytest.fixture(scope="module")
-def client(pthread_client):
-    return pthread_client
-
-
 @pytest.fixture(params=["capsule", "callable of a capsule", "callable of ctypes"])
-def gathering(request, native, library):
+def gathering(request, native_sinks, library):
     """Makes the C function `gather`, in one of the forms that have user data; and the user data."""
     def make():
         gathered = user_data()
         if request.param == "capsule":
-            return native.capsule(SIGNATURE, ctypes.addressof(gathered)), gathered
+            return native_sinks.capsule(SIGNATURE, ctypes.addressof(gathered)), gathered
         scipy = pytest.importorskip("scipy")
-        function = library.gather if request.param == "callable of ctypes" else native.capsule(SIGNATURE, 0)
+        function = library.gather if request.param == "callable of ctypes" else native_sinks.capsule(SIGNATURE, 0)
         return scipy.LowLevelCallable(function, ctypes.cast(ctypes.pointer(gathered), ctypes.c_void_p)), gathered
 
     return make
@@ -158,13 +148,13 @@ def test_other_threads_go_on_meanwhile():
 
 @pytest.mark.parametrize("kind", RINGS)
 @pytest.mark.parametrize("block", [0, 1, 64])
-def test_a_thread_of_c_pushes(kind, block, native, client):
+def test_a_thread_of_c_pushes(kind, block, native_sinks, pthread_client):
     gathered = user_data()
-    function = native.capsule(SIGNATURE, ctypes.addressof(gathered))
+    function = native_sinks.capsule(SIGNATURE, ctypes.addressof(gathered))
     for sink in (function, ArrayRing(8, sink=function)):
         gathered.count = gathered.total = 0
         ring = kind(100, "f8", sink)
-        assert client.push_numbers(ring.capsule, 0, 20_000, block) == (0, 20_000)
+        assert pthread_client.push_numbers(ring.capsule, 0, 20_000, block) == (0, 20_000)
         ring.flush()
         assert (gathered.count, gathered.total) == (20_000, sum(range(20_000)))
 
@@ -196,16 +186,16 @@ def test_a_number_other_than_0_reaches_the_producer(kind, gathering, memory):
 @pytest.mark.parametrize("kind", RINGS)
 @pytest.mark.parametrize("block, reserves", [(0, False), (3, False), (3, True)])
 @pytest.mark.thread_unsafe(reason="sys.unraisablehook is everybody's")
-def test_it_reaches_a_thread_of_c(kind, block, reserves, native, client, unraisable):
+def test_it_reaches_a_thread_of_c(kind, block, reserves, native_sinks, pthread_client, unraisable):
     """As a code; the exception goes to the hook. Then the thread is as unknown to Python as it was before."""
     gathered = user_data(refuses=7)
-    function = native.capsule(SIGNATURE, ctypes.addressof(gathered))
+    function = native_sinks.capsule(SIGNATURE, ctypes.addressof(gathered))
     for sink in (function, ArrayRing(3, sink=function)):
         ring = kind(3, "f8", sink)
         room = 3 if sink is function else 6
         known = thread_states()
         for _ in range(3):
-            code = client.push_numbers(ring.capsule, ring.stats.pushed, 20, block, reserves)[0]
+            code = pthread_client.push_numbers(ring.capsule, ring.stats.pushed, 20, block, reserves)[0]
             assert code == FAILED and ring.stats.pushed == room
             assert "returned 7, and has taken none of" in unraisable.pop() and not unraisable
             assert thread_states() == known
@@ -227,8 +217,8 @@ RIGHT = [
 
 
 @pytest.mark.parametrize("signature", WRONG)
-def test_a_capsule_of_another_signature(signature, native):
-    given = native.capsule(signature, 0)
+def test_a_capsule_of_another_signature(signature, native_sinks):
+    given = native_sinks.capsule(signature, 0)
     for call in (FnSink, lambda given: ArrayRing(3, sink=given)):
         with pytest.raises(TypeError, match=r"ptrdiff_t count, void .user_data.' would be right") as caught:
             call(given)
@@ -236,9 +226,9 @@ def test_a_capsule_of_another_signature(signature, native):
 
 
 @pytest.mark.parametrize("signature", RIGHT)
-def test_a_signature_may_be_written_in_other_ways(signature, native):
+def test_a_signature_may_be_written_in_other_ways(signature, native_sinks):
     gathered = user_data()
-    ring = ArrayRing(1, sink=native.capsule(signature, ctypes.addressof(gathered)))
+    ring = ArrayRing(1, sink=native_sinks.capsule(signature, ctypes.addressof(gathered)))
     ring.extend([1, 2])
     assert gathered.count == 1
 
@@ -256,8 +246,8 @@ def test_a_ctypes_function_of_another_signature(result, arguments):
         FnSink(function)
 
 
-def test_other_ctypes_functions(native):
-    fresh = ctypes.CDLL(native.__file__).gather
+def test_other_ctypes_functions(native_sinks):
+    fresh = ctypes.CDLL(native_sinks.__file__).gather
     with pytest.raises(TypeError, match=rf"'{ctypes.c_int.__name__} \(argtypes not set\)'"):
         FnSink(fresh)
     with pytest.raises(TypeError, match="it needs the GIL"):

@@ -1,4 +1,4 @@
-"""Started by test_a_sink_that_calls_back_does_not_wait_for_itself of test_background.py."""
+"""Started by tests/threads/test_background_chains.py."""
 
 from helpers.in_child import *
 

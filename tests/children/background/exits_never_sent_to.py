@@ -1,4 +1,4 @@
-"""Started by test_one_that_was_never_sent_to_delivers_at_exit of test_background.py."""
+"""Started by tests/threads/test_background_end.py."""
 
 from helpers.in_child import *
 

@@ -1,4 +1,4 @@
-"""Started by test_at_exit_a_sink_that_fails_warns of test_background.py."""
+"""Started by tests/threads/test_background_end.py."""
 
 from helpers.in_child import *
 

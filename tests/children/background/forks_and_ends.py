@@ -1,4 +1,4 @@
-"""Started by test_a_child_that_exits_or_drops_it of test_background.py."""
+"""Started by tests/threads/test_background_end.py."""
 
 from helpers.in_child import *
 

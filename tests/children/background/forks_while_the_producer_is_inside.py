@@ -1,4 +1,4 @@
-"""Started by test_a_fork_while_the_producer_is_inside of test_background.py."""
+"""Started by tests/threads/test_background.py."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""Started by test_an_interrupt_between_an_error_and_its_telling of test_background.py."""
+"""Started by tests/threads/test_background_end.py."""
 
 from helpers.in_child import *
 

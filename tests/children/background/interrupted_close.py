@@ -1,4 +1,4 @@
-"""Started by test_a_close_that_was_interrupted_when_it_could_not_be_stopped of test_background.py."""
+"""Started by tests/threads/test_background_end.py."""
 
 from helpers.in_child import *
 

@@ -1,4 +1,4 @@
-"""Started by test_a_flush_that_was_interrupted_is_not_mistaken_for_the_next_call of test_background.py."""
+"""Started by tests/threads/test_background_end.py."""
 
 from helpers.in_child import *
 

@@ -1,4 +1,4 @@
-"""Started by test_interrupted_while_it_waits of test_background.py."""
+"""Started by tests/threads/test_background_end.py."""
 
 from helpers.in_child import *
 

@@ -1,4 +1,4 @@
-"""Started by test_after_exit_it_does_not_wait_for_a_thread_that_will_never_run of test_background.py."""
+"""Started by tests/threads/test_background_end.py."""
 
 from helpers.in_child import *
 

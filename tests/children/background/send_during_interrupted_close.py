@@ -1,4 +1,4 @@
-"""Started by test_a_send_during_a_close_that_was_interrupted_does_not_wait_for_ever of test_background.py."""
+"""Started by tests/threads/test_background_end.py."""
 
 from helpers.in_child import *
 

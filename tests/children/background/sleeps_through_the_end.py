@@ -1,4 +1,4 @@
-"""Started by test_a_daemon_that_waits_sleeps_through_the_end of test_background.py."""
+"""Started by tests/threads/test_background_end.py."""
 
 import ctypes
 

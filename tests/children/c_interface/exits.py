@@ -1,4 +1,4 @@
-"""Started by test_a_thread_of_c_goes_on_as_the_interpreter_ends of test_c_interface.py."""
+"""Started by tests/interop/test_c_interface.py."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""Started by test_a_sink_without_memory of test_c_interface.py."""
+"""Started by tests/interop/test_c_interface.py."""
 
 import importlib.util
 import resource

@@ -1,4 +1,4 @@
-"""Started by test_rings_that_are_left_open_at_exit of test_misuse.py."""
+"""Started by tests/_core/test_misuse.py."""
 
 import sys
 import threading

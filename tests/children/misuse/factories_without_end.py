@@ -1,4 +1,4 @@
-"""Started by test_a_factory_that_leads_back_or_on_without_end of test_misuse.py."""
+"""Started by tests/_core/test_misuse.py."""
 
 from spill_ring import ArrayRing, CollectSink, LockedSink, ObjectRing, ProducerSink
 

@@ -1,4 +1,4 @@
-"""Started by test_at_exit_what_is_left_goes_to_the_sinks of test_mpsc.py."""
+"""Started by tests/threads/test_mpsc.py."""
 
 import faulthandler
 import sys

@@ -1,4 +1,4 @@
-"""Started by test_a_fork_has_its_own_copy of test_mpsc.py."""
+"""Started by tests/threads/test_mpsc.py."""
 
 import faulthandler
 import os

@@ -1,4 +1,4 @@
-"""Started by test_a_fork_inside_of_a_drain_leaves_all_rings_in_use of test_mpsc.py."""
+"""Started by tests/threads/test_mpsc.py."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Started by test_ctrl_c of test_spsc.py."""
+"""Started by tests/threads/test_spsc_waiting.py."""
 
 import os
 import signal

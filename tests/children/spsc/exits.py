@@ -1,4 +1,4 @@
-"""Started by test_interpreter_exit of test_spsc.py."""
+"""Started by tests/threads/test_spsc_lifetime.py."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""Started by test_fork of test_spsc.py."""
+"""Started by tests/threads/test_spsc_lifetime.py."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Started by test_a_fork_inside_of_a_side_leaves_it_in_use of test_spsc.py."""
+"""Started by tests/threads/test_spsc_lifetime.py."""
 
 import os
 import signal

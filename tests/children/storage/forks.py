@@ -1,4 +1,4 @@
-"""Started by test_fork of test_storage.py."""
+"""Started by tests/_core/test_storage.py."""
 
 import os
 import sys

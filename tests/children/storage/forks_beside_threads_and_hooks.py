@@ -1,4 +1,4 @@
-"""Started by test_fork_beside_threads_and_hooks of test_storage.py."""
+"""Started by tests/_core/test_storage.py."""
 
 import os
 import sys

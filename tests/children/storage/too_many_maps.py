@@ -1,4 +1,4 @@
-"""Started by test_a_machine_without_memory_maps_left of test_storage.py."""
+"""Started by tests/_core/test_storage.py."""
 
 from spill_ring import ArrayRing
 
