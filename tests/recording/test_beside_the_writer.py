@@ -19,7 +19,7 @@ pytestmark = pytest.mark.not_sanitized
 @pytest.mark.slow
 @pytest.mark.parametrize("keep", [0, 200_000])
 def test_following_another_process(tmp_path, keep):
-    writer = subprocess.Popen(command("record_numbers", tmp_path, keep))
+    writer = subprocess.Popen(command("recording/record_numbers", tmp_path, keep))
     try:
         end = time.monotonic() + 300
         while not (tmp_path / "manifest").exists():
@@ -125,7 +125,7 @@ def test_removed_between_any_two_calls_of_a_reader(tmp_path, monkeypatch, kind, 
 
 @pytest.mark.slow
 def test_readers_beside_a_writer_at_full_speed(tmp_path):
-    writer = subprocess.Popen(command("record_at_full_speed", tmp_path))
+    writer = subprocess.Popen(command("recording/record_at_full_speed", tmp_path))
     try:
         end = time.monotonic() + 300
         while not (tmp_path / "manifest").exists():

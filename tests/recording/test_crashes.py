@@ -41,7 +41,7 @@ def test_a_signal_between_a_header_and_its_accounting(tmp_path, monkeypatch):
 def test_signals_at_any_moment(tmp_path):
     """A timer's handler raises, again and again, wherever it comes: what was taken is there, and nothing else."""
     for sync in ("always", "interval"):
-        run_child("send_between_signals", tmp_path / sync, sync)
+        run_child("recording/send_between_signals", tmp_path / sync, sync)
 
 
 CALLS = ["pwrite64", "fdatasync", "fsync", "rename", "mkdir"]
@@ -51,7 +51,7 @@ def injected(folder, kind, sync, call, what, when):
     """A recorder under strace, which counts in each thread by itself; gives its status, and the words that it wrote."""
     strace = ["strace", "-f", "-qqq", "-e", "signal=none", "-o", "/dev/null", "-e", f"trace={call}",
               "-e", f"inject={call}:{what}:when={when}"]
-    recorder = command("record_in_spite_of_errors", folder, kind, sync, options=("-B",))
+    recorder = command("recording/record_in_spite_of_errors", folder, kind, sync, options=("-B",))
     done = subprocess.run(strace + recorder, capture_output=True, text=True, check=False, timeout=60)
     return done.returncode, done.stdout.split(), done.stderr
 
@@ -93,7 +93,7 @@ def test_killed_at_any_moment(tmp_path):
     rng = random.Random(5)
     count = 0
     for _ in range(10):
-        recorder = command("record_until_killed", tmp_path, count, options=("-W", "ignore"))
+        recorder = command("recording/record_until_killed", tmp_path, count, options=("-W", "ignore"))
         with subprocess.Popen(recorder, stdout=subprocess.PIPE, text=True) as process:
             said = process.stdout.read(1)  # it is at work
             time.sleep(rng.random() * 0.05)

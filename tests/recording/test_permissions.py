@@ -11,7 +11,7 @@ pytestmark = pytest.mark.not_sanitized
 def run_as_somebody(function, *args):
     """Root may write anywhere, so the child becomes somebody else, who can't get into pytest's folders."""
     with tempfile.TemporaryDirectory() as home:
-        run_child("somebody", home, function, *args)
+        run_child("recording/somebody", home, function, *args)
 
 
 def test_a_recording_is_refused_where_nobody_may_write():

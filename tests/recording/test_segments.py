@@ -158,4 +158,4 @@ def test_a_reader_that_saw_a_block_which_was_cut_back(tmp_path, monkeypatch, kin
 
 def test_what_a_reader_has_mapped_is_not_cut_off(tmp_path):
     """It saw a block whose sync failed, and the next write found the disk full: the reader is not killed by SIGBUS."""
-    run_child("fail_under_a_reader", tmp_path)
+    run_child("recording/fail_under_a_reader", tmp_path)

@@ -368,7 +368,7 @@ def test_a_new_that_takes_arguments_is_said_and_nothing_popped():
 @pytest.mark.parametrize("check", ["check_no_leak", "check_that_a_class_goes_away"])
 def test_no_leak(check):
     """In an interpreter of its own: what else has run, and threads without a GIL, keep things of their own alive."""
-    run_child("record_keeps_nothing", check)
+    run_child("serialization/record_keeps_nothing", check)
 
 
 def test_the_bytes_of_an_array_are_the_serializer_s():

@@ -261,7 +261,7 @@ def test_struct_agrees():
 @pytest.mark.not_sanitized
 def test_no_leak():
     """In an interpreter of its own: what else has run, and threads without a GIL, keep things of their own alive."""
-    run_child("serializer_keeps_nothing")
+    run_child("serialization/serializer_keeps_nothing")
 
 
 @pytest.mark.slow

@@ -199,7 +199,7 @@ def test_behind_other_sinks(tmp_path):
 
 def test_a_full_disk(tmp_path):
     """RLIMIT_FSIZE stands for it: the system cuts a write short, then refuses."""
-    count = int(run_child("record_on_a_full_disk", tmp_path))
+    count = int(run_child("recording/record_on_a_full_disk", tmp_path))
     assert count > 50 and (read_all(tmp_path) == numbers(count)).all()
 
 
@@ -207,14 +207,14 @@ def test_a_full_disk(tmp_path):
 @pytest.mark.parametrize("kind", ["typed", "objects"])
 def test_of_a_block_that_is_too_large_a_part_is_taken(tmp_path, kind, sync):
     """As much as has room; the rest stays in the ring."""
-    run_child("send_too_large_a_block", tmp_path, kind, sync, options=("-W", "error"))
+    run_child("recording/send_too_large_a_block", tmp_path, kind, sync, options=("-W", "error"))
 
 
 @pytest.mark.parametrize("cycle", [False, True])
 def test_an_interpreter_that_ends_without_close(tmp_path, cycle):
     """Its thread syncs all the time: were it ended with a lock, the flush at exit would wait for ever."""
     for i in range(6):
-        run_child("end_without_close", tmp_path / str(i) / "log", int(cycle))
+        run_child("recording/end_without_close", tmp_path / str(i) / "log", int(cycle))
         assert read_all(tmp_path / str(i) / "log").tolist() == list(range(20_100))
 
 

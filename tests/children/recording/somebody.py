@@ -67,13 +67,17 @@ def record_while_permission_changes():
 
 
 def read_without_permission():
-    from spill_ring.cli.app import export_to, show, tail
+    # before it becomes somebody, who may not even read the modules
+    from spill_ring.cli.export import export
+    from spill_ring.cli.show import show
+    from spill_ring.cli.tail import tail
+
     def everything():
         return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
     with contextlib.redirect_stdout(io.StringIO()), ArrayRing(3, sink=DiskSink(home / "other")) as ring:
         ring.extend(range(10))
         ring.flush()
-        show(home / "other", None)  # and what it imports is there: somebody may not even read that
+        show(home / "other")  # imports more
     let(home, 0o777)
     with ArrayRing(3, "i8", DiskSink(folder, segment_bytes=2000)) as ring:
         for n in range(0, 1000, 10):
@@ -86,10 +90,10 @@ def read_without_permission():
     log = SpillLog(folder)
     assert log[:].tolist() == list(range(1000)) and log.verify() == [] and log.refresh() == 1000
     with contextlib.redirect_stdout(io.StringIO()) as said:
-        assert show(folder, None) == 0
-        tail(folder, 3, False)
+        assert show(folder) == 0
+        tail(folder, 3)
     assert "1,000" in said.getvalue() and said.getvalue().endswith("997\n998\n999\n")
-    export_to(folder, home / "out.npy", False)
+    export(folder, home / "out.npy")
     assert np.load(home / "out.npy").tolist() == list(range(1000))
     assert everything() == before
 
