@@ -65,6 +65,7 @@ def test_every_bit(tmp_path, kind):
     assert not what_is_read(tmp_path, truth)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["typed", "objects"])
 def test_every_file_missing_or_cut(tmp_path, kind):
     truth = make_small(tmp_path, kind)

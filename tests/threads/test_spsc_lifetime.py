@@ -370,6 +370,7 @@ def test_a_drain_waits_for_the_first_item(make, dtype):
 # -- fork ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @needs_fork
 @pytest.mark.parametrize("overflow", ["spill", "block"])
 def test_a_fork_beside_a_producer(overflow):
