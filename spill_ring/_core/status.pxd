@@ -17,7 +17,7 @@ cdef extern from "spill_ring/interface.h" nogil:
         SPILL_RING_NOT_RESERVED
 
 # Seen only between the two halves of a call: the ring is entered, and the second half, which may wait or call a sink,
-# has to finish it.
+# has to finish the call (finish_push after push_status, and so on).
 cdef enum:
     UNFINISHED = 1
 

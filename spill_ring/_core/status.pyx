@@ -8,7 +8,7 @@ cdef int raise_status(Sink ring, int status, Py_ssize_t count, Py_ssize_t n_free
     cdef int state
     name = type(ring).__name__
     if status == SPILL_RING_BAD_COUNT:
-        raise ValueError(f"{count} items where there is room for {n_free}")
+        raise ValueError(f"got a count of {count} items, but there is room for {n_free}")
     if status == SPILL_RING_FULL:
         raise Full(f"{name} has no room for {count} items: it holds {len(ring)} of {ring.capacity}")
     if status == SPILL_RING_NOT_RESERVED:

@@ -7,24 +7,17 @@ Python doesn't know has no place for.
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_New, PyCapsule_SetContext
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.limits cimport LLONG_MAX
 
-from spill_ring._core.guard cimport (
-    SR_BUSY, SR_CLOSED, SR_FORKED, SR_NEW, SR_OPEN, SR_RESERVED, SR_MAKING, sr_state_store, sr_state_cas, sr_state_load,
-)
+cimport spill_ring.threads.producer as producer
+from spill_ring._core.guard cimport SR_MAKING, SR_NEW, sr_state_load
 from spill_ring._core.sink cimport Sink, needs_python
-from spill_ring._core.status cimport (
-    SPILL_RING_BAD_COUNT, SPILL_RING_CLOSED, SPILL_RING_FAILED, SPILL_RING_FULL, SPILL_RING_IN_USE,
-    SPILL_RING_NOT_RESERVED, UNFINISHED,
-)
+from spill_ring._core.status cimport SPILL_RING_FAILED, UNFINISHED
 from spill_ring.rings.array cimport ArrayRing
-from spill_ring.rings.engine cimport commit_status, pop_status, push_fitting, reserve_fitting
-from spill_ring.rings.typed cimport TypedRing, push_entered, reserve_entered
-from spill_ring.threads.core cimport (
-    SR_FULL, sr_next_slot, sr_spsc, sr_spsc_commit, sr_spsc_count, sr_spsc_has_ended, sr_spsc_has_room, sr_spsc_pop,
-)
-from spill_ring.threads.producer cimport move_reserved
-from spill_ring.threads.spsc cimport SpscRing
+from spill_ring.rings.engine cimport commit_status, pop_status, push_status, reserve_status
+from spill_ring.rings.typed cimport TypedRing, finish_push, finish_reserve
+from spill_ring.threads.core cimport sr_spsc_count
+from spill_ring.threads.producer cimport ProducerSide
+from spill_ring.threads.spsc cimport SpscRing, pop_status as pop_status_of_spsc
 
 import ctypes
 from pathlib import Path
@@ -38,36 +31,29 @@ cdef extern from "caller.h" nogil:
     sr_caller sr_enter_python(bint may_need)
     void sr_leave_python(sr_caller *caller, bint has_failed, PyObject *ring)
 
-cdef extern from "spill_ring/spsc.h" nogil:
-    # as `spsc.pxd` has them, but the sink's -1 is a number to look at, and no exception to raise
-    int push_core "sr_spsc_push"(sr_spsc *ring, const void *items, size_t count, size_t *taken) noexcept
-    int reserve_core "sr_spsc_reserve"(sr_spsc *ring, size_t count, void **room, size_t *n_contiguous) noexcept
-
 # Functions that return SPILL_RING_FAILED with an exception set, as callers see them that look at the number instead.
 ctypedef int (*array_push)(TypedRing ring, const void *items, Py_ssize_t count) noexcept nogil
 ctypedef int (*array_reserve)(TypedRing ring, Py_ssize_t count, void **dest) noexcept nogil
-ctypedef int (*spsc_push)(SpscRing ring, const void *items, Py_ssize_t count) noexcept nogil
+ctypedef int (*spsc_push)(ProducerSide ring, const void *items, Py_ssize_t count) noexcept nogil
+ctypedef int (*spsc_reserve)(ProducerSide ring, Py_ssize_t count, void **dest, bint may_wait) noexcept nogil
+ctypedef int (*spsc_commit)(ProducerSide ring, Py_ssize_t count) noexcept nogil
 
 
-cdef inline sr_caller enter_python(Sink target) noexcept nogil:
-    """Make the thread known to Python if it isn't, and if what is sent to this sink may need that."""
-    return sr_enter_python(target is not None and needs_python(target))
-
-
-cdef int refusal_in(int state) noexcept nogil:
-    return SPILL_RING_CLOSED if state == SR_CLOSED else SPILL_RING_IN_USE
+cdef inline bint is_for_python(Sink target) noexcept nogil:
+    """May what is sent to this sink, if there is one, need Python?"""
+    return target is not None and needs_python(target)
 
 
 # -- ArrayRing -----------------------------------------------------------------------------------------
 
 cdef int push_to_array(void *state, const void *items, Py_ssize_t count) noexcept nogil:
-    cdef int status = push_fitting(<TypedRing>state, items, count, True)
+    cdef int status = push_status(<TypedRing>state, items, count, True)
     return push_to_full_array(<TypedRing>state, items, count) if status == UNFINISHED else status
 
 
 cdef inline int push_to_full_array(TypedRing ring, const void *items, Py_ssize_t count) noexcept nogil:
-    cdef sr_caller caller = enter_python(ring.target)
-    cdef int status = (<array_push>push_entered)(ring, items, count)
+    cdef sr_caller caller = sr_enter_python(is_for_python(ring.target))
+    cdef int status = (<array_push>finish_push)(ring, items, count)
     sr_leave_python(&caller, status == SPILL_RING_FAILED, <PyObject *>ring)
     return status
 
@@ -81,13 +67,13 @@ cdef Py_ssize_t length_of_array(void *state) noexcept nogil:
 
 
 cdef int reserve_in_array(void *state, Py_ssize_t count, void **dest) noexcept nogil:
-    cdef int status = reserve_fitting(<TypedRing>state, count, dest)
+    cdef int status = reserve_status(<TypedRing>state, count, dest)
     return reserve_in_full_array(<TypedRing>state, count, dest) if status == UNFINISHED else status
 
 
 cdef inline int reserve_in_full_array(TypedRing ring, Py_ssize_t count, void **dest) noexcept nogil:
-    cdef sr_caller caller = enter_python(ring.target)
-    cdef int status = (<array_reserve>reserve_entered)(ring, count, dest)
+    cdef sr_caller caller = sr_enter_python(is_for_python(ring.target))
+    cdef int status = (<array_reserve>finish_reserve)(ring, count, dest)
     sr_leave_python(&caller, status == SPILL_RING_FAILED, <PyObject *>ring)
     return status
 
@@ -98,117 +84,49 @@ cdef int commit_to_array(void *state, Py_ssize_t count) noexcept nogil:
 
 # -- SpscRing ------------------------------------------------------------------------------------------
 
-cdef int enter_side(int *state) noexcept nogil:
-    cdef int found = sr_state_cas(state, SR_OPEN, SR_BUSY)
-    if found == SR_OPEN or found == SR_FORKED and sr_state_cas(state, SR_FORKED, SR_BUSY) == SR_FORKED:
-        return 0
-    return refusal_in(found)
-
-
 cdef int push_to_spsc(void *state, const void *items, Py_ssize_t count) noexcept nogil:
-    cdef int error
-    if count < 0:
-        return SPILL_RING_BAD_COUNT
-    error = enter_side(&(<SpscRing>state).state)
-    if error:
-        return error
-    error = push_inside(<SpscRing>state, items, count)
-    (<SpscRing>state).leave()
-    return error
+    cdef int status = producer.push_status(<SpscRing>state, items, count, False)
+    return push_to_full_spsc(<SpscRing>state, items, count) if status == UNFINISHED else status
 
 
-cdef inline int push_inside(SpscRing ring, const void *items, Py_ssize_t count) noexcept nogil:
-    cdef sr_caller caller
-    cdef size_t taken = 0
-    cdef int error
-    if ring.is_blocking:
-        # Only a signal handler can raise, and that runs in the main thread, which Python knows.
-        error = (<spsc_push>push_waiting)(ring, items, count)
-        if error:
-            caller = sr_enter_python(False)
-            sr_leave_python(&caller, True, <PyObject *>ring)
-        return error
-    if ring.core.sink == NULL or not ring.core.evicts or sr_spsc_has_room(ring.core, count):
-        return SPILL_RING_FULL if push_core(ring.core, items, count, &taken) == SR_FULL else 0
-    caller = sr_enter_python(needs_python(ring.target))
-    error = push_core(ring.core, items, count, &taken)
-    sr_leave_python(&caller, error != 0, <PyObject *>ring)
-    return error
-
-
-cdef int push_waiting(SpscRing ring, const void *items, Py_ssize_t count) except -1 nogil:
-    cdef Py_ssize_t taken = 0
-    return ring.push_entered(items, count, LLONG_MAX, &taken)
+cdef inline int push_to_full_spsc(SpscRing ring, const void *items, Py_ssize_t count) noexcept nogil:
+    # In a ring that blocks, only a signal handler can raise, and it runs in the main thread, which Python knows.
+    cdef sr_caller caller = sr_enter_python(ring.core.evicts and is_for_python(ring.target))
+    cdef int status = (<spsc_push>producer.finish_push)(ring, items, count)
+    sr_leave_python(&caller, status == SPILL_RING_FAILED, <PyObject *>ring)
+    return status
 
 
 cdef Py_ssize_t pop_from_spsc(void *state, void *out, Py_ssize_t count) noexcept nogil:
-    cdef int error
-    cdef bint has_ended
-    if count < 0:
-        return SPILL_RING_BAD_COUNT
-    error = enter_side(&(<SpscRing>state).shared.consumer.state)
-    if error:
-        return error
-    has_ended = sr_spsc_has_ended((<SpscRing>state).core)
-    count = <Py_ssize_t>sr_spsc_pop((<SpscRing>state).core, out, count)
-    (<SpscRing>state).leave_consumer()
-    return SPILL_RING_CLOSED if has_ended else count
+    return pop_status_of_spsc(<SpscRing>state, out, count)
 
 
 cdef Py_ssize_t length_of_spsc(void *state) noexcept nogil:
     return <Py_ssize_t>sr_spsc_count((<SpscRing>state).core)
 
 
-cdef int reserve_in_spsc(void *state, Py_ssize_t count, void **room) noexcept nogil:
-    cdef int error
-    if not 0 <= count <= (<SpscRing>state).size:
-        return SPILL_RING_BAD_COUNT
-    error = enter_side(&(<SpscRing>state).state)
-    return error if error else reserve_inside(<SpscRing>state, count, room)
+cdef int reserve_in_spsc(void *state, Py_ssize_t count, void **dest) noexcept nogil:
+    cdef int status = producer.reserve_status(<SpscRing>state, count, dest)
+    return reserve_in_full_spsc(<SpscRing>state, count, dest) if status == UNFINISHED else status
 
 
-cdef inline int reserve_inside(SpscRing ring, Py_ssize_t count, void **room) noexcept nogil:
-    cdef int error = make_room(ring, count, room)
-    if error == 0:
-        ring.reserved = count
-        ring.reservations += 1
-    sr_state_store(&ring.state, SR_OPEN if error else SR_RESERVED)
-    return error
-
-
-cdef inline int make_room(SpscRing ring, Py_ssize_t count, void **room) noexcept nogil:
-    cdef sr_caller caller
-    cdef size_t n_contiguous  # what lies beyond the memory's end `commit` carries to its start
-    cdef int error
-    if ring.core.sink == NULL or not ring.core.evicts or sr_spsc_has_room(ring.core, count):
-        return SPILL_RING_FULL if reserve_core(ring.core, count, room, &n_contiguous) == SR_FULL else 0
-    caller = sr_enter_python(needs_python(ring.target))
-    error = reserve_core(ring.core, count, room, &n_contiguous)
-    sr_leave_python(&caller, error == SPILL_RING_FAILED, <PyObject *>ring)
-    return SPILL_RING_FULL if error == SR_FULL else error
+cdef inline int reserve_in_full_spsc(SpscRing ring, Py_ssize_t count, void **dest) noexcept nogil:
+    cdef sr_caller caller = sr_enter_python(ring.core.evicts and is_for_python(ring.target))
+    cdef int status = (<spsc_reserve>producer.finish_reserve)(ring, count, dest, False)
+    sr_leave_python(&caller, status == SPILL_RING_FAILED, <PyObject *>ring)
+    return status
 
 
 cdef int commit_to_spsc(void *state, Py_ssize_t count) noexcept nogil:
-    cdef int *place = &(<SpscRing>state).state
-    cdef int found = move_reserved(place)
-    if found != SR_RESERVED:
-        return SPILL_RING_NOT_RESERVED if found == SR_OPEN else refusal_in(found)
-    if <PyObject *>(<SpscRing>state).fallback_block != <PyObject *>None:  # Python's `with` reserved it
-        sr_state_store(place, SR_RESERVED)
-        return SPILL_RING_NOT_RESERVED
-    if not 0 <= count <= (<SpscRing>state).reserved:
-        sr_state_store(place, SR_RESERVED)
-        return SPILL_RING_BAD_COUNT
-    commit_inside(<SpscRing>state, count)
-    return 0
+    cdef int status = producer.commit_status(<SpscRing>state, count)
+    return commit_block_to_spsc(<SpscRing>state, count) if status == UNFINISHED else status
 
 
-cdef inline void commit_inside(SpscRing ring, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t offset = <unsigned char *>sr_next_slot(ring.core) - ring.core.items
-    ring.reserved = 0
-    ring.storage.complete_write(offset, count * ring.itemsize)
-    sr_spsc_commit(ring.core, count)
-    ring.leave()
+cdef inline int commit_block_to_spsc(SpscRing ring, Py_ssize_t count) noexcept nogil:
+    cdef sr_caller caller = sr_enter_python(True)
+    cdef int status = (<spsc_commit>producer.finish_commit)(ring, count)
+    sr_leave_python(&caller, status == SPILL_RING_FAILED, <PyObject *>ring)
+    return status
 
 
 # -- handing it out ------------------------------------------------------------------------------------

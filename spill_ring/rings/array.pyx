@@ -13,10 +13,10 @@ from spill_ring._core.sink cimport LENDS, NATIVE, TRACED, declare_traits
 from spill_ring._core.status cimport UNFINISHED, raise_scalar, raise_status
 from spill_ring._core.storage cimport Storage, allocate
 from spill_ring.rings.engine cimport (
-    commit_numbered, commit_status, leave_with_window, pop_status, push_fitting, reserve_fitting,
+    commit_numbered, commit_status, leave_with_window, pop_status, push_status, reserve_status,
 )
 from spill_ring.rings.loan cimport Loan, add_methods, lend
-from spill_ring.rings.typed cimport TypedRing, push_entered, reserve_entered
+from spill_ring.rings.typed cimport TypedRing, finish_push, finish_reserve
 from spill_ring.serialization.record cimport item_block, items_block, load_item, record_of
 
 from itertools import islice
@@ -248,9 +248,9 @@ cdef class ArrayRing(TypedRing):
         return self.write_fitting(cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
 
     cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
-        cdef int status = push_fitting(self, items, count, False)
+        cdef int status = push_status(self, items, count, False)
         if status == UNFINISHED:
-            status = push_entered(self, items, count)
+            status = finish_push(self, items, count)
         return raise_status(self, status, count, self.size) if status else 0
 
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil:
@@ -269,9 +269,9 @@ cdef class ArrayRing(TypedRing):
 
     cdef void *reserve(self, Py_ssize_t count) except NULL nogil:
         cdef void *dest = NULL
-        cdef int status = reserve_fitting(self, count, &dest)
+        cdef int status = reserve_status(self, count, &dest)
         if status == UNFINISHED:
-            status = reserve_entered(self, count, &dest)
+            status = finish_reserve(self, count, &dest)
         if status:
             raise_status(self, status, count, self.size)
         return dest

@@ -38,8 +38,8 @@ cdef inline void leave_with_window(TypedRing ring) noexcept nogil:
     sr_state_store(&ring.state, SR_WINDOW)
 
 
-cdef inline int push_fitting(TypedRing ring, const void *items, Py_ssize_t count, bint opens_window) noexcept nogil:
-    """Push what needs no sink. UNFINISHED: `push_entered` has to follow."""
+cdef inline int push_status(TypedRing ring, const void *items, Py_ssize_t count, bint opens_window) noexcept nogil:
+    """Push what needs no sink. UNFINISHED: `finish_push` has to follow."""
     cdef int status = enter_status(ring)
     if status:
         return status
@@ -69,8 +69,8 @@ cdef inline Py_ssize_t pop_status(TypedRing ring, void *out, Py_ssize_t count) n
     return count
 
 
-cdef inline int reserve_fitting(TypedRing ring, Py_ssize_t count, void **dest) noexcept nogil:
-    """Reserve what needs no sink. UNFINISHED: `reserve_entered` has to follow."""
+cdef inline int reserve_status(TypedRing ring, Py_ssize_t count, void **dest) noexcept nogil:
+    """Reserve what needs no sink. UNFINISHED: `finish_reserve` has to follow."""
     cdef int status
     if not 0 <= count <= ring.size:
         return SPILL_RING_BAD_COUNT

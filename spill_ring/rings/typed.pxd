@@ -70,5 +70,5 @@ cdef class TypedRing(Ring):
 
 
 # The second halves of push and reserve (engine.pxd): the ring is entered, they leave it, and return a status.
-cdef int push_entered(TypedRing ring, const void *items, Py_ssize_t count) except -1 nogil
-cdef int reserve_entered(TypedRing ring, Py_ssize_t count, void **dest) except -1 nogil
+cdef int finish_push(TypedRing ring, const void *items, Py_ssize_t count) except -1 nogil
+cdef int finish_reserve(TypedRing ring, Py_ssize_t count, void **dest) except -1 nogil

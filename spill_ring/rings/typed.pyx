@@ -54,7 +54,7 @@ cdef class TypedRing(Ring):
 
 # -- the second halves of push and reserve --------------------------------------------------------------
 
-cdef int push_entered(TypedRing ring, const void *items, Py_ssize_t count) except -1 nogil:
+cdef int finish_push(TypedRing ring, const void *items, Py_ssize_t count) except -1 nogil:
     cdef Py_ssize_t taken = 0
     if count < 0:
         ring.leave()
@@ -66,7 +66,7 @@ cdef int push_entered(TypedRing ring, const void *items, Py_ssize_t count) excep
     return 0
 
 
-cdef int reserve_entered(TypedRing ring, Py_ssize_t count, void **dest) except -1 nogil:
+cdef int finish_reserve(TypedRing ring, Py_ssize_t count, void **dest) except -1 nogil:
     cdef bint has_failed = True
     try:
         ring.spill(ring.target, ring.sync_head() + count - ring.size)

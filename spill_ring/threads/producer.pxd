@@ -3,12 +3,25 @@ cimport cython
 from cpython.object cimport PyObject
 
 from spill_ring.threads.consumer cimport Consumer, enter_side, leave_side
-from spill_ring._core.guard cimport SR_BUSY, SR_FORKED, SR_RESERVED, sr_state_cas
+from spill_ring._core.guard cimport SR_BUSY, SR_FORKED, SR_OPEN, SR_RESERVED, sr_state_cas, sr_state_store
 from spill_ring.threads.eviction cimport SinkContext
 from spill_ring.threads.parking cimport Parking
 from spill_ring._core.sink cimport Sink
-from spill_ring.threads.core cimport adopt_fork, sr_index, sr_spsc, sr_spsc_state
+from spill_ring.threads.core cimport (
+    SR_FULL, adopt_fork, sr_index, sr_next_slot, sr_spsc, sr_spsc_commit, sr_spsc_has_room, sr_spsc_state,
+)
+from spill_ring._core.status cimport (
+    SPILL_RING_BAD_COUNT, SPILL_RING_FULL, SPILL_RING_NOT_RESERVED, UNFINISHED, status_of,
+)
 from spill_ring._core.storage cimport Storage
+
+
+cdef extern from "spill_ring/spsc.h" nogil:
+    # for calls that don't reach a sink, so that nothing can raise
+    int push_without_sink "sr_spsc_push"(sr_spsc *ring, const void *items, size_t count, size_t *taken) noexcept
+    int reserve_without_sink "sr_spsc_reserve"(
+        sr_spsc *ring, size_t count, void **dest, size_t *n_contiguous
+    ) noexcept
 
 
 cdef inline int move_reserved(int *state) noexcept nogil:
@@ -49,10 +62,6 @@ cdef class ProducerSide(Sink):
     cdef int commit(self, Py_ssize_t count) except -1 nogil
     cdef bint wait_room(self, Py_ssize_t count, long long deadline) except -1 nogil
 
-    cdef int raise_full(self, Py_ssize_t count) except -1 with gil
-    cdef int raise_count(self, Py_ssize_t count, Py_ssize_t room) except -1 with gil
-    cdef int raise_commit(self) except -1 with gil
-    cdef int raise_scalar(self, int scalar) except -1 with gil
     cdef void *reserve_fallback(self, Py_ssize_t count) except NULL with gil
     cdef int commit_fallback(self, Py_ssize_t count) except -1 with gil
     cdef int push_copied(
@@ -91,3 +100,90 @@ cdef class ProducerSide(Sink):
     @cython.final
     cdef inline void leave_consumer(self) noexcept nogil:
         leave_side(self.shared)
+
+
+# Push, reserve and commit of a typed ring, which exist here once: see `_core/status.pxd` for what they return. Each
+# enters the producer's side and leaves it.
+
+cdef inline int enter_status(ProducerSide ring) noexcept nogil:
+    """`ring.enter`, but with a status."""
+    cdef int found = sr_state_cas(&ring.state, SR_OPEN, SR_BUSY)
+    return 0 if found == SR_OPEN or adopt_fork(&ring.state, found) else status_of(found)
+
+
+cdef inline bint may_send(ProducerSide ring, Py_ssize_t count) noexcept nogil:
+    """May a push of `count` items call the sink?"""
+    return ring.core.sink != NULL and ring.core.evicts and not sr_spsc_has_room(ring.core, count)
+
+
+cdef inline int push_status(ProducerSide ring, const void *items, Py_ssize_t count, bint may_overlap) noexcept nogil:
+    """Push what needs no sink and no wait. UNFINISHED: `finish_push` has to follow."""
+    cdef size_t taken = 0
+    cdef int status
+    if count < 0:
+        return SPILL_RING_BAD_COUNT
+    status = enter_status(ring)
+    if status:
+        return status
+    if may_send(ring, count) or may_overlap and ring.overlaps(items):
+        return UNFINISHED
+    if push_without_sink(ring.core, items, count, &taken) == SR_FULL:
+        if ring.is_blocking:
+            return UNFINISHED
+        status = SPILL_RING_FULL
+    ring.leave()
+    return status
+
+
+cdef inline int reserve_status(ProducerSide ring, Py_ssize_t count, void **dest) noexcept nogil:
+    """Reserve what needs no sink and no wait. UNFINISHED: `finish_reserve` has to follow."""
+    cdef size_t n_contiguous  # what lies beyond the memory's end `commit` copies to its start
+    cdef int status
+    if not 0 <= count <= ring.size:
+        return SPILL_RING_BAD_COUNT
+    status = enter_status(ring)
+    if status:
+        return status
+    if may_send(ring, count):
+        return UNFINISHED
+    if reserve_without_sink(ring.core, count, dest, &n_contiguous) == SR_FULL:
+        if ring.is_blocking or ring.core.evicts:
+            return UNFINISHED
+        ring.leave()
+        return SPILL_RING_FULL
+    open_reservation(ring, count)
+    return 0
+
+
+cdef inline void open_reservation(ProducerSide ring, Py_ssize_t count) noexcept nogil:
+    """Leave the ring to its reserver."""
+    ring.reserved = count
+    ring.reservations += 1
+    sr_state_store(&ring.state, SR_RESERVED)
+
+
+cdef inline int commit_status(ProducerSide ring, Py_ssize_t count) noexcept nogil:
+    """Commit. UNFINISHED: the block lies outside of the ring's memory, and `finish_commit` has to push it."""
+    cdef Py_ssize_t offset
+    cdef int found = move_reserved(&ring.state)
+    if found != SR_RESERVED:
+        return SPILL_RING_NOT_RESERVED if found == SR_OPEN else status_of(found)
+    if not 0 <= count <= ring.reserved:
+        sr_state_store(&ring.state, SR_RESERVED)
+        return SPILL_RING_BAD_COUNT
+    ring.reserved = 0
+    if <PyObject *>ring.fallback_block != <PyObject *>None:
+        return UNFINISHED
+    # In memory from the heap, what was written beyond its end is copied to its start.
+    offset = <unsigned char *>sr_next_slot(ring.core) - ring.core.items
+    ring.storage.complete_write(offset, count * ring.itemsize)
+    sr_spsc_commit(ring.core, count)
+    ring.leave()
+    return 0
+
+
+cdef int finish_push(ProducerSide ring, const void *items, Py_ssize_t count) except -1 nogil
+# `may_wait`: wait for room, and take a block outside of the ring's memory if a consumer is in the way. Without it the
+# status is SPILL_RING_FULL then.
+cdef int finish_reserve(ProducerSide ring, Py_ssize_t count, void **dest, bint may_wait) except -1 nogil
+cdef int finish_commit(ProducerSide ring, Py_ssize_t count) except -1 nogil

@@ -12,10 +12,13 @@ from spill_ring._core.cpython cimport (
     Py_DECREF, Py_INCREF, PyFloat_AS_DOUBLE, PySequence_Fast_ITEMS, PyThread_get_thread_ident,
 )
 from spill_ring._core.guard cimport (
-    SR_BUSY, SR_CLOSED, SR_NEW, SR_OPEN, SR_RESERVED, sr_state_load, sr_state_store, sr_try_lock, sr_unlock,
+    SR_BUSY, SR_CLOSED, SR_NEW, SR_OPEN, sr_state_load, sr_state_store, sr_try_lock, sr_unlock,
 )
 from spill_ring._core.scalar cimport scalar_index
 from spill_ring._core.sink cimport Sink
+from spill_ring._core.status cimport (
+    SPILL_RING_BAD_COUNT, SPILL_RING_FAILED, SPILL_RING_FULL, UNFINISHED, raise_scalar, raise_status,
+)
 from spill_ring.rings.loan cimport Loan, add_methods, lend
 from spill_ring.serialization.record cimport item_block, items_block
 from spill_ring.threads.core cimport (
@@ -28,7 +31,6 @@ from spill_ring.threads.parking cimport FOREVER, awaited, deadline_of, wait_for
 from spill_ring.threads.references cimport push_references
 
 from itertools import islice
-from queue import Full
 
 cnp.import_array()
 
@@ -38,6 +40,38 @@ cdef extern from "methods.h":
 
 
 cdef int DOUBLE = scalar_index(<double *>NULL)
+
+
+cdef inline int push_unless_full(
+    ProducerSide ring, const void *items, Py_ssize_t count, long long deadline, Py_ssize_t *taken
+) except -1 nogil:
+    """Push a run, by the ring's `overflow` if there is no room. The caller has entered the producer's side.
+
+    Returns 0 or SPILL_RING_FULL. The caller has the GIL if the items are objects, whose sink needs it in any case. A
+    ring that blocks calls no sink, and waits without the GIL.
+    """
+    if ring.overlaps(items):
+        return ring.push_copied(items, count, deadline, taken)
+    if ring.is_blocking:
+        return push_waiting(ring, items, count, deadline, taken)
+    return SPILL_RING_FULL if sr_spsc_push(ring.core, items, count, <size_t *>taken) == SR_FULL else 0
+
+
+cdef int push_waiting(
+    ProducerSide ring, const void *items, Py_ssize_t count, long long deadline, Py_ssize_t *taken
+) except -1 nogil:
+    cdef Py_ssize_t pushed
+    cdef Py_ssize_t done = 0
+    while True:
+        pushed = <Py_ssize_t>sr_spsc_try_push(ring.core, <const char *>items + done * ring.itemsize, count - done)
+        done += pushed
+        taken[0] += pushed
+        if done == count:
+            return 0
+        # Wait for room for one item only. A consumer that waits for more items than there are would else wait for a
+        # producer that waits for more room than there is.
+        if not ring.wait_room(1, deadline):
+            return SPILL_RING_FULL
 
 
 @cython.no_gc_clear
@@ -74,22 +108,6 @@ cdef class ProducerSide(Sink):
         # SR_OPEN: the other thread has left meanwhile.
         return self.raise_for_state(SR_BUSY if state == SR_OPEN else state)
 
-    # Raising has functions of its own, since a function that makes Python objects takes the GIL also when it returns.
-    cdef int raise_full(self, Py_ssize_t count) except -1 with gil:
-        raise Full(f"{type(self).__name__} has no room for {count} items: it holds {len(self)} of {self.size}")
-
-    cdef int raise_count(self, Py_ssize_t count, Py_ssize_t room) except -1 with gil:
-        raise ValueError(f"got a count of {count} items, but there is room for {room}")
-
-    cdef int raise_commit(self) except -1 with gil:
-        raise RuntimeError(f"{type(self).__name__} has no open reserve() to commit")
-
-    cdef int raise_scalar(self, int scalar) except -1 with gil:
-        kind = ("unsigned int", "int", "float")[scalar // 4]
-        raise TypeError(
-            f"a C {kind} of {1 << scalar % 4} bytes for a {type(self).__name__} of dtype {self.item_type}"
-        )
-
     # -- waiting ---------------------------------------------------------------------------------
 
     cdef bint wait_room(self, Py_ssize_t count, long long deadline) except -1 nogil:
@@ -113,35 +131,16 @@ cdef class ProducerSide(Sink):
     cdef int push_entered(
         self, const void *items, Py_ssize_t count, long long deadline, Py_ssize_t *taken
     ) except -1 nogil:
-        """Push a run, by the ring's `overflow` if there is no room. The caller has entered the producer's side.
-
-        The caller has the GIL if the items are objects, whose sink needs it in any case. A ring that blocks calls no
-        sink, and waits without the GIL.
-        """
-        cdef Py_ssize_t pushed
-        cdef Py_ssize_t done = 0
-        if self.overlaps(items):
-            return self.push_copied(items, count, deadline, taken)
-        if not self.is_blocking:
-            if sr_spsc_push(self.core, items, count, <size_t *>taken) == SR_FULL:
-                self.raise_full(count)
-            return 0
-        while True:
-            pushed = <Py_ssize_t>sr_spsc_try_push(self.core, <const char *>items + done * self.itemsize, count - done)
-            done += pushed
-            taken[0] += pushed
-            if done == count:
-                return 0
-            # Wait for room for one item only. A consumer that waits for more items than there are would else wait for a
-            # producer that waits for more room than there is.
-            if not self.wait_room(1, deadline):
-                self.raise_full(count - done)
+        """Push a run, and raise queue.Full if there is no room. The caller has entered the producer's side."""
+        cdef Py_ssize_t before = taken[0]
+        cdef int status = push_unless_full(self, items, count, deadline, taken)
+        return raise_status(self, status, count - (taken[0] - before), self.size) if status else 0
 
     cdef int push_copied(
         self, const void *items, Py_ssize_t count, long long deadline, Py_ssize_t *taken
     ) except -1 with gil:
         block = copy_block(self.item_type, items, count)
-        return self.push_entered(cnp.PyArray_DATA(block), count, deadline, taken)
+        return push_unless_full(self, cnp.PyArray_DATA(block), count, deadline, taken)
 
     def push(self, item, /, *, timeout=None):
         """Append as newest. The producer's. O(1).
@@ -340,19 +339,14 @@ cdef class ProducerSide(Sink):
         return self.try_push_block(cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
 
     cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
-        cdef Py_ssize_t taken = 0
-        if count < 0:
-            self.raise_count(count, self.size)
-        self.enter()
-        try:
-            self.push_entered(items, count, FOREVER, &taken)
-        finally:
-            self.leave()
-        return 0
+        cdef int status = push_status(self, items, count, True)
+        if status == UNFINISHED:
+            status = finish_push(self, items, count)
+        return raise_status(self, status, count, self.size) if status else 0
 
     cdef Py_ssize_t try_push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
         if count < 0:
-            self.raise_count(count, self.size)
+            raise_status(self, SPILL_RING_BAD_COUNT, count, self.size)
         if self.overlaps(items):
             return self.try_push_copy(items, count)
         self.enter()
@@ -366,7 +360,7 @@ cdef class ProducerSide(Sink):
 
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil:
         if scalar != self.scalar:
-            return self.raise_scalar(scalar)
+            return raise_scalar(self, scalar)
         return self.push_block(value, 1)
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
@@ -384,54 +378,23 @@ cdef class ProducerSide(Sink):
         return 0
 
     cdef void *reserve(self, Py_ssize_t count) except NULL nogil:
-        cdef void *room = NULL
-        cdef size_t n_contiguous
-        cdef int found
-        cdef int next_state = SR_OPEN
-        if not 0 <= count <= self.size:
-            self.raise_count(count, self.size)
-        self.enter()
-        try:
-            if self.is_blocking:
-                self.wait_room(count, FOREVER)
-            found = sr_spsc_reserve(self.core, count, &room, &n_contiguous)
-            if found == SR_FULL and not self.core.evicts:
-                self.raise_full(count)
-            if found == SR_FULL:  # a consumer is in the middle of a copy of those slots
-                room = self.reserve_fallback(count)
-            self.reserved = count
-            self.reservations += 1
-            next_state = SR_RESERVED
-        finally:
-            sr_state_store(&self.state, next_state)
-        return room
+        cdef void *dest = NULL
+        cdef int status = reserve_status(self, count, &dest)
+        if status == UNFINISHED:
+            status = finish_reserve(self, count, &dest, True)
+        if status:
+            raise_status(self, status, count, self.size)
+        return dest
 
     cdef void *reserve_fallback(self, Py_ssize_t count) except NULL with gil:
         self.fallback_block = new_block(self.item_type, count)
         return cnp.PyArray_DATA(self.fallback_block)
 
     cdef int commit(self, Py_ssize_t count) except -1 nogil:
-        cdef Py_ssize_t offset
-        cdef int found = move_reserved(&self.state)
-        if found == SR_OPEN:
-            self.raise_commit()
-        elif found != SR_RESERVED:
-            self.raise_for_state(found)
-        if not 0 <= count <= self.reserved:
-            sr_state_store(&self.state, SR_RESERVED)
-            self.raise_count(count, self.reserved)
-        try:
-            self.reserved = 0
-            if <PyObject *>self.fallback_block != <PyObject *>None:
-                self.commit_fallback(count)
-            else:
-                # In memory from the heap, what was written beyond its end is copied to its start.
-                offset = <unsigned char *>sr_next_slot(self.core) - self.core.items
-                self.storage.complete_write(offset, count * self.itemsize)
-                sr_spsc_commit(self.core, count)
-        finally:
-            self.leave()
-        return 0
+        cdef int status = commit_status(self, count)
+        if status == UNFINISHED:
+            status = finish_commit(self, count)
+        return raise_status(self, status, count, self.reserved) if status else 0
 
     cdef int commit_fallback(self, Py_ssize_t count) except -1 with gil:
         cdef Py_ssize_t taken = 0
@@ -503,6 +466,43 @@ cdef int push_one(ProducerSide self, object item) except -1:
 sr_install_fast_push(ProducerSide.__dict__["push"], <void *>push_one)
 
 
+# -- the second halves of push, reserve and commit -----------------------------------------------------
+
+cdef int finish_push(ProducerSide ring, const void *items, Py_ssize_t count) except -1 nogil:
+    cdef Py_ssize_t taken = 0
+    try:
+        return push_unless_full(ring, items, count, FOREVER, &taken)
+    finally:
+        ring.leave()
+
+
+cdef int finish_reserve(ProducerSide ring, Py_ssize_t count, void **dest, bint may_wait) except -1 nogil:
+    cdef size_t n_contiguous
+    cdef int status = SPILL_RING_FAILED
+    try:
+        if may_wait and ring.is_blocking:
+            ring.wait_room(count, FOREVER)
+        status = sr_spsc_reserve(ring.core, count, dest, &n_contiguous)
+        if status == SR_FULL and may_wait and ring.core.evicts:  # a consumer is in the middle of a copy of those slots
+            dest[0] = ring.reserve_fallback(count)
+            status = 0
+        elif status == SR_FULL:
+            status = SPILL_RING_FULL
+    finally:
+        if status:
+            ring.leave()
+    if status == 0:
+        open_reservation(ring, count)
+    return status
+
+
+cdef int finish_commit(ProducerSide ring, Py_ssize_t count) except -1 nogil:
+    try:
+        return ring.commit_fallback(count)
+    finally:
+        ring.leave()
+
+
 # -- what a wait for room asks -----------------------------------------------------------------------
 
 cdef bint room_is_there(const awaited *what) noexcept nogil:
@@ -519,14 +519,14 @@ cdef void await_room_no_more(const awaited *what) noexcept nogil:
 
 cdef object begin_reservation(object lender, Loan loan):
     cdef ProducerSide ring = lender
-    cdef void *room
+    cdef void *dest
     if ring.item_type is None:
         raise TypeError(f"a {type(ring).__name__} of objects has no memory to write to: use push or extend")
-    room = ring.reserve(loan.count)
+    dest = ring.reserve(loan.count)
     try:
         block = ring.fallback_block
         if block is None:
-            block = view_block(ring.item_type, room, loan.count, ring.storage, True)
+            block = view_block(ring.item_type, dest, loan.count, ring.storage, True)
     except BaseException:
         ring.commit(0)
         raise

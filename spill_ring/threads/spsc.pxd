@@ -7,9 +7,11 @@ Compile with the folder that `spill_ring.get_include()` names.
 cimport cython
 
 from spill_ring._core.scalar cimport numeric, scalar_index
+from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, sr_state_cas
+from spill_ring._core.status cimport SPILL_RING_BAD_COUNT, SPILL_RING_CLOSED, raise_scalar, status_of
 from spill_ring.threads.core cimport (
-    sr_claim, sr_finish, sr_index, sr_next_slot, sr_publish, sr_pushed, sr_relax, sr_spsc_commit, sr_spsc_has_ended,
-    sr_spsc_room,
+    adopt_fork, sr_claim, sr_finish, sr_index, sr_next_slot, sr_publish, sr_pushed, sr_relax, sr_spsc_commit,
+    sr_spsc_has_ended, sr_spsc_pop, sr_spsc_room,
 )
 from spill_ring.threads.eviction cimport SinkContext
 from spill_ring.threads.producer cimport ProducerSide
@@ -67,9 +69,24 @@ cdef class SpscRing(ProducerSide):
     cdef inline int pop_value(self, numeric *value) except -1 nogil:
         """Remove the oldest into `value`; 0 when there is none."""
         if self.scalar != scalar_index(value):
-            return self.raise_scalar(scalar_index(value))
+            return raise_scalar(self, scalar_index(value))
         if sr_claim(self.core, 1, False) == 0:
             return 0
         value[0] = (<numeric *>self.core.items)[self.core.claimed & self.core.mask]
         sr_finish(self.core, 1)
         return 1
+
+
+cdef inline Py_ssize_t pop_status(SpscRing ring, void *out, Py_ssize_t count) noexcept nogil:
+    """Pop up to `count` of the oldest; returns how many, or an error. SPILL_RING_CLOSED: nothing will come any more."""
+    cdef int found
+    cdef bint has_ended
+    if count < 0:
+        return SPILL_RING_BAD_COUNT
+    found = sr_state_cas(&ring.shared.consumer.state, SR_OPEN, SR_BUSY)
+    if found != SR_OPEN and not adopt_fork(&ring.shared.consumer.state, found):
+        return status_of(found)
+    has_ended = ring.has_ended()
+    count = <Py_ssize_t>sr_spsc_pop(ring.core, out, count)
+    ring.leave_consumer()
+    return SPILL_RING_CLOSED if has_ended else count

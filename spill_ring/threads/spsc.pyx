@@ -17,6 +17,7 @@ from spill_ring._core.guard cimport (
 )
 from spill_ring._core.lifecycle cimport flush_at_exit, warn_lost
 from spill_ring._core.sink cimport NATIVE, DropSink, Sink, declare_traits
+from spill_ring._core.status cimport SPILL_RING_BAD_COUNT, raise_status
 from spill_ring._core.storage cimport allocate
 from spill_ring.rings.loan cimport Loan, lend
 from spill_ring.serialization.record cimport record_of
@@ -184,7 +185,7 @@ cdef class SpscRing(ProducerSide):
 
     cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil:
         if count < 0:
-            self.raise_count(count, self.size)
+            raise_status(self, SPILL_RING_BAD_COUNT, count, self.size)
         self.enter_consumer()
         count = <Py_ssize_t>sr_spsc_pop(self.core, out, count)
         self.leave_consumer()

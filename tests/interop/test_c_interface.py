@@ -305,7 +305,7 @@ PYTHON_ERRORS = {
     FAILED: (OSError, "refused"),
     CLOSED: (ValueError, "is closed"),
     IN_USE: (RuntimeError, r"is in use|has an open reserve\(\): leave"),
-    BAD_COUNT: (ValueError, "[24] items where there is room for [13]"),
+    BAD_COUNT: (ValueError, "got a count of [24] items, but there is room for [13]"),
     FULL: (queue.Full, "SpscRing has no room for 2 items: it holds 2 of 3"),
     NOT_RESERVED: (RuntimeError, r"has no open reserve\(\) to commit"),
 }
