@@ -42,7 +42,7 @@ cdef enum:
 # -- what plans write to, and read from ----------------------------------------------------------------
 
 cdef int grow(Writer *out, Py_ssize_t count) except -1:
-    """Make room for `count` bytes more."""
+    """Allocate memory for `count` more bytes."""
     cdef Py_ssize_t size
     cdef char *grown
     if count > PY_SSIZE_T_MAX // 2 - out.allocated:
@@ -304,9 +304,9 @@ cdef class ItemPlan(Plan):
             # numpy would cut a longer value, and can't tell zeros at its end from padding.
             if not isinstance(value, bytes if base.kind == "S" else str):
                 raise TypeError(f"expected {'bytes' if base.kind == 'S' else 'text'} for {base}, not {value!r}")
-            room = base.itemsize if base.kind == "S" else base.itemsize // 4
-            if len(value) > room:
-                raise ValueError(f"{value!r} is longer than the {room} of {base}")
+            limit = base.itemsize if base.kind == "S" else base.itemsize // 4
+            if len(value) > limit:
+                raise ValueError(f"{value!r} is longer than the {limit} of {base}")
             if value and not value[-1:].strip(b"\0" if base.kind == "S" else "\0"):
                 raise ValueError(f"{value!r} ends in a zero, which {base} can't keep")
         memcpy(out, cnp.PyArray_DATA(as_item(value, self.dtype)), self.size)
