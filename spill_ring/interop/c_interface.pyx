@@ -34,7 +34,7 @@ cdef extern from "caller.h" nogil:
 # Functions that return SPILL_RING_FAILED with an exception set, as callers see them that look at the number instead.
 ctypedef int (*array_push)(TypedRing ring, const void *items, Py_ssize_t count) noexcept nogil
 ctypedef int (*array_reserve)(TypedRing ring, Py_ssize_t count, void **dest) noexcept nogil
-ctypedef int (*spsc_push)(ProducerSide ring, const void *items, Py_ssize_t count) noexcept nogil
+ctypedef int (*spsc_push)(ProducerSide ring, const void *items, Py_ssize_t count, bint may_overlap) noexcept nogil
 ctypedef int (*spsc_reserve)(ProducerSide ring, Py_ssize_t count, void **dest, bint may_wait) noexcept nogil
 ctypedef int (*spsc_commit)(ProducerSide ring, Py_ssize_t count) noexcept nogil
 
@@ -92,7 +92,7 @@ cdef int push_to_spsc(void *state, const void *items, Py_ssize_t count) noexcept
 cdef inline int push_to_full_spsc(SpscRing ring, const void *items, Py_ssize_t count) noexcept nogil:
     # In a ring that blocks, only a signal handler can raise, and it runs in the main thread, which Python knows.
     cdef sr_caller caller = sr_enter_python(ring.core.evicts and is_for_python(ring.target))
-    cdef int status = (<spsc_push>producer.finish_push)(ring, items, count)
+    cdef int status = (<spsc_push>producer.finish_push)(ring, items, count, False)
     sr_leave_python(&caller, status == SPILL_RING_FAILED, <PyObject *>ring)
     return status
 

@@ -5,10 +5,10 @@ from cpython.object cimport PyObject
 from spill_ring.threads.consumer cimport Consumer, enter_side, leave_side
 from spill_ring._core.guard cimport SR_BUSY, SR_FORKED, SR_OPEN, SR_RESERVED, sr_state_cas, sr_state_store
 from spill_ring.threads.eviction cimport SinkContext
-from spill_ring.threads.parking cimport Parking
+from spill_ring.threads.parking cimport FOREVER, Parking
 from spill_ring._core.sink cimport Sink
 from spill_ring.threads.core cimport (
-    SR_FULL, adopt_fork, sr_index, sr_next_slot, sr_spsc, sr_spsc_commit, sr_spsc_has_room, sr_spsc_state,
+    SR_FULL, adopt_fork, sr_index, sr_next_slot, sr_spsc, sr_spsc_commit, sr_spsc_has_room, sr_spsc_push, sr_spsc_state,
 )
 from spill_ring._core.status cimport (
     SPILL_RING_BAD_COUNT, SPILL_RING_FULL, SPILL_RING_NOT_RESERVED, UNFINISHED, status_of,
@@ -182,7 +182,34 @@ cdef inline int commit_status(ProducerSide ring, Py_ssize_t count) noexcept nogi
     return 0
 
 
-cdef int finish_push(ProducerSide ring, const void *items, Py_ssize_t count) except -1 nogil
+cdef inline int push_unless_full(
+    ProducerSide ring, const void *items, Py_ssize_t count, long long deadline, Py_ssize_t *taken, bint may_overlap
+) except -1 nogil:
+    """Push a run, by the ring's `overflow` if there is no room. The caller has entered the producer's side.
+
+    Returns 0 or SPILL_RING_FULL. The caller has the GIL if the items are objects, whose sink needs it in any case. A
+    ring that blocks calls no sink, and waits without the GIL.
+    """
+    if may_overlap and ring.overlaps(items):
+        return ring.push_copied(items, count, deadline, taken)
+    if ring.is_blocking:
+        return push_waiting(ring, items, count, deadline, taken)
+    return SPILL_RING_FULL if sr_spsc_push(ring.core, items, count, <size_t *>taken) == SR_FULL else 0
+
+
+cdef inline int finish_push(
+    ProducerSide ring, const void *items, Py_ssize_t count, bint may_overlap
+) except -1 nogil:
+    cdef Py_ssize_t taken = 0
+    try:
+        return push_unless_full(ring, items, count, FOREVER, &taken, may_overlap)
+    finally:
+        ring.leave()
+
+
+cdef int push_waiting(
+    ProducerSide ring, const void *items, Py_ssize_t count, long long deadline, Py_ssize_t *taken
+) except -1 nogil
 # `may_wait`: wait for room, and take a block outside of the ring's memory if a consumer is in the way. Without it the
 # status is SPILL_RING_FULL then.
 cdef int finish_reserve(ProducerSide ring, Py_ssize_t count, void **dest, bint may_wait) except -1 nogil

@@ -42,21 +42,6 @@ cdef extern from "methods.h":
 cdef int DOUBLE = scalar_index(<double *>NULL)
 
 
-cdef inline int push_unless_full(
-    ProducerSide ring, const void *items, Py_ssize_t count, long long deadline, Py_ssize_t *taken
-) except -1 nogil:
-    """Push a run, by the ring's `overflow` if there is no room. The caller has entered the producer's side.
-
-    Returns 0 or SPILL_RING_FULL. The caller has the GIL if the items are objects, whose sink needs it in any case. A
-    ring that blocks calls no sink, and waits without the GIL.
-    """
-    if ring.overlaps(items):
-        return ring.push_copied(items, count, deadline, taken)
-    if ring.is_blocking:
-        return push_waiting(ring, items, count, deadline, taken)
-    return SPILL_RING_FULL if sr_spsc_push(ring.core, items, count, <size_t *>taken) == SR_FULL else 0
-
-
 cdef int push_waiting(
     ProducerSide ring, const void *items, Py_ssize_t count, long long deadline, Py_ssize_t *taken
 ) except -1 nogil:
@@ -133,14 +118,14 @@ cdef class ProducerSide(Sink):
     ) except -1 nogil:
         """Push a run, and raise queue.Full if there is no room. The caller has entered the producer's side."""
         cdef Py_ssize_t before = taken[0]
-        cdef int status = push_unless_full(self, items, count, deadline, taken)
+        cdef int status = push_unless_full(self, items, count, deadline, taken, True)
         return raise_status(self, status, count - (taken[0] - before), self.size) if status else 0
 
     cdef int push_copied(
         self, const void *items, Py_ssize_t count, long long deadline, Py_ssize_t *taken
     ) except -1 with gil:
         block = copy_block(self.item_type, items, count)
-        return push_unless_full(self, cnp.PyArray_DATA(block), count, deadline, taken)
+        return push_unless_full(self, cnp.PyArray_DATA(block), count, deadline, taken, False)
 
     def push(self, item, /, *, timeout=None):
         """Append as newest. The producer's. O(1).
@@ -341,7 +326,7 @@ cdef class ProducerSide(Sink):
     cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
         cdef int status = push_status(self, items, count, True)
         if status == UNFINISHED:
-            status = finish_push(self, items, count)
+            status = finish_push(self, items, count, True)
         return raise_status(self, status, count, self.size) if status else 0
 
     cdef Py_ssize_t try_push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
@@ -466,15 +451,7 @@ cdef int push_one(ProducerSide self, object item) except -1:
 sr_install_fast_push(ProducerSide.__dict__["push"], <void *>push_one)
 
 
-# -- the second halves of push, reserve and commit -----------------------------------------------------
-
-cdef int finish_push(ProducerSide ring, const void *items, Py_ssize_t count) except -1 nogil:
-    cdef Py_ssize_t taken = 0
-    try:
-        return push_unless_full(ring, items, count, FOREVER, &taken)
-    finally:
-        ring.leave()
-
+# -- the second halves of reserve and commit -----------------------------------------------------------
 
 cdef int finish_reserve(ProducerSide ring, Py_ssize_t count, void **dest, bint may_wait) except -1 nogil:
     cdef size_t n_contiguous

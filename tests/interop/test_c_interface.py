@@ -200,6 +200,23 @@ def test_reserve_and_commit(kind, memory):
     assert [*sink.items.tolist(), *ring.pop_many().tolist()] == list(range(3000))
 
 
+def test_a_stalled_consumer_is_in_the_way_of_reserve():
+    """C gets a number. Python gets a block outside of the ring's memory, and C may commit that too."""
+    ring = SpscRing(600, "f8", (sink := CollectSink()))
+    ring.extend(range(600))
+    with ring.read(1) as block:
+        ring.extend(range(600, 1200))
+        ring.extend(range(1200, 1800))
+        assert reserve(ring, 600) == (FULL, None)
+        with ring.reserve(600) as fallback:
+            assert fallback.base is None
+            fallback[:] = range(1800, 2400)
+            assert commit(ring, 601) == BAD_COUNT and commit(ring, 500) == 0
+            assert commit(ring, 0) == NOT_RESERVED
+        assert block.tolist() == [0]
+    assert [*sink.items.tolist(), *ring.pop_many().tolist()] == list(range(1, 2300))
+
+
 # -- errors are numbers ----------------------------------------------------------------------------------
 
 
