@@ -71,11 +71,16 @@ cdef class Consumer:
         return copy_out(&self.rings, out, count)
 
     cdef object pop_many(self, Py_ssize_t n, long long deadline):
+        cdef Py_ssize_t count
         cdef Py_ssize_t taken = 0
-        while n and self.wait_gil(1, deadline):
-            items = take_items(self, min(n, available(&self.rings)), &taken)
-            if taken:  # else the producers have evicted all of it meanwhile
-                return items
+        while n:
+            count = min(n, available(&self.rings))
+            if count:
+                items = take_items(self, count, &taken)
+                if taken:  # else the producers have evicted all of it meanwhile
+                    return items
+            elif not self.wait_slow(1, deadline):
+                break
         return take_items(self, 0, &taken)
 
     cdef Py_ssize_t pop_into(self, void *out, Py_ssize_t n_free, long long deadline) except -1:

@@ -325,7 +325,7 @@ cdef inline object pop_from(Consumer consumer, object ring, object default, obje
             core = consumer.claim_one()
             if core != NULL:
                 return take_claimed(consumer, core)
-            if not consumer.wait_gil(1, deadline):
+            if not consumer.wait_slow(1, deadline):
                 break
         if default is ...:
             ended = " and closed" if are_closed(&consumer.rings) else ""
