@@ -20,7 +20,7 @@ GIL, and a thread that waits inside of it releases it, as it releases the GIL.
     Loan             It has a number, which the ring compares while it is entered. So of two threads that end the same
                      loan, one does.
     SpscRing         Each side is entered by itself, and nobody else touches what a side owns. `spsc.h` protects what
-                     the sides share. `target` is set once. The side that ends the ring claims `is_settled`.
+                     the sides share. `target` is set once. The side that ends the ring claims `sink_state`.
     MpscRing         The consumer's sides of all its rings are entered.
     Consumer         It is filled before any thread waits, and after that only read. The exception is the turn, which
                      belongs to the thread that has entered.

@@ -8,8 +8,9 @@ from spill_ring.threads.eviction cimport SinkContext
 from spill_ring.threads.parking cimport NO_WAIT, Parking
 
 
-ctypedef struct merged:  # several rings, which are consumed like one
+ctypedef struct merged:  # one ring, or several which are consumed like one
     sr_spsc_state **rings
+    sr_spsc_state *first  # rings[0]
     Py_ssize_t count
     Py_ssize_t turn  # the ring whose items come first the next time
 
@@ -30,7 +31,7 @@ cdef class Consumer:
     cdef bint wait(self, Py_ssize_t n, long long deadline) except -1 nogil
     cdef bint wait_slow(self, Py_ssize_t n, long long deadline) except -1
 
-    # The caller has entered the consumer's side of all rings (`enter`) for the calls from here on.
+    # The caller has entered the rings (`enter`) for the calls from here on.
     # Copy out up to `count` items: about as many of each ring, and those of each ring oldest first.
     cdef Py_ssize_t pop_block(self, char *out, Py_ssize_t count) noexcept nogil
     # Wait for one item, then take up to `n` as a block or list. It is empty if none will come.
@@ -53,21 +54,23 @@ cdef class Consumer:
 
     cdef inline int enter(self) except -1 nogil:
         """Enter the consumer's side of every ring, so that nobody else can pop from one of them."""
-        return enter_side(self.rings.rings[0]) if self.rings.count == 1 else enter_sides(&self.rings)
+        return enter_side(self.rings.first) if self.rings.count == 1 else enter_sides(&self.rings)
 
     cdef inline void leave(self) noexcept nogil:
-        leave_sides(&self.rings, self.rings.count)
+        if self.rings.count == 1:
+            leave_side(self.rings.first)
+        else:
+            leave_sides(&self.rings, self.rings.count)
+
+    cdef inline sr_spsc *claim_one(self) noexcept nogil:
+        """Claim one item. Returns its ring, or NULL if all rings are empty."""
+        if self.rings.count != 1:
+            return claim_one_of(&self.rings)
+        return &self.rings.first.core if sr_claim(&self.rings.first.core, 1, False) else NULL
 
     cdef inline bint wait_gil(self, Py_ssize_t n, long long deadline) except -1:
         """Wait as a thread that has the GIL, which is released only to sleep. If False, release what sinks can be."""
         return True if available(&self.rings) >= n else self.wait_slow(n, deadline)
-
-    cdef inline sr_spsc *claim_one(self) noexcept nogil:
-        """Claim one item. Returns its ring, or NULL if all rings are empty."""
-        cdef sr_spsc *core = &self.rings.rings[0].core
-        if self.rings.count != 1:
-            return claim_one_of(&self.rings)
-        return core if sr_claim(core, 1, False) else NULL
 
 
 # The consumer's side of one ring, which only one thread at a time may enter.
@@ -80,12 +83,6 @@ cdef inline void leave_side(sr_spsc_state *ring) noexcept nogil:
     sr_state_store(&ring.consumer.state, SR_OPEN)
 
 
-cdef inline void leave_sides(merged *rings, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(count):
-        leave_side(rings.rings[i])
-
-
 cdef inline Py_ssize_t available(const merged *rings) noexcept nogil:
     cdef Py_ssize_t i
     cdef Py_ssize_t count = 0
@@ -96,5 +93,6 @@ cdef inline Py_ssize_t available(const merged *rings) noexcept nogil:
 
 cdef int enter_side_slow(sr_spsc_state *ring, int found) except -1 nogil
 cdef int enter_sides(merged *rings) except -1 nogil
+cdef void leave_sides(merged *rings, Py_ssize_t count) noexcept nogil
 cdef sr_spsc *claim_one_of(merged *rings) noexcept nogil
 cdef bint are_closed(const merged *rings) noexcept nogil

@@ -42,6 +42,7 @@ cdef class Consumer:
         if self.rings.count == self.allocated:
             raise IndexError(f"a consumer of {self.allocated} rings can't get one more")
         self.rings.rings[self.rings.count] = ring
+        self.rings.first = self.rings.rings[0]
         self.rings.count += 1
         self.capacity += <Py_ssize_t>ring.core.capacity
         ring.core.consumer.context = self.parking.place
@@ -70,11 +71,16 @@ cdef class Consumer:
         return copy_out(&self.rings, out, count)
 
     cdef object pop_many(self, Py_ssize_t n, long long deadline):
+        cdef Py_ssize_t count
         cdef Py_ssize_t taken = 0
-        while n and self.wait_gil(1, deadline):
-            items = take_items(self, min(n, available(&self.rings)), &taken)
-            if taken:  # else the producers have evicted all of it meanwhile
-                return items
+        while n:
+            count = min(n, available(&self.rings))
+            if count:
+                items = take_items(self, count, &taken)
+                if taken:  # else the producers have evicted all of it meanwhile
+                    return items
+            elif not self.wait_slow(1, deadline):
+                break
         return take_items(self, 0, &taken)
 
     cdef Py_ssize_t pop_into(self, void *out, Py_ssize_t n_free, long long deadline) except -1:
@@ -124,7 +130,8 @@ cdef class Consumer:
     cdef int release_sinks(self) except -1:
         cdef Py_ssize_t i
         for i in range(self.rings.count):
-            release_sink(self.rings.rings[i])
+            if self.rings.rings[i].sink != NULL:
+                release_sink(self.rings.rings[i])
         return 0
 
     cdef int listen(self) except -2:
@@ -169,6 +176,12 @@ cdef int enter_sides(merged *rings) except -1 nogil:
         if entered < rings.count:
             leave_sides(rings, entered)
     return 0
+
+
+cdef void leave_sides(merged *rings, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(count):
+        leave_side(rings.rings[i])
 
 
 cdef void set_thread(const merged *rings, unsigned long thread) noexcept nogil:

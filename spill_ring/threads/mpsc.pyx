@@ -31,7 +31,7 @@ cdef class MpscRing(Guarded):
         Of numpy items, as for `ArrayRing`. Without one the rings hold any Python objects.
     sink : sink, optional
         Gets what the rings evict, each in its producer's thread. With `ProducerSink` each ring has a
-        sink of its own; any other sink is shared, behind a lock. Without one evicted items are dropped.
+        sink of its own; any other sink is shared, with a lock. Without a sink evicted items are dropped.
     producers : int
         How many, 1 to 65,536.
 

@@ -5,16 +5,16 @@ from spill_ring._core.cpython cimport visitproc
 from spill_ring.threads.core cimport sr_spsc
 
 
-# A list for the slots would show them to the garbage collector, but to everybody else as well: a list that is
-# cleared or grown moves its memory under a thread that is inside. So it is `visit_slots` that does.
+# Show the slots to the garbage collector. If they were a list, it would show them too, but any thread could get at that
+# list through `gc`, and clearing or growing it would move the memory under a thread that is inside.
 cdef int visit_slots(sr_spsc *core, visitproc visit, void *arg) noexcept
 cdef void free_slots(sr_spsc *core) noexcept
 
-# How many there was room for. Each takes a reference.
+# Push as many as there is room for, with a reference of the ring's own to each. Returns how many.
 cdef Py_ssize_t push_references(sr_spsc *core, PyObject **items, Py_ssize_t count) noexcept
 
-# Remove up to n of the oldest. They follow each other, but for what was held before.
+# Remove up to n of the oldest. Those that were claimed before come first; the others follow each other.
 cdef list pop_references(sr_spsc *core, Py_ssize_t n)
 
-# Clear. The objects come into the list, to be let go of once the consumer's side is left.
+# Remove all objects. They are appended to the list, so that the caller drops them after it has left its side.
 cdef int clear_references(sr_spsc *core, list dropped) except -1

@@ -31,7 +31,7 @@ cdef void free_slots(sr_spsc *core) noexcept:
 cdef Py_ssize_t push_references(sr_spsc *core, PyObject **items, Py_ssize_t count) noexcept:
     cdef Py_ssize_t i
     count = <Py_ssize_t>sr_spsc_room(core, count)
-    for i in range(count):  # one by one: they may go on at the memory's start
+    for i in range(count):  # one by one, since they may go on at the start of the memory
         Py_INCREF(items[i])
         (<PyObject **>sr_next_slot(core))[0] = items[i]
         sr_spsc_commit(core, 1)
@@ -42,12 +42,12 @@ cdef list pop_references(sr_spsc *core, Py_ssize_t n):
     cdef Py_ssize_t count
     cdef list part
     cdef list taken = []
-    cdef bint was_held = True
-    while was_held and len(taken) < n:
-        was_held = core.claimed_count != 0
+    cdef bint were_claimed = True
+    while were_claimed and len(taken) < n:
+        were_claimed = core.claimed_count != 0
         count = <Py_ssize_t>sr_claim(core, n - len(taken), False)
         part = PyList_New(count)
-        move_held(core, part, count)
+        move_claimed(core, part, count)
         sr_finish(core, count)
         taken = taken + part if taken else part
     return taken
@@ -62,12 +62,12 @@ cdef int clear_references(sr_spsc *core, list dropped) except -1:
             return 0
         part = PyList_New(count)
         dropped.append(part)
-        move_held(core, part, count)
+        move_claimed(core, part, count)
         sr_spsc_clear(core, count)
 
 
-cdef inline void move_held(sr_spsc *core, list part, Py_ssize_t count) noexcept:
-    """The first of what is held into a list that was made for them."""
+cdef inline void move_claimed(sr_spsc *core, list part, Py_ssize_t count) noexcept:
+    """Move the first claimed objects into a list that was made for so many."""
     cdef Py_ssize_t i
     cdef PyObject **slot
     for i in range(count):
