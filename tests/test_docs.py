@@ -63,6 +63,7 @@ def test_contributing_has_every_package():
     assert not [name for name in names if f"| `{name}` |" not in text and f"| `{name}/` |" not in text]
 
 
+@pytest.mark.slow
 @pytest.mark.thread_unsafe(reason="runs pytest")
 def test_the_sink_in_contributing_works(tmp_path, monkeypatch):
     """As it stands there: the module with its example, and its tests."""

@@ -594,6 +594,7 @@ def test_instances_of_a_record(tmp_path):
     ring.close()
 
 
+@pytest.mark.slow
 def test_removed_while_it_is_read(tmp_path, monkeypatch):
     """By the thread of the sink, between any two calls of a reader: an IndexError that says so, or the items."""
     may_sync = threading.Event()

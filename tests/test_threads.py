@@ -390,6 +390,7 @@ SHARED = {
 }
 
 
+@pytest.mark.slow
 @TWO_KINDS
 @pytest.mark.parametrize("shape", SHARED)
 def test_one_sink_for_several_rings(kind, shape):

@@ -418,6 +418,7 @@ def test_a_sink_that_pushes_while_it_is_flushed():
     ring.close()
 
 
+@pytest.mark.slow
 def test_held_items_are_not_lost_silently():
     for make, expected in [
         (lambda s: BatchSink(10, s), [[0, 1, 2]]),

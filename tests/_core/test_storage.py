@@ -137,6 +137,7 @@ def test_bounded_memory(memory):
     assert after - before < 2000 and peak - before < 8000, "a copy of a block would be 40,000"
 
 
+@pytest.mark.slow
 @pytest.mark.not_sanitized
 @pytest.mark.thread_unsafe(reason="counts the memory of the process")
 def test_memory_is_given_back():
@@ -170,6 +171,7 @@ def test_a_machine_without_memory_maps_left():
     assert run_child("storage/too_many_maps").strip() == "['heap', 'mirrored']"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
 def test_fork(memory):
     """The child gets its own copy of the content; the parent is untouched, and neither waits for the other."""
@@ -233,6 +235,7 @@ def test_no_leak_over_a_million_operations():
         assert (int(statm.read().split()[1]) - memory) * resource.getpagesize() < 2e6
 
 
+@pytest.mark.slow
 def test_fork_beside_threads_and_hooks():
     """Other hooks run Python code around the fork; rings are made, and pushed to, in other threads meanwhile."""
     run_child("storage/forks_beside_threads_and_hooks")

@@ -72,12 +72,14 @@ def test_every_sample_of_an_ecg_arrives(ecg, out, capacity, warm):
     assert found == {"items in": 1024, "spilled": 1024 - hot - still_warm, "still warm": still_warm, "still hot": hot}
 
 
+@pytest.mark.slow
 def test_the_installed_command_is_the_same(ecg, out):
     script = os.path.join(os.path.dirname(sys.executable), "spill-ring")
     subprocess.run([script, "record", ecg, "--to", out], check=True, timeout=PATIENCE)
     same(out, pywt.data.ecg())
 
 
+@pytest.mark.slow
 def test_an_ecg_through_a_pipe(out):
     ecg = pywt.data.ecg()
     result = record("-", "--dtype", ecg.dtype.str, "--capacity", 10, "--warm", 100, "--to", out, input=ecg.tobytes())
@@ -85,6 +87,7 @@ def test_an_ecg_through_a_pipe(out):
     same(out, ecg)
 
 
+@pytest.mark.slow
 def test_more_than_a_block_through_a_pipe(out):
     # 3 bytes each, so that what the pipe gives at once mostly ends within an item
     items = np.arange(1_000_000, dtype="<u4").view("u1").reshape(-1, 4)[:, :3].copy().view("S3").ravel()
@@ -123,6 +126,7 @@ def test_items_of_any_kind(tmp_path, out, items):
     assert (loaded.dtype, loaded.shape, loaded.tobytes()) == (items.dtype, items.shape, items.tobytes())
 
 
+@pytest.mark.slow
 def test_frames_on_standard_input(out):
     frames = np.arange(800, dtype="f4").reshape(100, 8)
     result = record("-", "--dtype", "8f4", "--capacity", 7, "--warm", 11, "--to", out, input=frames.tobytes())
@@ -194,6 +198,7 @@ def test_what_the_pipe_holds_at_the_signal_is_read():
         os.close(fd)
 
 
+@pytest.mark.slow
 def test_a_signal_before_any_input(out):
     with start("record", "-", "--dtype", "i4", "--to", out) as process:
         wait_for(lambda: out.exists() and out.stat().st_size == HEADER)
@@ -252,6 +257,7 @@ def test_a_full_disk_leaves_a_readable_prefix(tmp_path, out, capacity, warm):
     same(out, items[:1000])
 
 
+@pytest.mark.slow
 def test_no_room_for_the_header(ecg, out):
     result = record(ecg, "--to", out, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64)))
     assert result.returncode == 1
@@ -283,6 +289,7 @@ def test_a_terminal_shows_progress_while_it_records(out):
     same(out, items)
 
 
+@pytest.mark.slow
 def test_no_terminal_no_progress(ecg, out):
     result = record(ecg, "--to", out, env=os.environ | {"TERM": "xterm", "FORCE_COLOR": "1"})
     assert (result.returncode, result.stderr) == (0, b"")
@@ -369,6 +376,7 @@ def test_a_bad_capacity(ecg, out, option, value):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_not_there(ecg, tmp_path):
     out = tmp_path / "none" / "out.npy"
     result = record(ecg, "--to", out)
@@ -449,6 +457,7 @@ def test_it_refuses_objects_and_files_that_cannot_seek():
         ArrayRing(2, sink=NpySink(pipe))
 
 
+@pytest.mark.slow
 def test_standard_input_that_is_closed(out):
     result = subprocess.run(
         ["bash", "-c", 'exec "$@" <&-', "bash", *COMMAND, "record", "-", "--dtype", "f8", "--to", out],
@@ -464,6 +473,7 @@ def test_standard_error_that_is_closed(ecg, out):
     same(out, pywt.data.ecg())
 
 
+@pytest.mark.slow
 def test_standard_output_that_is_full(ecg, out):
     with open("/dev/full", "wb") as full:
         result = record(ecg, "--to", out, capture_output=False, stdout=full, stderr=subprocess.PIPE)

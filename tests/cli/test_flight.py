@@ -167,6 +167,7 @@ def test_a_signal_ends_it_with_nothing_lost(folder, signum):
     np.testing.assert_array_equal(SpillLog(folder)[:], numbers(0, 1007))
 
 
+@pytest.mark.slow
 def test_it_ends_by_itself_while_nothing_comes(folder):
     with start("record", "-", "--dtype", "i8", "--to", folder, "--seconds", 0.2) as process:
         process.stdin.write(numbers(0, 10).tobytes())
@@ -190,6 +191,7 @@ def test_a_full_disk_ends_it_and_what_was_written_is_there(folder):
     np.testing.assert_array_equal(SpillLog(folder)[:], numbers(0, 40_000))
 
 
+@pytest.mark.slow
 def test_no_more_is_kept_than_asked_for(tmp_path, folder):
     np.save(tmp_path / "in.npy", numbers(0, 30_000))
     result = run("record", tmp_path / "in.npy", "--to", folder, "--keep-bytes", 100_000)
@@ -210,6 +212,7 @@ def test_a_block_that_was_not_complete_is_said_to_be_cut_off(recording):
     np.testing.assert_array_equal(SpillLog(recording)[:], numbers(0, 1010))
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_written_to_already(recording):
     with DiskSink(recording):
         result = run("record", "-", "--dtype", "i8", "--to", recording, input=b"")
@@ -218,6 +221,7 @@ def test_a_folder_that_is_written_to_already(recording):
     assert line == f"spill-ring: {recording}: process {os.getpid()} writes to it; give each its own folder"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "args, message",
     [
@@ -412,6 +416,7 @@ def read_lines(process, count):
     return [int(line) for line in found.split()]
 
 
+@pytest.mark.slow
 def test_tail_follows_until_ctrl_c(recording):
     with start("tail", "-f", "-n", 3, recording) as process:
         assert read_lines(process, 3) == [997, 998, 999]
@@ -424,6 +429,7 @@ def test_tail_follows_until_ctrl_c(recording):
         assert (process.stdout.read(), process.stderr.read()) == (b"", b"")
 
 
+@pytest.mark.slow
 def test_tail_follows_until_nobody_reads(recording):
     with start("tail", "-f", "-n", 3, recording) as process:
         assert read_lines(process, 3) == [997, 998, 999]
@@ -432,6 +438,7 @@ def test_tail_follows_until_nobody_reads(recording):
         assert process.stderr.read() == b""
 
 
+@pytest.mark.slow
 def test_tail_ends_in_the_midst_when_nobody_reads(folder):
     with ArrayRing(1, "i8", DiskSink(folder)) as ring:
         ring.extend(numbers(0, 100_000))
@@ -442,6 +449,7 @@ def test_tail_ends_in_the_midst_when_nobody_reads(folder):
         assert process.stderr.read() == b""
 
 
+@pytest.mark.slow
 def test_tail_says_what_it_missed(folder, monkeypatch, capsys):
     """Items that were removed before they could be read."""
     with ArrayRing(1, "i8", DiskSink(folder, segment_bytes=1000, keep_bytes=2000)) as ring:
@@ -465,6 +473,7 @@ def test_tail_says_what_it_missed(folder, monkeypatch, capsys):
 # -- export --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_export(recording, tmp_path):
     result = run("export", recording, tmp_path / "out.npy")
     assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")

@@ -27,6 +27,7 @@ def lines_of(found):
     return {name: line for lines in found.panels.values() for name, line in lines.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1, 7, 999, 5000])
 @pytest.mark.parametrize("dtype", [">f4", "i8", "?", ("f4", (3,)), RECORD], ids=str)
 def test_the_envelope_holds_every_peak(tmp_path, monkeypatch, width, dtype):

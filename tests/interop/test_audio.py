@@ -49,6 +49,7 @@ def test_ten_minutes_of_sound(libraries):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_is_counted(libraries, tmp_path):
     careless = shared_library(CLIENT / "careless_callback.c", tmp_path, f"-I{EXAMPLES}")
     found = record(careless, libraries[1], 1000 * 256)

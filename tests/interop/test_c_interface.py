@@ -79,6 +79,7 @@ def test_ctypes_has_the_fields_of_the_header():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", RINGS)
 @pytest.mark.parametrize("form", ["capsule", "ctypes", "cffi", "function"])
 def test_it_keeps_its_ring_alive(kind, form):
@@ -146,6 +147,7 @@ def test_push_and_pop(kind, memory):
     assert ring.stats == (8000, 701, 6600, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", RINGS)
 def test_single_items_between_other_calls(kind, pthread_client, memory):
     """By the window that push opens: what was written there shows in every other call."""
@@ -495,6 +497,7 @@ def test_cffi(kind):
     assert interface.push(interface.state, ffi.NULL, 0) == CLOSED
 
 
+@pytest.mark.slow
 @pytest.mark.not_sanitized
 @pytest.mark.parametrize("kind", RINGS)
 def test_numba(kind):
@@ -520,6 +523,7 @@ def test_numba(kind):
     assert popped + ring.pop_many().sum() + sink.items.sum() == 300 * 299 / 2
 
 
+@pytest.mark.slow
 @pytest.mark.not_sanitized
 def test_numba_in_a_thread_of_its_own():
     numba = pytest.importorskip("numba")
@@ -555,6 +559,7 @@ def test_numba_in_a_thread_of_its_own():
     assert codes == [0]
 
 
+@pytest.mark.slow
 @pytest.mark.not_sanitized
 def test_numba_in_the_window(memory):
     """Single numbers without a call, as the header's inline functions push them."""

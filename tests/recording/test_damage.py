@@ -81,6 +81,7 @@ def test_every_file_missing_or_cut(tmp_path, kind):
         path.write_bytes(good)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["typed", "objects"])
 def test_garbage(tmp_path, kind):
     """Whatever is in the files: no crash, nothing wrong, and who writes goes on or says why not."""
@@ -136,6 +137,7 @@ def test_damage_says_where_and_the_rest_is_readable(tmp_path):
     assert (log[990:] == numbers(990, 1010)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["typed", "objects"])
 @pytest.mark.parametrize("which", ["first", "middle", "last"])
 @pytest.mark.parametrize("what", ["items gone", "index gone", "both gone", "items cut", "index cut", "header", "empty"])

@@ -56,6 +56,7 @@ def test_what_a_sink_may_ask_its_ring():
     assert seen == [(2, True, 2, 2, "<ArrayRing: in use, capacity=2>")]
 
 
+@pytest.mark.slow
 def test_reference_cycles_are_collected():
     class Node:
         pass

@@ -83,6 +83,7 @@ def test_it_gets_blocks(gathering):
     assert (gathered.calls, gathered.count) == (2, 990 + 1000)
 
 
+@pytest.mark.slow
 @pytest.mark.not_sanitized
 def test_numba(memory):
     numba = pytest.importorskip("numba")

@@ -190,6 +190,7 @@ def test_the_interval(tmp_path):
             time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_behind_other_sinks(tmp_path):
     background = BackgroundSink(TeeSink(DiskSink(tmp_path / "a"), DiskSink(tmp_path / "b", segment_bytes=100)), 100)
     with ArrayRing(3, "i8", background) as ring:
@@ -203,6 +204,7 @@ def test_a_full_disk(tmp_path):
     assert count > 50 and (read_all(tmp_path) == numbers(count)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sync", ["interval", "always"])
 @pytest.mark.parametrize("kind", ["typed", "objects"])
 def test_of_a_block_that_is_too_large_a_part_is_taken(tmp_path, kind, sync):
@@ -210,6 +212,7 @@ def test_of_a_block_that_is_too_large_a_part_is_taken(tmp_path, kind, sync):
     run_child("recording/send_too_large_a_block", tmp_path, kind, sync, options=("-W", "error"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cycle", [False, True])
 def test_an_interpreter_that_ends_without_close(tmp_path, cycle):
     """Its thread syncs all the time: were it ended with a lock, the flush at exit would wait for ever."""

@@ -20,6 +20,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 # -- KeyboardInterrupt -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "call", ["sink.send(np.arange(3, 9))", "sink.flush()", "sink.close()", "ring.extend(range(3, 30))"]
 )
@@ -29,6 +30,7 @@ def test_interrupted_while_it_waits(call):
     assert out == ["through"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "then", ["sink.flush()", "sink.close()", "del sink", "sink.send(np.arange(3, 9)); sink.flush()"]
 )
@@ -142,6 +144,7 @@ def test_at_exit_everything_comes_through(typed):
         assert [n for n in out if n != "flush"][:6] == list("012345") and out[-1] == "flush" and errors == "", script
 
 
+@pytest.mark.slow
 def test_at_exit_a_sink_that_has_not_begun_begins():
     for make in ("ArrayRing(5, 'i8', sink)", "ObjectRing(5, sink)"):
         out, errors = run("exits_before_it_began", make, options=["-W", "always"])
@@ -185,6 +188,7 @@ def test_after_exit_it_does_not_wait_for_a_thread_that_will_never_run():
     assert out[0] == "2" and "shutting down" in " ".join(out)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc's on_exit")
 @pytest.mark.parametrize("wait", ["SpscRing(4).wait", "MpscRing(4, producers=2).wait", None])
 def test_a_daemon_that_waits_sleeps_through_the_end(wait):
@@ -197,6 +201,7 @@ def test_a_thread_that_can_not_be_started():
     run("starts_no_thread")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ring", ["ArrayRing(4, 'i8', sink)", "ObjectRing(4, sink)", "SpscRing(4, 'i8', sink)",
                                   "SpscRing(4, 'i8', sink, overflow='reject')"])
 def test_one_that_was_never_sent_to_delivers_at_exit(ring):
@@ -224,6 +229,7 @@ def test_a_fork(inner, moment):
     assert out == ["parent"]
 
 
+@pytest.mark.slow
 @needs_fork
 def test_a_child_that_exits_or_drops_it():
     for end in ("sys.exit(7)", "del sink, ring; os._exit(7)"):

@@ -260,6 +260,7 @@ def test_waiting_runs_nothing():
     assert turns < 10 and time.thread_time() - before < 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="no /proc")
 def test_no_file_is_left_open(run):
     async def main():

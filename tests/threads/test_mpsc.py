@@ -401,6 +401,7 @@ def test_a_fork_has_its_own_copy():
     assert run_child("mpsc/forks_inside_of_a_drain") == "through\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["None", "'i8'"])
 def test_a_fork_inside_of_a_drain_leaves_all_rings_in_use(dtype):
     """Also those that it is through with, and those that it comes to later."""

@@ -174,7 +174,11 @@ class Consumer:
         time.sleep(self.rng.choice([0, 0, 1e-5, 1e-3]))
 
 
-@pytest.mark.parametrize("kind", [KINDS[0], KINDS[1], KINDS[7], KINDS[9], KINDS[10]], ids=lambda kind: kind.name)
+@pytest.mark.parametrize(
+    "kind",
+    [KINDS[0], KINDS[1], *(pytest.param(KINDS[n], marks=pytest.mark.slow) for n in (7, 9, 10))],
+    ids=lambda kind: kind.name,
+)
 @pytest.mark.parametrize("overflow", OVERFLOWS)
 @pytest.mark.parametrize("capacity, at_once", [(1, 1), (7, 3), (60, 1)])
 def test_two_threads(kind, overflow, capacity, at_once, memory, many_switches):

@@ -345,6 +345,7 @@ def test_interpreter_exit(overflow, how, tmp_path):
     assert (tmp_path / "out").read_bytes() == b"abc"
 
 
+@pytest.mark.slow
 def test_a_consumer_that_waits_at_exit():
     for wait in ("ring.pop(timeout=None)", "ring.wait(2)", "list(ring.blocks())"):
         run_child("spsc/exits_while_a_consumer_waits", wait)
@@ -378,6 +379,7 @@ def test_a_fork_beside_a_producer(overflow):
     run_child("spsc/forks_beside_a_producer", overflow)
 
 
+@pytest.mark.slow
 @needs_fork
 @pytest.mark.parametrize("dtype", ["None", "'i8'"])
 def test_fork(dtype):
@@ -385,11 +387,13 @@ def test_fork(dtype):
     run_child("spsc/forks", dtype)
 
 
+@pytest.mark.slow
 @needs_fork
 def test_a_fork_inside_of_a_sink():
     run_child("spsc/forks_inside_of_a_sink")
 
 
+@pytest.mark.slow
 @needs_fork
 @pytest.mark.parametrize("dtype", ["None", "'i8'"])
 @pytest.mark.parametrize("side", ["push", "drain", "a handler"])

@@ -224,6 +224,7 @@ INTERRUPTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_ctrl_c():
     """All of them in one process: each is interrupted within a second, and loses nothing."""
