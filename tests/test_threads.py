@@ -560,6 +560,7 @@ def test_collected_while_it_is_taken():
         assert got == list(range(ring.stats.spilled))
 
 
+@pytest.mark.slow
 def test_attaching_and_closing():
     """A sink is `attached` once, open as long as anyone uses it, and closed once."""
     calls = Counter()

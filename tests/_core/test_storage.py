@@ -241,9 +241,11 @@ def test_fork_beside_threads_and_hooks():
     run_child("storage/forks_beside_threads_and_hooks")
 
 
+@pytest.mark.slow
 def test_fork_needs_no_files():
     run_child("storage/forks_without_files")
 
 
+@pytest.mark.slow
 def test_fork_while_a_lock_is_held():
     run_child("storage/forks_while_a_lock_is_held")

@@ -60,6 +60,7 @@ def out(tmp_path):
 # -- recording -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capacity, warm", [(1, 1), (64, 256), (1024, 1), (4096, 65536)])
 def test_every_sample_of_an_ecg_arrives(ecg, out, capacity, warm):
     result = record(ecg, "--capacity", capacity, "--warm", warm, "--to", out)
@@ -390,6 +391,7 @@ def test_without_the_extra_it_says_what_to_install():
     assert said(result).endswith("pip install 'spill_ring[cli]'")
 
 
+@pytest.mark.slow
 def test_the_package_needs_neither_typer_nor_rich():
     script = "import spill_ring, spill_ring.cli, sys; assert not {'typer', 'rich'} & set(sys.modules)"
     subprocess.run([sys.executable, "-P", "-c", script], check=True, timeout=PATIENCE)

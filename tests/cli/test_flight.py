@@ -61,6 +61,7 @@ def recording(folder):
 # -- record --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_this_machine_is_recorded_and_gone_on_with(folder):
     args = ("record", "system", "--rate", 100, "--seconds", 0.2, "--to", folder)
     ends = []

@@ -130,6 +130,7 @@ def test_options_that_do_not_belong(tmp_path, monkeypatch, name, options, messag
 # -- this machine --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_this_machine_is_sampled():
     psutil = pytest.importorskip("psutil")
     before = np.datetime64(time.time_ns() // 1000, "us")
@@ -148,6 +149,7 @@ def test_this_machine_is_sampled():
         assert (np.diff(items[name]) >= 0).all()
 
 
+@pytest.mark.slow
 def test_the_processor_is_seen_at_work():
     pytest.importorskip("psutil")
     stop, start = os.pipe()

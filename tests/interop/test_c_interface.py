@@ -424,6 +424,7 @@ def test_a_capsule_of_something_else(pthread_client):
         pthread_client.push_numbers(ArrayRing(3, "f4").capsule, 0, 1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.not_sanitized
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 def test_a_sink_without_memory(pthread_client):

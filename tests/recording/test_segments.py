@@ -104,6 +104,7 @@ def test_opening_a_recording_reads_each_file_once(tmp_path, monkeypatch, segment
     assert sorted(opened) == sorted([last, str(tmp_path / "manifest"), last.replace(".index", ".npy")])
 
 
+@pytest.mark.slow
 def test_a_follower_copies_no_index_entries(tmp_path):
     """But in steps that double: what it costs to look is what is new."""
     with DiskSink(tmp_path, sync="never") as sink:

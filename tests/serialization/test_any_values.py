@@ -120,6 +120,7 @@ def check_fuzzed(data, kind):
     assert serialize(value, kind) == data
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=600)
 @given(st.binary(max_size=60), st.sampled_from(FUZZED))
 def test_any_bytes_are_a_value_or_refused(data, kind):

@@ -131,5 +131,6 @@ def test_an_encoder_that_returns_no_bytes_is_refused(tmp_path):
         DiskSink(tmp_path, interval="1")
 
 
+@pytest.mark.slow
 def test_a_fork_in_an_encoder_leaves_the_parents_files_alone(tmp_path):
     run_child("recording/fork_in_an_encoder", tmp_path / "log")

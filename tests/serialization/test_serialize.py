@@ -279,6 +279,7 @@ def test_types_without_end_don_t_fill_the_memory():
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.thread_unsafe(reason="starts threads of its own")
 def test_threads_make_the_same_plans():
     barrier = threading.Barrier(4)

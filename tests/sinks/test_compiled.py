@@ -101,6 +101,7 @@ def test_numba(memory):
             ring.extend([1000, 1, 1, 1, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.not_sanitized
 def test_numba_of_void_pointers():
     numba = pytest.importorskip("numba")

@@ -180,6 +180,7 @@ def test_a_sink_that_somebody_else_has_closed():
 # -- no deadlock -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_sink_that_calls_back_does_not_wait_for_itself():
     """Also a push into the hot ring that would have to wait for the sink's own thread."""
     run("calls_back")

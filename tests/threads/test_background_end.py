@@ -44,11 +44,13 @@ def test_a_close_that_was_interrupted_when_it_could_not_be_stopped():
     assert out == ["inner", "True", "True", "True", "True"]
 
 
+@pytest.mark.slow
 def test_a_send_during_a_close_that_was_interrupted_does_not_wait_for_ever():
     out, errors = run("send_during_interrupted_close", options=["-W", "always"])
     assert out == ["True", "10"] * 2 and "last 10 items" in errors
 
 
+@pytest.mark.slow
 def test_an_interrupt_between_an_error_and_its_telling():
     """The signal has arrived when the producer finds the error: one of the two is raised, and then the other."""
     out, _ = run("interrupt_beside_an_error")
@@ -176,6 +178,7 @@ def test_at_exit_a_sink_that_fails_warns():
             assert out == [] and "ResourceWarning" in errors and "disk full" in errors, errors
 
 
+@pytest.mark.slow
 def test_at_exit_a_daemon_that_is_inside():
     """It may be cut short; what is not delivered is told."""
     out, errors = run("exits_with_a_daemon_inside", options=["-W", "always"])
@@ -210,6 +213,7 @@ def test_one_that_was_never_sent_to_delivers_at_exit(ring):
     assert out[:4] == ["0", "1", "2", "flush"] and set(out[4:]) <= {"flush"} and err == ""
 
 
+@pytest.mark.slow
 @needs_fork
 def test_one_that_was_never_sent_to_says_nothing_in_a_forked_child():
     out, err = run("forks_never_sent_to", options=["-W", "ignore::DeprecationWarning"])

@@ -203,6 +203,7 @@ def test_leaving_blocks_early(run):
     run(main())
 
 
+@pytest.mark.slow
 def test_a_coroutine_that_is_never_finished():
     """The loop ends, or is closed, while something waits in it."""
     ring = SpscRing(4)

@@ -395,6 +395,7 @@ def test_what_does_not_fit(dtype, sink, error):
         MpscRing(4, dtype, ProducerSink(lambda i: sink) if sink is not None else None, producers=2)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_fork_has_its_own_copy():
     """The consumer is in the middle of a drain when the child is made."""
@@ -408,6 +409,7 @@ def test_a_fork_inside_of_a_drain_leaves_all_rings_in_use(dtype):
     assert run_child("mpsc/forks_inside_of_a_sink", dtype) == "through\n"
 
 
+@pytest.mark.slow
 def test_at_exit_what_is_left_goes_to_the_sinks(tmp_path):
     assert complete_child("mpsc/exits", tmp_path).stderr == ""
     assert [(tmp_path / str(i)).read_text() for i in range(3)] == ["ABCDEFGHIJ", "BCDEFGHIJK", "CDEFGHIJKL"]
