@@ -26,11 +26,10 @@ cdef extern from "parking.h" nogil:
     void sr_wake_parked(void *parking)
 
 
-cdef extern from "Python.h" nogil:
+cdef extern from "gil.h" nogil:
     ctypedef struct PyThreadState:
         pass
-    bint PyGILState_Check()
-    PyThreadState *PyEval_SaveThread()
+    PyThreadState *sr_release_gil()
     void PyEval_RestoreThread(PyThreadState *thread)
 
 
@@ -109,14 +108,12 @@ cdef bint arm_wake(const awaited *what) noexcept nogil:
 
 
 cdef bint wait_for(Parking parking, const awaited *what, long long deadline) except -1 nogil:
-    cdef PyThreadState *thread = NULL
+    cdef PyThreadState *thread
     if what.is_there(what):
         return True
     if deadline == NO_WAIT:
         return False
-    if PyGILState_Check():
-        # Also if a sink waits: the thread that it waits for may need the GIL.
-        thread = PyEval_SaveThread()
+    thread = sr_release_gil()  # also if a sink waits: the thread that it waits for may need the GIL
     try:
         return sleep_for(parking, what, deadline)
     finally:
