@@ -9,7 +9,6 @@ The last line printed is the number of calls. FILE gets a line for each call, fo
 """
 import array
 import asyncio
-import contextlib
 import faulthandler
 import gc
 import io
@@ -44,10 +43,6 @@ class LateError(BaseException):
     """The handler of a signal raised it, since the call had waited long enough."""
 
 
-def late(signum, frame):
-    raise LateError
-
-
 def collections():
     return [
         [], [1.5], [1, 2, 3], ["a", None], [2**64], (), (1, 2.0), {}, {1: 2}, set(), range(3), iter([1, 2]),
@@ -66,6 +61,7 @@ class Fuzz:
     def __init__(self, seed, log):
         self.random = random.Random(seed)
         self.log = log
+        self.is_bounded = False
         self.calls = 0
         self.depth = 0
         self.pool = []
@@ -194,30 +190,43 @@ class Fuzz:
             self.depth -= 1
 
 
+def one_call(fuzz):
+    """A call, and what it calls, that a signal ends where it takes long."""
+    try:
+        try:
+            fuzz.is_bounded = True
+            fuzz.step()
+        finally:
+            fuzz.is_bounded = False
+    except LateError:  # the signal may come in the `finally`, too
+        fuzz.is_bounded = False
+
+
 def run(fuzz, seconds):
+    def late(signum, frame):
+        if fuzz.is_bounded:
+            raise LateError
+
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, LIMIT, LIMIT)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         faulthandler.dump_traceback_later(HANG, exit=True)
-        with contextlib.suppress(LateError):
-            signal.setitimer(signal.ITIMER_REAL, LIMIT, LIMIT)
-            fuzz.step()
-        with contextlib.suppress(LateError):
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        one_call(fuzz)
         if fuzz.random.random() < 0.002:
             fuzz.pool.clear()
             gc.collect()
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def main(seed, seconds, log=None):
     faulthandler.enable()
-    signal.signal(signal.SIGALRM, late)
     warnings.simplefilter("ignore")
     sys.unraisablehook = lambda unraisable: None
     fuzz = Fuzz(int(seed), log and open(log, "w"))
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         run(fuzz, float(seconds))
-        signal.signal(signal.SIGALRM, signal.SIG_IGN)
         faulthandler.dump_traceback_later(HANG, exit=True)
         fuzz.pool.clear()
         gc.collect()
