@@ -21,6 +21,8 @@ cdef extern from "Python.h":
     int PyFloat_Pack4(double x, char *p, int is_little) except -1
     double PyFloat_Unpack2(const char *p, int is_little) except? -1
     long long PyLong_AsLongLongAndOverflow(object o, int *overflow) except? -1
+    bint PyIndex_Check(object o)
+    Py_ssize_t PyNumber_AsSsize_t(object o, PyObject *error) except? -1
     int Py_ReprEnter(object o) except -1
     void Py_ReprLeave(object o)
     ctypedef int (*visitproc)(PyObject *o, void *arg) noexcept

@@ -56,6 +56,7 @@ cdef class Ring(LendingSink):
     cdef int append(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
     cdef int spill(self, Sink sink, Py_ssize_t count) except -1 nogil
     cdef Py_ssize_t flush_entered(self) except -1
+    cdef object copy_slice(self, slice index)
     cdef object peek_at(self, Py_ssize_t index)
 
     @cython.final

@@ -1,17 +1,17 @@
 """What every one-thread ring has: positions, accounting, the sink, the sequence protocol, flush and close."""
+cimport cython
 from libc.limits cimport LLONG_MAX
 from libc.stdlib cimport free, malloc
 
 from spill_ring._core.arguments cimport count_of
 from spill_ring._core.chain cimport begin_init, drop_user
-from spill_ring._core.cpython cimport Py_ReprEnter, Py_ReprLeave
+from spill_ring._core.cpython cimport PyIndex_Check, PyNumber_AsSsize_t, Py_ReprEnter, Py_ReprLeave
 from spill_ring._core.lifecycle cimport flush_at_exit, warn_lost
 from spill_ring._core.guard cimport SR_WINDOW, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_add_fetch, sr_state_load
 from spill_ring._core.sink cimport DropSink, Sink, trace_sink
 from spill_ring._core.tracing cimport Tracer
 from spill_ring.sinks.function cimport as_sink
 
-import operator
 from collections import namedtuple
 
 
@@ -339,26 +339,30 @@ cdef class Ring(LendingSink):
         return self.count()
 
     def __getitem__(self, index):
-        cdef Py_ssize_t count, start, stop, step
-        cdef Py_ssize_t i = 0
-        if not isinstance(index, slice):
-            try:
-                i = operator.index(index)
-            except TypeError:
-                raise TypeError(f"ring indices must be integers or slices, not {type(index).__name__}") from None
-            except OverflowError:
-                raise IndexError("ring index out of range") from None
+        cdef Py_ssize_t count, i
+        if isinstance(index, slice):
+            return self.copy_slice(index)
+        if not PyIndex_Check(index):
+            raise TypeError(f"ring indices must be integers or slices, not {type(index).__name__}")
+        i = PyNumber_AsSsize_t(index, NULL)  # one that is too large becomes the largest there is
         self.enter()
         try:
             count = self.sync_head()
-            if isinstance(index, slice):
-                start, stop, step = index.indices(count)
-                return self.copy(self.head + start, len(range(start, stop, step)), step)
             if i < 0:
                 i += count
             if not 0 <= i < count:
                 raise IndexError(f"ring index out of range: it holds {count} items")
             return self.item(self.head + i)
+        finally:
+            self.leave()
+
+    cdef object copy_slice(self, slice index):
+        cdef Py_ssize_t count, start, stop, step
+        self.enter()
+        try:
+            count = self.sync_head()
+            start, stop, step = index.indices(count)
+            return self.copy(self.head + start, len(range(start, stop, step)), step)
         finally:
             self.leave()
 
@@ -461,6 +465,7 @@ cdef class OriginFinder(Tracer):
         return 0
 
 
+@cython.final
 cdef class RingIterator:
     """Iterates over a ring; raises RuntimeError when the ring changed since."""
 
@@ -487,23 +492,28 @@ cdef class RingIterator:
         return self
 
     def __next__(self):
-        cdef Ring ring = self.ring
-        if ring is None:  # made by __new__
+        if self.ring is None:  # made by __new__
             raise StopIteration
-        ring.enter()
+        self.ring.enter()
+        if self.left == 0 or self.ring.head + self.ring.tail != self.version:
+            self.end()
         try:
-            ring.sync_head()
-            if ring.head + ring.tail != self.version:
-                self.left = 0
-                raise RuntimeError(f"{type(ring).__name__} changed during iteration")
-            if self.left == 0:
-                raise StopIteration
-            item = ring.item(self.position)
+            item = self.ring.item(self.position)
             self.position += self.step
             self.left -= 1
-            return item
         finally:
-            ring.leave()
+            self.ring.leave()
+        return item
+
+    cdef int end(self) except -1:
+        """Leave the ring, and raise what ends the iteration."""
+        # A push moves the tail, if not the head, so that the head need not be brought up to date to compare.
+        cdef bint has_changed = self.ring.head + self.ring.tail != self.version
+        self.left = 0
+        self.ring.leave()
+        if has_changed:
+            raise RuntimeError(f"{type(self.ring).__name__} changed during iteration")
+        raise StopIteration
 
     def __length_hint__(self):
         return self.left

@@ -28,6 +28,7 @@ cdef class ObjectRing(Ring):
 
     cdef int push_full(self, PyObject *item) except -1
     cdef int evict_oldest(self) except -1
+    cdef int exchange(self, PyObject *new) except -1
     cdef int discard(self, PyObject *item) except -1
     cdef int raise_list(self) except -1
     cdef list pop_list(self, Py_ssize_t count)

@@ -176,9 +176,32 @@ cdef class ObjectRing(Ring):
         items = list(items)  # nobody else can change it while a sink runs
         self.enter()
         try:
-            self.append(PySequence_Fast_ITEMS(items), len(items), &taken)
+            if len(items) <= self.limit - self.tail:
+                self.exchange(<PyObject *>items)
+            else:
+                self.append(PySequence_Fast_ITEMS(items), len(items), &taken)
         finally:
-            self.run_deferred(SR_OPEN)
+            if self.has_deferred:
+                self.run_deferred(SR_OPEN)
+            else:
+                self.leave()
+
+    cdef int exchange(self, PyObject *new) except -1:
+        """Push a list of the caller's own, for which no item has to be sent. It is left with what the slots held.
+
+        So no reference is counted, and the caller releases what was overwritten once it has left the ring.
+        """
+        cdef PyObject **slots = self.slots()
+        cdef PyObject **items = sr_list_items(new)
+        cdef Py_ssize_t count = sr_list_size(new)
+        cdef Py_ssize_t slot = self.slot
+        cdef Py_ssize_t i
+        for i in range(max(0, count - self.size), count):
+            slots[slot], items[i] = items[i], slots[slot]
+            slot = slot + 1 if slot + 1 < self.size else 0
+        self.slot = slot
+        self.tail += count
+        return 0
 
     def try_extend(self, items, /):
         """Push as many of the first items as there is room for; never evicts.
@@ -285,7 +308,14 @@ cdef class ObjectRing(Ring):
 
     cdef object copy(self, long long position, Py_ssize_t count, Py_ssize_t step):
         cdef Py_ssize_t i
-        return [self.item(position + i * step) for i in range(count)]
+        cdef PyObject *item
+        cdef list copied = PyList_New(count)
+        cdef PyObject **slots = self.slots()  # looked up last, since a new list may run the garbage collector
+        for i in range(count):
+            item = slots[self.slot_of(position + i * step)]
+            Py_INCREF(item)
+            PyList_SET_ITEM(copied, i, item)
+        return copied
 
     def pop(self, default=...):
         """Remove and return the oldest item. O(1).
