@@ -7,7 +7,7 @@ from spill_ring._core.cpython cimport PY_SSIZE_T_MAX, PyThread_get_thread_ident
 from spill_ring._core.guard cimport (
     SR_BUSY, SR_CLOSED, SR_OPEN, sr_add_fetch, sr_state_cas, sr_state_load, sr_state_store,
 )
-from spill_ring._core.lifecycle cimport flush_at_exit, forks_so_far, warn_lost
+from spill_ring._core.lifecycle cimport flush_at_exit, forks_so_far, repr_of, warn_lost
 from spill_ring._core.sink cimport TRACED, Sink, declare_traits, deliver_any
 from spill_ring._core.tracing cimport Tracer
 from spill_ring.sinks.forwarding cimport ForwardingSink
@@ -296,7 +296,7 @@ cdef class BackgroundSink(ForwardingSink):
         self.enter()
         try:
             if not self.wait_drained():
-                why = f"may wait in {self!r}, whose sink raised: {self.worker.error!r}"
+                why = f"may wait in {self!r}, whose sink raised: {repr_of(self.worker.error)}"
                 return tracer.cannot_tell(RuntimeError, why)
             return tracer.passes_on([self.target], [()])
         finally:
