@@ -12,5 +12,8 @@ cdef Py_ssize_t forks_so_far() noexcept nogil
 # Call `before` before each fork, in the process that forks, and `after_in_child` in the child. Either may be None.
 cdef int at_fork(object before, object after_in_child) except -1
 
-# Warn that a `__del__`, or the exit, could not deliver the last items.
-cdef int warn_lost(object holder, Py_ssize_t count, object error, str name=*) except -1
+# Warn that a `__del__`, or the exit, could not deliver the last items. Where warnings are errors, the error is printed:
+# the caller has other sinks to see to.
+cdef void warn_lost(object holder, Py_ssize_t count, object error, str name=*) noexcept
+# The repr of an error, whatever its class makes of that.
+cdef str repr_of(object error)

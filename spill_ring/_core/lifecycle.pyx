@@ -56,12 +56,19 @@ cdef int at_fork(object before, object after_in_child) except -1:
 at_fork(None, _count_fork)
 
 
-cdef int warn_lost(object holder, Py_ssize_t count, object error, str name=None) except -1:
+cdef void warn_lost(object holder, Py_ssize_t count, object error, str name=None) noexcept:
     if warnings is None:  # so late in the interpreter's exit that nobody is left to warn
-        return 0
+        return
     warnings.warn(
         f"{name or type(holder).__name__} was dropped without close(), and its sink did not take the last "
-        f"{count} items: {error!r}",
+        f"{count} items: {repr_of(error)}",
         ResourceWarning, source=holder,
     )
-    return 0
+
+
+cdef str repr_of(object error):
+    """The repr of an error of the user's, which may fail: then only its class."""
+    try:
+        return repr(error)
+    except Exception:
+        return f"{type(error).__name__}, whose repr fails"

@@ -75,8 +75,8 @@ class FileSink(Sink):
             What the file raises; the ring's `stats` tell how many whole items got through.
         """
         (<Sink>self).enter()
-        self._n_taken = 0
         try:
+            self._n_taken = 0
             self._send(items)
         except BaseException as error:  # also of a signal handler, in a subclass, after the write
             error.n_taken = self._n_taken

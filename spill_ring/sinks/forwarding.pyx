@@ -1,7 +1,7 @@
 """What sinks share that send everything on to one other sink."""
 from spill_ring._core.chain cimport begin_init, drop_user
 from spill_ring.sinks.function cimport as_sink
-from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_state_store, sr_state_load
+from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_add_fetch, sr_state_store, sr_state_load
 from spill_ring._core.sink cimport Sink, bound_dtype
 
 
@@ -27,7 +27,14 @@ cdef class ForwardingSink(Sink):
     cdef int open_bound(self) except -1:
         """Open the sink. If its target is bound to a dtype, bind the sink to it too."""
         self.leave()
-        return self.bind(bound_dtype(self.target)) if self.target.is_bound else 0
+        if self.target.is_bound:
+            try:
+                self.bind(bound_dtype(self.target))
+            except BaseException:  # A sink that nobody gets must not keep its target open.
+                sr_state_store(&self.state, SR_NEW)
+                sr_add_fetch(&self.target.n_users, -1)
+                raise
+        return 0
 
     cdef int bind(self, object dtype) except -1:
         if sr_state_load(&self.state) <= SR_MAKING:

@@ -4,6 +4,9 @@ from cpython.object cimport PyObject
 
 from spill_ring._core.cpython cimport PyThread_get_thread_ident
 from spill_ring._core.chain cimport drop_user
+from spill_ring._core.deadlock cimport (
+    SR_CIRCLE, SR_NO_CIRCLE, begin_wait, end_wait, find_circle, raise_circle, sr_wait,
+)
 from spill_ring._core.lifecycle cimport forks_so_far
 from spill_ring.sinks.forwarding cimport ForwardingSink
 from spill_ring._core.guard cimport SR_BUSY, SR_CLOSED, SR_MAKING, SR_NEW, sr_state_load
@@ -14,6 +17,7 @@ import threading
 
 
 cdef object new_lock = threading.Lock
+cdef object PATIENCE = 1.0  # seconds for somebody else to end one of the waits in a possible circle
 
 
 cdef class LockedSink(ForwardingSink):
@@ -29,7 +33,8 @@ cdef class LockedSink(ForwardingSink):
     Notes
     -----
     **Thread safety.** Any number of threads. A thread that waits releases the GIL. A sink that sends
-    back into its own lock gets a `RuntimeError`, not a deadlock.
+    back into its own lock gets a `RuntimeError`, not a deadlock, also if it does so in another thread that
+    the lock's owner waits for.
     """
 
     def __init__(self, sink):
@@ -49,8 +54,24 @@ cdef class LockedSink(ForwardingSink):
             lock = self.lock
         if self.owner == me:
             self.raise_for_state(SR_BUSY)
-        lock.acquire()
+        if not lock.acquire(False):
+            self.wait_for_lock(lock)
         self.owner = me
+        return 0
+
+    cdef int wait_for_lock(self, object lock) except -1:
+        """Acquire a lock that another thread has, unless that thread waits for this one."""
+        cdef sr_wait wait
+        wait.other, wait.is_over, wait.is_certain = &self.owner, NULL, True
+        begin_wait(&wait)
+        try:
+            if find_circle(&wait) == SR_CIRCLE:
+                raise_circle()
+            while not lock.acquire(True, PATIENCE):
+                if find_circle(&wait) != SR_NO_CIRCLE:
+                    raise_circle()
+        finally:
+            end_wait(&wait)
         return 0
 
     cdef int release(self) except -1:

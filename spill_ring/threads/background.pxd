@@ -1,6 +1,7 @@
 """A thread of its own for a sink, so that a slow one never holds up the producer."""
 from spill_ring.sinks.forwarding cimport ForwardingSink
-from spill_ring.threads.parking cimport atomic_int, atomic_ulong, awaited
+from spill_ring._core.deadlock cimport atomic_ulong
+from spill_ring.threads.parking cimport atomic_int, awaited
 from spill_ring._core.sink cimport Sink
 from spill_ring.threads.spsc cimport SpscRing
 

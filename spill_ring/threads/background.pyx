@@ -7,7 +7,7 @@ from spill_ring._core.cpython cimport PY_SSIZE_T_MAX, PyThread_get_thread_ident
 from spill_ring._core.guard cimport (
     SR_BUSY, SR_CLOSED, SR_OPEN, sr_add_fetch, sr_state_cas, sr_state_load, sr_state_store,
 )
-from spill_ring._core.lifecycle cimport flush_at_exit, forks_so_far, warn_lost
+from spill_ring._core.lifecycle cimport flush_at_exit, forks_so_far, repr_of, warn_lost
 from spill_ring._core.sink cimport TRACED, Sink, declare_traits, deliver_any
 from spill_ring._core.tracing cimport Tracer
 from spill_ring.sinks.forwarding cimport ForwardingSink
@@ -51,7 +51,7 @@ cdef class Worker:
         if self.has_ended or sr_state_cas(&self.ring.shared.consumer.state, SR_OPEN, SR_BUSY) != SR_OPEN:
             return 0  # an earlier thread is at work, whose start was interrupted
         self.thread = PyThread_get_thread_ident()
-        something.context = <void *>self
+        something.context, something.other = <void *>self, NULL
         something.is_there, something.arm, something.disarm = work_is_there, await_work, await_work_no_more
         while True:
             wait_for(self.ring.consumer.parking, &something, FOREVER)
@@ -93,7 +93,7 @@ cdef class Worker:
         """Wait until the producer has got an error. The items that the sink didn't take stay in the ring, to be sent
         again after that."""
         cdef awaited seen
-        seen.context = <void *>self
+        seen.context, seen.other = <void *>self, NULL
         seen.is_there, seen.arm, seen.disarm = error_was_seen, do_nothing, do_nothing
         self.error = error
         self.has_failed = True
@@ -258,6 +258,8 @@ cdef class BackgroundSink(ForwardingSink):
             self.raise_for_state(SR_BUSY)
         it.context, it.count, it.is_there = <void *>self.worker, 1, is_there
         it.arm, it.disarm = await_room, await_room_no_more
+        it.other, it.is_certain = &self.worker.thread, True
+        it.is_over = room_was_made if is_there == room_is_there else request_was_done
         wait_for(self.worker.ring.producer_parking, &it, FOREVER)
         return 0
 
@@ -296,7 +298,7 @@ cdef class BackgroundSink(ForwardingSink):
         self.enter()
         try:
             if not self.wait_drained():
-                why = f"may wait in {self!r}, whose sink raised: {self.worker.error!r}"
+                why = f"may wait in {self!r}, whose sink raised: {repr_of(self.worker.error)}"
                 return tracer.cannot_tell(RuntimeError, why)
             return tracer.passes_on([self.target], [()])
         finally:
@@ -436,10 +438,22 @@ cdef void await_room_no_more(const awaited *what) noexcept nogil:
     sr_cancel_wake(&(<Worker>what.context).ring.core.producer)
 
 
-cdef bint request_is_done(const awaited *what) noexcept nogil:
+cdef bint room_was_made(const void *worker) noexcept nogil:
+    """`room_is_there`, but any thread may ask."""
     return (
-        (<Worker>what.context).has_failed or (<Worker>what.context).request == (<Worker>what.context).served
-        or (<Worker>what.context).has_ended
+        (<Worker>worker).has_failed or (<Worker>worker).has_ended
+        or sr_spsc_count((<Worker>worker).ring.core) < (<Worker>worker).ring.core.capacity
+    )
+
+
+cdef bint request_is_done(const awaited *what) noexcept nogil:
+    return request_was_done(what.context)
+
+
+cdef bint request_was_done(const void *worker) noexcept nogil:
+    return (
+        (<Worker>worker).has_failed or (<Worker>worker).request == (<Worker>worker).served
+        or (<Worker>worker).has_ended
     )
 
 

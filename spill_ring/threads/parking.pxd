@@ -1,4 +1,5 @@
 """Waiting: a thread sleeps until another one has done something, or an event loop is told of it."""
+from spill_ring._core.deadlock cimport atomic_ulong
 
 
 cdef extern from * nogil:
@@ -6,7 +7,6 @@ cdef extern from * nogil:
     typedef struct sr_parking sr_parking; /* It is defined in parking.h, which clients do not have. */
     """
     ctypedef int atomic_int "_Atomic int"
-    ctypedef unsigned long atomic_ulong "_Atomic unsigned long"
     ctypedef struct sr_parking:
         pass
 
@@ -31,10 +31,14 @@ ctypedef struct awaited:
     bint (*is_there)(const awaited *what) noexcept nogil
     void (*arm)(const awaited *what) noexcept nogil
     void (*disarm)(const awaited *what) noexcept nogil
+    # For a wait that one other thread has to end; see `_core/deadlock.pxd`. NULL: nobody knows which thread that is.
+    const atomic_ulong *other
+    bint (*is_over)(const void *context) noexcept nogil
+    bint is_certain
 
 
 # Sleep until what is waited for is there (True) or the deadline has passed. Releases the GIL, if this thread has it.
-# Raises what signal handlers raise.
+# Raises what signal handlers raise, and a RuntimeError where the other thread waits for this one.
 cdef bint wait_for(Parking parking, const awaited *what, long long deadline) except -1 nogil
 
 # Ask for a wake by the descriptor of a parking that an event loop listens to. True: what is waited for is there

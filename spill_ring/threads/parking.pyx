@@ -8,6 +8,9 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.limits cimport LLONG_MAX
 
 from spill_ring._core.cpython cimport PyThread_get_thread_ident
+from spill_ring._core.deadlock cimport (
+    SR_CIRCLE, SR_POSSIBLE_CIRCLE, begin_wait, end_wait, find_circle, raise_circle, sr_wait,
+)
 from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, sr_state_store, sr_state_cas
 from spill_ring._core.lifecycle cimport at_fork
 from spill_ring.threads.core cimport sr_relax
@@ -37,6 +40,7 @@ cdef long long FOREVER = LLONG_MAX
 cdef long long SPIN = 10_000  # ns; about what going to sleep and being woken costs
 # A signal that arrives just before the sleep doesn't end it, so no sleep is longer than this.
 cdef long long MAX_SLEEP = 100_000_000
+cdef long long PATIENCE = 1_000_000_000  # for somebody else to end one of the waits in a circle
 cdef long long UNSURE_SLEEP = 50_000  # without a barrier a wake may be missed
 
 
@@ -124,14 +128,31 @@ cdef bint wait_for(Parking parking, const awaited *what, long long deadline) exc
 cdef bint sleep_for(Parking parking, const awaited *what, long long deadline) except -1 nogil:
     cdef long long start = sr_now_ns()
     cdef long long now = start
-    cdef unsigned wakes
-    cdef bint is_sure
+    cdef sr_wait wait
     while now - start < SPIN and now < deadline:
         sr_relax()
         if what.is_there(what):
             return True
         now = sr_now_ns()
+    if what.other == NULL or deadline != FOREVER:
+        return park(parking, what, deadline, NULL)
+    wait.other, wait.is_over, wait.context, wait.is_certain = what.other, what.is_over, what.context, what.is_certain
+    begin_wait(&wait)
+    try:
+        return park(parking, what, deadline, &wait)
+    finally:
+        end_wait(&wait)
+
+
+cdef bint park(Parking parking, const awaited *what, long long deadline, const sr_wait *wait) except -1 nogil:
+    """Sleep, and look each time that the sleep ends."""
+    cdef unsigned wakes
+    cdef bint is_sure
+    cdef long long start = sr_now_ns()
+    cdef long long now = start
     while now < deadline:
+        if wait != NULL:
+            check_circle(wait, now - start)
         wakes = sr_wake_count(parking.place)  # before the look: a wake after this load ends the sleep at once
         what.arm(what)
         is_sure = sr_process_barrier()
@@ -144,6 +165,13 @@ cdef bint sleep_for(Parking parking, const awaited *what, long long deadline) ex
             run_signal_handlers()
         now = sr_now_ns()
     return what.is_there(what)
+
+
+cdef int check_circle(const sr_wait *wait, long long waited) except -1 nogil:
+    cdef int found = find_circle(wait)
+    if found == SR_CIRCLE or found == SR_POSSIBLE_CIRCLE and waited >= PATIENCE:
+        raise_circle()
+    return 0
 
 
 # Signal handlers run in the main thread. Another thread must not even ask for the GIL: it may be a daemon that is still

@@ -97,7 +97,7 @@ cdef class ProducerSide(Sink):
 
     cdef bint wait_room(self, Py_ssize_t count, long long deadline) except -1 nogil:
         cdef awaited room
-        room.context, room.count = self.core, count
+        room.context, room.count, room.other = self.core, count, NULL
         room.is_there, room.arm, room.disarm = room_is_there, await_room, await_room_no_more
         self.thread = PyThread_get_thread_ident()
         try:
