@@ -368,7 +368,7 @@ if TYPE_CHECKING:
     ArrayRing(4).push(item=1.0)  # type: ignore[call-arg]
     ArrayRing(4).extend(1.0)  # type: ignore[arg-type]
     ArrayRing(4).pop_into([0.0])  # type: ignore[arg-type]
-    ArrayRing(4)["t"]  # type: ignore[call-overload]
+    ObjectRing[str](4)["t"]  # type: ignore[call-overload]
     ArrayRing(4).history["t"]  # type: ignore[call-overload]
     ArrayRing(4).history.last()  # type: ignore[call-arg]
     ArrayRing(4).capacity = 8  # type: ignore[misc]

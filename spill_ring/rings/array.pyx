@@ -6,7 +6,7 @@ from spill_ring._core.arguments cimport capacity_of, count_of
 from spill_ring._core.block cimport (
     as_number, as_destination, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
 )
-from spill_ring._core.cpython cimport PyFloat_AS_DOUBLE
+from spill_ring._core.cpython cimport PyFloat_AS_DOUBLE, PyIndex_Check
 from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, sr_state_cas, sr_try_lock, sr_unlock
 from spill_ring._core.scalar cimport scalar_index
 from spill_ring._core.sink cimport LENDS, NATIVE, TRACED, declare_traits
@@ -404,6 +404,60 @@ cdef class ArrayRing(TypedRing):
             return self.live()
         finally:
             self.leave()
+
+    cdef object items_at(self, object index):
+        if PyIndex_Check(index) and not isinstance(index, np.ndarray):
+            return TypedRing.items_at(self, index)
+        self.enter()  # to look at an index may run Python
+        try:
+            items = self.live()[index]
+            # A record that numpy gives as a scalar may share the ring's memory, as a view does.
+            return items.copy() if isinstance(items, (np.ndarray, np.void)) else items
+        finally:
+            self.leave()
+
+    def __setitem__(self, index, items):
+        raise TypeError(
+            f"the items of an {type(self).__name__} stay as they were pushed, because its sink and its history count on "
+            "that; change a copy of them, and push it"
+        )
+
+    @property
+    def shape(self):
+        """``(len(ring),) + dtype.shape``: the shape of `view`."""
+        return (self.count(), *(<cnp.dtype>self.item_type).shape)
+
+    @property
+    def ndim(self):
+        """Dimensions of `view`: 1, and those of a sub-array dtype."""
+        return 1 + len((<cnp.dtype>self.item_type).shape)
+
+    @property
+    def size(self):
+        """Elements of `view`: items, times the elements of a sub-array dtype."""
+        return self.view().size
+
+    @property
+    def nbytes(self):
+        """Bytes of the items that the ring holds."""
+        return self.count() * self.itemsize
+
+    def __eq__(self, other):
+        return self.view() == other
+
+    def __ne__(self, other):
+        return self.view() != other
+
+    def __hash__(self):
+        return object.__hash__(self)  # by identity, as every sink's
+
+    def __dlpack__(self, **options):
+        """A copy of the content, for `from_dlpack` of another library."""
+        return self.latest(self.size).__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        """The processor's memory."""
+        return self.latest(0).__dlpack_device__()
 
     def __array__(self, dtype=None, copy=None):
         """For `np.asarray`: a copy, or with ``copy=False`` the live view."""

@@ -48,7 +48,9 @@ cdef class Ring(LendingSink):
     cdef object item(self, long long position)
     cdef object copy(self, long long position, Py_ssize_t count, Py_ssize_t step)
     cdef str repr_items(self)
-    # It may override `prepare`, which is called before a run is sent, and `run_deferred`, which leaves the ring.
+    # It may override `items_at`, if it takes more indices than a list does; `prepare`, which is called before a run is
+    # sent; and `run_deferred`, which leaves the ring.
+    cdef object items_at(self, object index)
     cdef int prepare(self, Py_ssize_t count) except -1 nogil
 
     cdef void begin_gap(self, long long start, int cause) noexcept nogil
@@ -56,6 +58,7 @@ cdef class Ring(LendingSink):
     cdef int append(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
     cdef int spill(self, Sink sink, Py_ssize_t count) except -1 nogil
     cdef Py_ssize_t flush_entered(self) except -1
+    cdef object item_at(self, Py_ssize_t index)
     cdef object copy_slice(self, slice index)
     cdef object peek_at(self, Py_ssize_t index)
 

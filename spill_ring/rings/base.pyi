@@ -1,5 +1,5 @@
 from collections.abc import Iterable, Iterator
-from typing import Any, Generic, NamedTuple, Never, Self, SupportsIndex, TypeVar, overload, type_check_only
+from typing import Any, Generic, NamedTuple, Never, Self, SupportsIndex, TypeVar, final, overload, type_check_only
 
 from typing_extensions import disjoint_base
 
@@ -21,6 +21,8 @@ class Ring(LendingSink):
     def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     @property
     def capacity(self) -> int: ...
+    @property
+    def maxlen(self) -> int: ...
     @property
     def sink(self) -> Any: ...  # as it was given
     @property
@@ -62,7 +64,7 @@ class _AnyRing(Ring):
 
 @disjoint_base
 class OriginFinder(Tracer): ...
-@disjoint_base
+@final
 class RingIterator(Generic[_T_co]):
     def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     def __iter__(self) -> Self: ...

@@ -303,6 +303,11 @@ cdef class Ring(LendingSink):
         return self.size
 
     @property
+    def maxlen(self):
+        """The capacity, by the name that `collections.deque` has for it."""
+        return self.size
+
+    @property
     def sink(self):
         """The sink, as it was given; None where what is evicted is dropped."""
         return self.sink_as_given
@@ -339,22 +344,29 @@ cdef class Ring(LendingSink):
         return self.count()
 
     def __getitem__(self, index):
-        cdef Py_ssize_t count, i
-        if isinstance(index, slice):
-            return self.copy_slice(index)
-        if not PyIndex_Check(index):
-            raise TypeError(f"ring indices must be integers or slices, not {type(index).__name__}")
-        i = PyNumber_AsSsize_t(index, NULL)  # one that is too large becomes the largest there is
+        if isinstance(index, int):
+            return self.item_at(PyNumber_AsSsize_t(index, NULL))  # one that is too large becomes the largest there is
+        return self.copy_slice(index) if isinstance(index, slice) else self.items_at(index)
+
+    cdef object item_at(self, Py_ssize_t index):
+        cdef Py_ssize_t i = index
+        cdef Py_ssize_t count
         self.enter()
         try:
             count = self.sync_head()
             if i < 0:
                 i += count
             if not 0 <= i < count:
-                raise IndexError(f"ring index out of range: it holds {count} items")
+                raise IndexError(f"ring index {index} is out of range: it holds {count} items")
             return self.item(self.head + i)
         finally:
             self.leave()
+
+    cdef object items_at(self, object index):
+        """What an index gives that is neither an int nor a slice."""
+        if not PyIndex_Check(index):
+            raise TypeError(f"ring indices must be integers or slices, not {type(index).__name__}")
+        return self.item_at(PyNumber_AsSsize_t(index, NULL))
 
     cdef object copy_slice(self, slice index):
         cdef Py_ssize_t count, start, stop, step
