@@ -418,7 +418,7 @@ cdef class ArrayRing(TypedRing):
 
     def __setitem__(self, index, items):
         raise TypeError(
-            f"the items of an {type(self).__name__} stay as they were pushed, because its sink and its history count on "
+            f"the items of an {type(self).__name__} stay as pushed, because its sink and its history count on "
             "that; change a copy of them, and push it"
         )
 
