@@ -3,7 +3,7 @@
 from spill_ring._core.sink import DropSink, Sink
 from spill_ring.history import History
 from spill_ring.interop.include_path import get_include
-from spill_ring.recording.layout import DamagedError
+from spill_ring.recording.files import DamagedError
 from spill_ring.recording.log import SpillLog
 from spill_ring.rings.array import ArrayRing
 from spill_ring.rings.base import Stats

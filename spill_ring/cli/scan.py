@@ -4,7 +4,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spill_ring.recording.layout import DamagedError
+from spill_ring.recording.files import DamagedError
 from spill_ring.recording.log import SpillLog
 
 BLOCK = 1 << 22  # bytes in a block, at most

@@ -12,8 +12,9 @@ import typer
 from spill_ring.cli.folder import FOLDER
 from spill_ring.cli.plot import envelope, to_png, to_terminal
 from spill_ring.cli.progress import progress_bar
+from spill_ring.recording.files import DamagedError
 from spill_ring.recording.folder import segments_in
-from spill_ring.recording.layout import DamagedError, read_manifest
+from spill_ring.recording.layout import read_manifest
 from spill_ring.recording.log import SpillLog
 
 PNG_WIDTH = 1500  # runs of items in a picture

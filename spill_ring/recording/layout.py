@@ -29,6 +29,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from spill_ring.recording.checksum import checksum
+from spill_ring.recording.files import DamagedError
 
 DType: TypeAlias = np.dtype[Any] | None  # of the items; None: encoded objects
 
@@ -47,29 +48,6 @@ _ENTRY = struct.Struct("<QQQQqQQ")  # the same
 MANIFEST, LOCK = "manifest", "lock"
 VERSION = 1
 LENGTH_BYTES = 8  # in front of an encoded object
-
-
-class DamagedError(ValueError):
-    """A part of a recording is not what was written. Items that the error doesn't name can still be read.
-
-    Attributes
-    ----------
-    filename : str
-        The damaged file.
-    why : str
-        What is wrong with it.
-    first, last : int or None
-        Sequence numbers of the items that can't be read because of it: ``first <= n < last``.
-
-    Notes
-    -----
-    **Thread safety.** Like any exception.
-    """
-
-    def __init__(self, path: str, why: str, first: int | None = None, last: int | None = None) -> None:
-        where = "" if first is None else f" (items {first} to {last})"
-        super().__init__(f"{path} is damaged: {why}{where}")
-        self.filename, self.why, self.first, self.last = path, why, first, last
 
 
 # -- names -----------------------------------------------------------------------------------------

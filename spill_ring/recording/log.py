@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from spill_ring.recording.files import DamagedError
 from spill_ring.recording.folder import last_sealed, segments_in
-from spill_ring.recording.layout import DamagedError, Manifest, read_manifest
+from spill_ring.recording.layout import Manifest, read_manifest
 from spill_ring.recording.segment import Segment
 from spill_ring.serialization.encoders import HARMLESS, Serialized, _AnyEncoder, encoder_of
 

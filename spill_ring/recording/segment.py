@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spill_ring.recording.checksum import checksum
+from spill_ring.recording.files import DamagedError
 from spill_ring.recording.layout import (
     INDEX_ENTRY,
-    DamagedError,
     DType,
     Entry,
     count_in,
