@@ -105,7 +105,7 @@ def test_equality_is_numpys_and_the_hash_is_the_ring():
 
 def test_items_are_not_assigned():
     ring, items = filled("f8", 8)
-    with pytest.raises(TypeError, match="stay as they were pushed"):
+    with pytest.raises(TypeError, match="stay as pushed"):
         ring[0] = 1.0
     assert (ring == items).all()
 
