@@ -30,6 +30,7 @@ from spill_ring.sinks.per_producer import ProducerSink
 from spill_ring.sinks.reduce import ReduceSink
 from spill_ring.sinks.tee import TeeSink
 from spill_ring.threads.background import BackgroundSink
+from spill_ring.threads.errors import ConsumerGoneError
 from spill_ring.threads.mpsc import MpscRing
 from spill_ring.threads.spsc import SpscRing
 
@@ -43,6 +44,7 @@ __all__ = [
     "ByteSerializer",
     "ChannelSink",
     "CollectSink",
+    "ConsumerGoneError",
     "DamagedError",
     "DiskSink",
     "DropSink",

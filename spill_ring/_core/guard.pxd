@@ -68,8 +68,8 @@ cimport cython
 cdef extern from * nogil:
     """
     /* SR_WINDOW: open, while compiled code writes single values that the sink has yet to count. SR_FORKED: reserved,
-     * in a forked child, by a thread that may not exist there. */
-    enum { SR_NEW, SR_MAKING, SR_OPEN, SR_WINDOW, SR_BUSY, SR_RESERVED, SR_FORKED, SR_CLOSED };
+     * in a forked child, by a thread that may not exist there. SR_GONE: open, but its consumer has abandoned it. */
+    enum { SR_NEW, SR_MAKING, SR_OPEN, SR_WINDOW, SR_BUSY, SR_RESERVED, SR_FORKED, SR_GONE, SR_CLOSED };
 
     /* With the GIL a plain flag is enough: nothing else runs between the look and the store, and code that lets
      * another thread run (a sink that runs Python) leaves the flag set. Without the GIL the flag is set by a
@@ -149,6 +149,7 @@ cdef extern from * nogil:
         SR_BUSY
         SR_RESERVED
         SR_FORKED
+        SR_GONE
         SR_CLOSED
     int sr_state_cas(int *state, int expected, int to)
     int sr_state_load(int *state)

@@ -1,5 +1,5 @@
 """The exceptions that stand for a status."""
-from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, SR_WINDOW, sr_state_load
+from spill_ring._core.guard cimport SR_BUSY, SR_GONE, SR_OPEN, SR_WINDOW, sr_state_load
 
 from queue import Full
 
@@ -14,6 +14,8 @@ cdef int raise_status(Sink ring, int status, Py_ssize_t count, Py_ssize_t n_free
     if status == SPILL_RING_NOT_RESERVED:
         raise RuntimeError(f"{name} has no open reserve() to commit")
     state = SR_CLOSED if status == SPILL_RING_CLOSED else sr_state_load(&ring.state)
+    if state == SR_GONE:
+        return ring.enter_slow(state)
     if state == SR_OPEN or state == SR_WINDOW:  # whoever was inside has left it since
         state = SR_BUSY
     return ring.raise_for_state(state)

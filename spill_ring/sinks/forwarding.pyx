@@ -27,14 +27,7 @@ cdef class ForwardingSink(Sink):
     cdef int open_bound(self) except -1:
         """Open the sink. If its target is bound to a dtype, bind the sink to it too."""
         self.leave()
-        if self.target.is_bound:
-            try:
-                self.bind(bound_dtype(self.target))
-            except BaseException:  # A sink that nobody gets must not keep its target open.
-                sr_state_store(&self.state, SR_NEW)
-                sr_add_fetch(&self.target.n_users, -1)
-                raise
-        return 0
+        return self.bind(bound_dtype(self.target)) if self.target.is_bound else 0
 
     cdef int bind(self, object dtype) except -1:
         if sr_state_load(&self.state) <= SR_MAKING:
@@ -72,6 +65,11 @@ cdef class ForwardingSink(Sink):
             state = SR_CLOSED
         finally:
             sr_state_store(&self.state, state)
+
+    def __del__(self):
+        cdef int state = sr_state_load(&self.state)
+        if state > SR_MAKING and state != SR_CLOSED:
+            sr_add_fetch(&self.target.n_users, -1)  # else the target would stay open after its last user's close
 
     @property
     def sink(self):

@@ -113,12 +113,12 @@ cdef class GroupingSink(ForwardingSink):
         return 0
 
     def __del__(self):
-        if sr_state_load(&self.state) == SR_CLOSED or len(self) == 0:
-            return
-        try:
-            self.flush_groups(1)
-        except BaseException as error:
-            warn_lost(self, len(self), error)
+        if sr_state_load(&self.state) != SR_CLOSED and len(self):
+            try:
+                self.flush_groups(1)
+            except BaseException as error:
+                warn_lost(self, len(self), error)
+        ForwardingSink.__del__(self)
 
     def __len__(self):
         return self.n_filled + len(self.objects)

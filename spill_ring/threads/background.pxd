@@ -1,7 +1,8 @@
 """A thread of its own for a sink, so that a slow one never holds up the producer."""
 from spill_ring.sinks.forwarding cimport ForwardingSink
 from spill_ring._core.deadlock cimport atomic_ulong
-from spill_ring.threads.parking cimport atomic_int, awaited
+from spill_ring.threads.core cimport atomic_int
+from spill_ring.threads.parking cimport awaited
 from spill_ring._core.sink cimport Sink
 from spill_ring.threads.spsc cimport SpscRing
 
@@ -37,11 +38,13 @@ cdef class BackgroundSink(ForwardingSink):
 
     cdef int start(self) except -1 with gil
     cdef int recover_from_fork(self) except -1
+    cdef void forget_thread(self) noexcept
     cdef int send_waiting(self) except -1
     cdef Py_ssize_t try_send(self, const void *items, Py_ssize_t count) except -1 nogil
     cdef int raise_error(self) except -1 with gil
     cdef int raise_full(self, Py_ssize_t count) except -1 with gil
     cdef bint is_running(self) noexcept nogil
+    cdef bint has_died(self) noexcept nogil
     cdef int wait_until(self, bint (*is_there)(const awaited *what) noexcept nogil) except -1 nogil
     cdef void request(self, int kind) noexcept
     cdef int request_and_wait(self, int kind) except -1

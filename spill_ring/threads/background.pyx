@@ -5,7 +5,7 @@ from spill_ring._core.arguments cimport capacity_of
 from spill_ring._core.chain cimport drop_user
 from spill_ring._core.cpython cimport PY_SSIZE_T_MAX, PyThread_get_thread_ident
 from spill_ring._core.guard cimport (
-    SR_BUSY, SR_CLOSED, SR_OPEN, sr_add_fetch, sr_state_cas, sr_state_load, sr_state_store,
+    SR_BUSY, SR_CLOSED, SR_OPEN, sr_state_cas, sr_state_load, sr_state_store,
 )
 from spill_ring._core.lifecycle cimport flush_at_exit, forks_so_far, repr_of, warn_lost
 from spill_ring._core.sink cimport TRACED, Sink, declare_traits, deliver_any
@@ -19,6 +19,7 @@ from spill_ring.threads.eviction cimport SinkContext, empty_trash
 from spill_ring.threads.parking cimport FOREVER, awaited, wait_for
 from spill_ring.threads.references cimport push_references
 from spill_ring.threads.spsc cimport SpscRing
+from spill_ring.threads.taker cimport begin_taking, is_consumer_gone
 
 import threading
 import warnings
@@ -50,6 +51,7 @@ cdef class Worker:
         cdef bint is_orphan, is_last
         if self.has_ended or sr_state_cas(&self.ring.shared.consumer.state, SR_OPEN, SR_BUSY) != SR_OPEN:
             return 0  # an earlier thread is at work, whose start was interrupted
+        begin_taking(self.ring.shared)
         self.thread = PyThread_get_thread_ident()
         something.context, something.other = <void *>self, NULL
         something.is_there, something.arm, something.disarm = work_is_there, await_work, await_work_no_more
@@ -165,7 +167,10 @@ cdef class BackgroundSink(ForwardingSink):
         return self.start()  # now, since CPython 3.12 starts no thread any more while the interpreter ends
 
     cdef bint is_running(self) noexcept nogil:
-        return self.forks == forks_so_far() and not self.worker.has_ended and not Py_IsFinalizing()
+        return (
+            self.forks == forks_so_far() and not self.worker.has_ended and not Py_IsFinalizing()
+            and not self.has_died()
+        )
 
     cdef int enter_slow(self, int state) except -1 nogil:
         # In a forked child the producer that was sending may not be here. The next call starts a thread.
@@ -178,8 +183,10 @@ cdef class BackgroundSink(ForwardingSink):
             self.raise_for_state(SR_CLOSED)
         if Py_IsFinalizing():
             raise RuntimeError(f"{self!r} has no thread any more, since the interpreter is shutting down")
-        if self.forks >= 0:
+        if self.forks >= 0 and self.forks != forks_so_far():
             self.recover_from_fork()
+        elif self.forks >= 0:
+            self.forget_thread()  # it has died
         self.thread = threading.Thread(
             target=work, args=(self.worker,), name=f"BackgroundSink of {type(self.target).__name__}", daemon=True
         )
@@ -199,13 +206,17 @@ cdef class BackgroundSink(ForwardingSink):
             warnings.warn(
                 f"{self!r} was forked without its thread; this process starts a new one", RuntimeWarning, stacklevel=1
             )
+        self.forget_thread()
+        reset_after_fork(self.target)
+        return 0
+
+    cdef void forget_thread(self) noexcept:
         self.forks = -1
         self.worker.has_failed = False
         self.worker.request = self.worker.served = NOTHING
         self.worker.thread = 0
+        self.worker.ring.shared.taker.has_ended = False
         self.worker.ring.shared.consumer.state = SR_OPEN
-        reset_after_fork(self.target)
-        return 0
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         cdef Py_ssize_t put
@@ -251,6 +262,10 @@ cdef class BackgroundSink(ForwardingSink):
     cdef int raise_full(self, Py_ssize_t count) except -1 with gil:
         raise Full(f"{self!r} has no room for {count} more items: its sink has yet to take the others")
 
+    cdef bint has_died(self) noexcept nogil:
+        """Did the thread end without being asked to? Nothing in this package does that, but a trace function may."""
+        return is_consumer_gone(self.worker.ring.shared) and not self.worker.has_ended
+
     cdef int wait_until(self, bint (*is_there)(const awaited *what) noexcept nogil) except -1 nogil:
         """Wait until the thread has done something."""
         cdef awaited it
@@ -277,6 +292,9 @@ cdef class BackgroundSink(ForwardingSink):
         except BaseException:
             self.request(NOTHING)  # since nobody waits for it any more
             raise
+        if self.has_died():
+            self.start()
+            return self.request_and_wait(kind)
         if self.worker.has_failed:
             self.request(NOTHING)  # first, since the thread goes on once the error is taken, and would do it then
             self.raise_error()
@@ -354,6 +372,7 @@ cdef class BackgroundSink(ForwardingSink):
             sr_state_store(&self.state, state)
 
     def __del__(self):
+        ForwardingSink.__del__(self)
         if self.worker is None or sr_state_load(&self.state) == SR_CLOSED:
             return
         try:
@@ -363,7 +382,6 @@ cdef class BackgroundSink(ForwardingSink):
             warn_lost(self, len(self), error)
         if not self.is_running():
             return
-        sr_add_fetch(&self.target.n_users, -1)
         self.worker.is_orphan = True
         self.worker.ring.consumer.parking.wake()
         if self.worker.thread != PyThread_get_thread_ident():
@@ -423,9 +441,13 @@ cdef void await_work_no_more(const awaited *what) noexcept nogil:
     sr_cancel_wake(&(<Worker>what.context).ring.core.consumer)
 
 
+cdef inline bint has_ended(Worker worker) noexcept nogil:
+    return worker.has_ended or is_consumer_gone(worker.ring.shared)
+
+
 cdef bint room_is_there(const awaited *what) noexcept nogil:
     return (
-        (<Worker>what.context).has_failed or (<Worker>what.context).has_ended
+        (<Worker>what.context).has_failed or has_ended(<Worker>what.context)
         or sr_spsc_room((<Worker>what.context).ring.core, 1) > 0
     )
 
@@ -441,7 +463,7 @@ cdef void await_room_no_more(const awaited *what) noexcept nogil:
 cdef bint room_was_made(const void *worker) noexcept nogil:
     """`room_is_there`, but any thread may ask."""
     return (
-        (<Worker>worker).has_failed or (<Worker>worker).has_ended
+        (<Worker>worker).has_failed or has_ended(<Worker>worker)
         or sr_spsc_count((<Worker>worker).ring.core) < (<Worker>worker).ring.core.capacity
     )
 
@@ -453,7 +475,7 @@ cdef bint request_is_done(const awaited *what) noexcept nogil:
 cdef bint request_was_done(const void *worker) noexcept nogil:
     return (
         (<Worker>worker).has_failed or (<Worker>worker).request == (<Worker>worker).served
-        or (<Worker>worker).has_ended
+        or has_ended(<Worker>worker)
     )
 
 

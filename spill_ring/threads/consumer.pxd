@@ -6,6 +6,7 @@ from spill_ring._core.sink cimport Sink
 from spill_ring.threads.core cimport sr_claim, sr_finish, sr_spsc_state, sr_spsc, sr_spsc_available
 from spill_ring.threads.eviction cimport SinkContext
 from spill_ring.threads.parking cimport NO_WAIT, Parking
+from spill_ring.threads.taker cimport note_taker
 
 
 ctypedef struct merged:  # one ring, or several which are consumed like one
@@ -76,7 +77,10 @@ cdef class Consumer:
 # The consumer's side of one ring, which only one thread at a time may enter.
 cdef inline int enter_side(sr_spsc_state *ring) except -1 nogil:
     cdef int found = sr_state_cas(&ring.consumer.state, SR_OPEN, SR_BUSY)
-    return 0 if found == SR_OPEN else enter_side_slow(ring, found)
+    if found != SR_OPEN:
+        enter_side_slow(ring, found)
+    note_taker(ring)
+    return 0
 
 
 cdef inline void leave_side(sr_spsc_state *ring) noexcept nogil:

@@ -1,4 +1,5 @@
 """The C core of rings between two threads, `spill_ring/spsc.h`, and the state that a ring in Python adds to it."""
+from spill_ring._core.deadlock cimport atomic_ulong
 from spill_ring._core.guard cimport SR_BUSY, SR_FORKED, sr_state_cas
 
 
@@ -69,19 +70,35 @@ cdef extern from * nogil:
         unsigned long thread;
     } sr_side;
 
+    /* The thread that took last. Both sides read it, and it is rarely written, so it has a cache line of its own. */
+    typedef struct sr_taker {
+        _Atomic unsigned long thread; /* 0: nobody took yet, or the thread has ended */
+        _Atomic int has_ended; /* the thread that took last */
+        _Atomic int is_abandoned; /* `abandon` was called */
+        sr_spsc *core; /* the ring, to wake its producer */
+        struct sr_taker *next; /* in the list of taker.h */
+    } sr_taker;
+
     typedef struct {
         sr_spsc core;
+        _Alignas(SR_CACHE_LINE) sr_taker taker;
         _Alignas(SR_CACHE_LINE) sr_side consumer; /* the producer writes to no field on this cache line */
         void *ring; /* the SpscRing itself, and its sink: borrowed references */
         void *sink; /* NULL: evicted items are dropped */
         int sink_state; /* SR_CLOSED once the sink was released, since nothing more can come */
     } sr_spsc_state;
     """
+    ctypedef int atomic_int "_Atomic int"
     ctypedef struct sr_side:
         int state
         unsigned long thread
+    ctypedef struct sr_taker:
+        atomic_ulong thread
+        atomic_int has_ended, is_abandoned
+        sr_spsc *core
     ctypedef struct sr_spsc_state:
         sr_spsc core
+        sr_taker taker
         sr_side consumer
         void *ring
         void *sink

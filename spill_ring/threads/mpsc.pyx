@@ -147,6 +147,11 @@ cdef class MpscRing(Guarded):
         if failure is not None:
             raise failure
 
+    def abandon(self):
+        """Say that nobody will take from the rings any more: as `SpscRing.abandon`, of every producer's ring."""
+        for ring in self.producers:
+            ring.abandon()
+
     # -- any thread ------------------------------------------------------------------------------
 
     @property

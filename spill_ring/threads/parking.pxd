@@ -6,7 +6,6 @@ cdef extern from * nogil:
     """
     typedef struct sr_parking sr_parking; /* It is defined in parking.h, which clients do not have. */
     """
-    ctypedef int atomic_int "_Atomic int"
     ctypedef struct sr_parking:
         pass
 

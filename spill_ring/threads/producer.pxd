@@ -49,6 +49,7 @@ cdef class ProducerSide(Sink):
     cdef Parking producer_parking
     cdef Py_ssize_t reserved
     cdef object fallback_block  # the block of a reservation for which the ring's own memory was not free; else None
+    cdef bint was_told  # that its consumer is gone
     cdef long long reservations  # how many there were: the number of the one that is open
 
     # The methods with pointers are for typed rings only, since they know nothing of references.
@@ -62,6 +63,11 @@ cdef class ProducerSide(Sink):
     cdef int commit(self, Py_ssize_t count) except -1 nogil
     cdef bint wait_room(self, Py_ssize_t count, long long deadline) except -1 nogil
 
+    cdef int enter_to_end(self) except -1
+    cdef Py_ssize_t send_resident(self) except -1
+    cdef void leave_gone(self) noexcept nogil
+    cdef int raise_gone(self) except -1 with gil
+    cdef int raise_unpushed(self, int status, Py_ssize_t count) except -1 nogil
     cdef void *reserve_fallback(self, Py_ssize_t count) except NULL with gil
     cdef int commit_fallback(self, Py_ssize_t count) except -1 with gil
     cdef int push_copied(

@@ -12,7 +12,7 @@ from spill_ring._core.cpython cimport (
     Py_DECREF, Py_INCREF, PyFloat_AS_DOUBLE, PySequence_Fast_ITEMS, PyThread_get_thread_ident,
 )
 from spill_ring._core.guard cimport (
-    SR_BUSY, SR_CLOSED, SR_NEW, SR_OPEN, sr_state_load, sr_state_store, sr_try_lock, sr_unlock,
+    SR_BUSY, SR_CLOSED, SR_GONE, SR_NEW, SR_OPEN, sr_state_cas, sr_state_load, sr_state_store, sr_try_lock, sr_unlock,
 )
 from spill_ring._core.scalar cimport scalar_index
 from spill_ring._core.sink cimport Sink
@@ -22,15 +22,19 @@ from spill_ring._core.status cimport (
 from spill_ring.rings.loan cimport Loan, add_methods, lend
 from spill_ring.serialization.record cimport item_block, items_block
 from spill_ring.threads.core cimport (
-    SR_CACHE_LINE, SR_FULL, adopt_fork, sr_cancel_wake, sr_deliver, sr_index, sr_next_slot, sr_publish, sr_pushed,
-    sr_spsc, sr_spsc_await_room, sr_spsc_close, sr_spsc_commit, sr_spsc_has_room, sr_spsc_push, sr_spsc_reserve,
+    SR_CACHE_LINE, SR_FULL, adopt_fork, sr_deliver, sr_index, sr_next_slot, sr_publish, sr_pushed,
+    sr_spsc, sr_spsc_close, sr_spsc_commit, sr_spsc_has_room, sr_spsc_push, sr_spsc_reserve,
     sr_spsc_room, sr_spsc_state, sr_spsc_try_push,
 )
 from spill_ring.threads.eviction cimport SinkContext, empty_trash, release_sink, take_trash
-from spill_ring.threads.parking cimport FOREVER, awaited, deadline_of, wait_for
+from spill_ring.threads.parking cimport FOREVER, deadline_of
 from spill_ring.threads.references cimport push_references
+from spill_ring.threads.room cimport await_room_or_end, room_is_there
+from spill_ring.threads.taker cimport forget_taker, is_consumer_gone
 
 from itertools import islice
+
+from spill_ring.threads.errors import ConsumerGoneError
 
 cnp.import_array()
 
@@ -77,12 +81,15 @@ cdef class ProducerSide(Sink):
         self.shared.consumer.state = SR_NEW
         self.shared.ring = <void *>self
         self.shared.sink_state = SR_NEW
+        self.shared.taker.core = self.core
 
     def __init__(self):
         raise TypeError("ProducerSide is a part of what an SpscRing is; make one of those")
 
     def __dealloc__(self):
         empty_trash(&self.evicted)
+        if self.memory != NULL:
+            forget_taker(self.shared)
         PyMem_RawFree(self.memory)
 
     # -- entering and raising -------------------------------------------------------------------------
@@ -90,20 +97,51 @@ cdef class ProducerSide(Sink):
     cdef int enter_slow(self, int state) except -1 nogil:
         if adopt_fork(&self.state, state):
             return 0
+        if state == SR_GONE and sr_state_cas(&self.state, SR_GONE, SR_BUSY) == SR_GONE:
+            try:
+                return self.raise_gone()
+            finally:
+                self.leave_gone()
         # SR_OPEN: the other thread has left meanwhile.
         return self.raise_for_state(SR_BUSY if state == SR_OPEN else state)
 
     # -- waiting ---------------------------------------------------------------------------------
 
     cdef bint wait_room(self, Py_ssize_t count, long long deadline) except -1 nogil:
-        cdef awaited room
-        room.context, room.count, room.other = self.core, count, NULL
-        room.is_there, room.arm, room.disarm = room_is_there, await_room, await_room_no_more
+        cdef bint is_there
         self.thread = PyThread_get_thread_ident()
         try:
-            return wait_for(self.producer_parking, &room, deadline)
+            is_there = await_room_or_end(self.shared, self.producer_parking, count, deadline)
         finally:
             self.thread = 0
+        if is_there and not room_is_there(self.core, count):
+            self.raise_gone()
+        return is_there
+
+    cdef int enter_to_end(self) except -1:
+        """Enter to send on or end what is here, also after `abandon`."""
+        return 0 if sr_state_cas(&self.state, SR_GONE, SR_BUSY) == SR_GONE else self.enter()
+
+    cdef Py_ssize_t send_resident(self) except -1:
+        """Send to the sink, if there is one, what a consumer that is gone left here."""
+        return 0
+
+    cdef void leave_gone(self) noexcept nogil:
+        """Leave, and keep calls that begin after `abandon` from pushing."""
+        self.leave()
+        if self.shared.taker.is_abandoned:
+            sr_state_cas(&self.state, SR_OPEN, SR_GONE)
+
+    cdef int raise_gone(self) except -1 with gil:
+        """Raise that nobody will take from the ring. The caller has entered the producer's side."""
+        how = "was abandoned" if self.shared.taker.is_abandoned else "lost its consumer: the thread that took last ended"
+        raise ConsumerGoneError(f"{self!r} {how}, so nobody will take from it")
+
+    cdef int raise_unpushed(self, int status, Py_ssize_t count) except -1 nogil:
+        """Raise what a status says that a push returned."""
+        if status == SPILL_RING_FULL and is_consumer_gone(self.shared):
+            return self.raise_gone()
+        return raise_status(self, status, count, self.size)
 
     cdef long long deadline(self, object timeout) except -1:
         """The deadline of a push with a timeout."""
@@ -119,7 +157,7 @@ cdef class ProducerSide(Sink):
         """Push a run, and raise queue.Full if there is no room. The caller has entered the producer's side."""
         cdef Py_ssize_t before = taken[0]
         cdef int status = push_unless_full(self, items, count, deadline, taken, True)
-        return raise_status(self, status, count - (taken[0] - before), self.size) if status else 0
+        return self.raise_unpushed(status, count - (taken[0] - before)) if status else 0
 
     cdef int push_copied(
         self, const void *items, Py_ssize_t count, long long deadline, Py_ssize_t *taken
@@ -141,6 +179,8 @@ cdef class ProducerSide(Sink):
         ------
         queue.Full
             There is no room: with ``overflow="reject"``, or when the time is over.
+        ConsumerGoneError
+            The consumer abandoned the ring; or there is no room, and the thread that took last has ended.
         ValueError
             The ring is closed.
         Exception
@@ -170,7 +210,7 @@ cdef class ProducerSide(Sink):
             else:
                 self.push_entered(converted, 1, deadline, &taken)
         finally:
-            self.leave()
+            self.leave_gone()
         return 0
 
     def extend(self, items, /, *, timeout=None):
@@ -189,6 +229,8 @@ cdef class ProducerSide(Sink):
         queue.Full
             There is no room. With ``overflow="reject"`` nothing was pushed; with ``"block"``, when the
             time is over, ``stats.pushed`` tells how many were.
+        ConsumerGoneError
+            As `push` does; ``stats.pushed`` tells how many were pushed.
         ValueError, TypeError, OverflowError
             The ring is closed, or not items of its dtype; then nothing was pushed.
         Exception
@@ -224,7 +266,7 @@ cdef class ProducerSide(Sink):
             else:
                 self.push_entered(data, count, deadline, &taken)
         finally:
-            self.leave()
+            self.leave_gone()
         return 0
 
     cdef int extend_objects(self, PyObject **items, Py_ssize_t count, long long deadline) except -1:
@@ -235,7 +277,7 @@ cdef class ProducerSide(Sink):
             self.push_objects_entered(items, count, deadline, &taken)
         finally:
             out = take_trash(&self.evicted)
-            self.leave()
+            self.leave_gone()
             empty_trash(&out)  # only now, since a destructor may push here
         return 0
 
@@ -309,8 +351,12 @@ cdef class ProducerSide(Sink):
         """
         cdef cnp.ndarray block
         self.enter()  # a closed ring says so
-        room = sr_spsc_room(self.core, self.size)
-        self.leave()
+        try:
+            room = sr_spsc_room(self.core, self.size)
+            if room == 0 and not self.core.evicts and is_consumer_gone(self.shared):
+                self.raise_gone()
+        finally:
+            self.leave_gone()
         if self.item_type is None:
             items = tuple(islice(iter(items), room))
             self.enter()
@@ -327,7 +373,7 @@ cdef class ProducerSide(Sink):
         cdef int status = push_status(self, items, count, True)
         if status == UNFINISHED:
             status = finish_push(self, items, count, True)
-        return raise_status(self, status, count, self.size) if status else 0
+        return self.raise_unpushed(status, count) if status else 0
 
     cdef Py_ssize_t try_push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
         if count < 0:
@@ -368,7 +414,7 @@ cdef class ProducerSide(Sink):
         if status == UNFINISHED:
             status = finish_reserve(self, count, &dest, True)
         if status:
-            raise_status(self, status, count, self.size)
+            self.raise_unpushed(status, count)
         return dest
 
     cdef void *reserve_fallback(self, Py_ssize_t count) except NULL with gil:
@@ -391,7 +437,8 @@ cdef class ProducerSide(Sink):
 
         What is in the ring can still be popped; then the consumer sees the end. The sink is closed once
         the ring is empty too: here, or when the consumer finds that out, or by `flush`, which sends on
-        what nobody popped, as happens to a closed ring that is dropped and at interpreter exit.
+        what nobody popped, as happens to a closed ring that is dropped and at interpreter exit. If the consumer is
+        gone (see `abandon`), what is in the ring goes to the sink here.
 
         Raises
         ------
@@ -400,18 +447,23 @@ cdef class ProducerSide(Sink):
             closed, and then the ring is closed, and whatever finds the end next closes the sink again.
         """
         cdef SinkContext out
-        cdef int state = SR_OPEN
+        cdef bint has_ended = False
         if sr_state_load(&self.state) == SR_CLOSED:
             return
-        self.enter()
+        self.enter_to_end()
         try:
-            if self.core.pending_count:
+            if is_consumer_gone(self.shared):
+                self.send_resident()
+            elif self.core.pending_count:
                 sr_deliver(self.core)
             sr_spsc_close(self.core)
-            state = SR_CLOSED
+            has_ended = True
         finally:
             out = take_trash(&self.evicted)
-            sr_state_store(&self.state, state)
+            if has_ended:
+                sr_state_store(&self.state, SR_CLOSED)
+            else:
+                self.leave_gone()
             empty_trash(&out)
         release_sink(self.shared)
 
@@ -480,19 +532,7 @@ cdef int finish_commit(ProducerSide ring, Py_ssize_t count) except -1 nogil:
         ring.leave()
 
 
-# -- what a wait for room asks -----------------------------------------------------------------------
-
-cdef bint room_is_there(const awaited *what) noexcept nogil:
-    return <Py_ssize_t>sr_spsc_room(<sr_spsc *>what.context, what.count) >= what.count
-
-
-cdef void await_room(const awaited *what) noexcept nogil:
-    sr_spsc_await_room(<sr_spsc *>what.context, what.count)
-
-
-cdef void await_room_no_more(const awaited *what) noexcept nogil:
-    sr_cancel_wake(&(<sr_spsc *>what.context).producer)
-
+# -- lending ------------------------------------------------------------------------------------------
 
 cdef object begin_reservation(object lender, Loan loan):
     cdef ProducerSide ring = lender

@@ -15,6 +15,7 @@ from spill_ring.threads.core cimport (
 )
 from spill_ring.threads.eviction cimport SinkContext
 from spill_ring.threads.producer cimport ProducerSide
+from spill_ring.threads.taker cimport note_taker
 
 
 cdef class SpscRing(ProducerSide):
@@ -30,6 +31,7 @@ cdef class SpscRing(ProducerSide):
     cdef int init_core(self, bint evicts, Py_ssize_t evicted_at_once) except -1
     cdef object claim_block(self, Py_ssize_t n, long long deadline)
     cdef Py_ssize_t flush_all(self) except -1
+    cdef bint seize_consumer(self) noexcept
     cdef Py_ssize_t send_rest(self, SinkContext *out) except -1
 
     @cython.final
@@ -71,6 +73,7 @@ cdef class SpscRing(ProducerSide):
         if self.scalar != scalar_index(value):
             return raise_scalar(self, scalar_index(value))
         if sr_claim(self.core, 1, False) == 0:
+            note_taker(self.shared)  # here, since a pop that finds an item is too short for it
             return 0
         value[0] = (<numeric *>self.core.items)[self.core.claimed & self.core.mask]
         sr_finish(self.core, 1)
@@ -86,6 +89,7 @@ cdef inline Py_ssize_t pop_status(SpscRing ring, void *out, Py_ssize_t count) no
     found = sr_state_cas(&ring.shared.consumer.state, SR_OPEN, SR_BUSY)
     if found != SR_OPEN and not adopt_fork(&ring.shared.consumer.state, found):
         return status_of(found)
+    note_taker(ring.shared)
     has_ended = ring.has_ended()
     count = <Py_ssize_t>sr_spsc_pop(ring.core, out, count)
     ring.leave_consumer()

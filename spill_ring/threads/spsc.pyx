@@ -13,7 +13,8 @@ from spill_ring._core.block cimport item_dtype, scalar_of, view_block
 from spill_ring._core.chain cimport begin_init
 from spill_ring._core.cpython cimport PY_SSIZE_T_MAX, PyTypeObject, traverseproc, visitproc
 from spill_ring._core.guard cimport (
-    SR_BUSY, SR_CLOSED, SR_MAKING, SR_OPEN, SR_RESERVED, sr_add_fetch, sr_state_load, sr_state_store,
+    SR_BUSY, SR_CLOSED, SR_GONE, SR_MAKING, SR_OPEN, SR_RESERVED, sr_add_fetch, sr_state_cas, sr_state_load,
+    sr_state_store,
 )
 from spill_ring._core.lifecycle cimport flush_at_exit, warn_lost
 from spill_ring._core.sink cimport NATIVE, DropSink, Sink, declare_traits
@@ -22,7 +23,7 @@ from spill_ring._core.storage cimport allocate
 from spill_ring.rings.loan cimport Loan, lend
 from spill_ring.serialization.record cimport record_of
 from spill_ring.sinks.function cimport as_sink
-from spill_ring.threads.consumer cimport Consumer
+from spill_ring.threads.consumer cimport Consumer, enter_side
 from spill_ring.threads.consumer_methods cimport add_consumer_methods
 from spill_ring.threads.core cimport (
     sr_cleared, sr_deliver, sr_drained, sr_evicted, sr_finished, sr_index, sr_pushed, sr_spsc_claim, sr_spsc_count,
@@ -35,6 +36,7 @@ from spill_ring.threads.fork cimport watch_forks
 from spill_ring.threads.parking cimport NO_WAIT, Parking, deadline_of
 from spill_ring.threads.producer cimport ProducerSide, move_reserved
 from spill_ring.threads.references cimport free_slots, pop_references, visit_slots
+from spill_ring.threads.taker cimport is_consumer_gone
 
 from types import GenericAlias
 
@@ -246,6 +248,7 @@ cdef class SpscRing(ProducerSide):
         """Send everything resident to the sink, then flush the sink. The producer's. O(n).
 
         While an open ring rejects or blocks, its items wait for the consumer, and only the sink is flushed.
+        If the consumer is gone (see `abandon`), they go to the sink like all others.
         After `close` this is the consumer's, and the way to send on what nobody popped; it then closes the sink.
 
         Returns
@@ -266,8 +269,10 @@ cdef class SpscRing(ProducerSide):
             if self.target is None or sr_state_load(&self.shared.sink_state) == SR_CLOSED:
                 self.raise_for_state(SR_CLOSED)
             return self.flush_all()
-        self.enter()
+        self.enter_to_end()
         try:
+            if is_consumer_gone(self.shared):
+                return self.send_resident()
             before = sr_evicted(self.core)
             if self.sink_as_given is not None and self.core.evicts:
                 if self.item_type is None:
@@ -280,7 +285,7 @@ cdef class SpscRing(ProducerSide):
             return sr_evicted(self.core) - before
         finally:
             out = take_trash(&self.evicted)
-            self.leave()
+            self.leave_gone()
             empty_trash(&out)
 
     cdef Py_ssize_t flush_all(self) except -1:
@@ -309,6 +314,53 @@ cdef class SpscRing(ProducerSide):
         elif sr_state_load(&self.target.state) != SR_CLOSED:
             self.target.flush()
         return sent
+
+    def abandon(self):
+        """Say that nobody will take from the ring any more. The consumer's, though any thread may call it.
+
+        The producer gets a `ConsumerGoneError` from a call that waits, and from each that wants to push after this;
+        the item stays with it. What is in the ring goes to the sink with the producer's next call, with
+        `close`, or as the ring is dropped. The same happens without this call where the thread that took last
+        has ended and a push finds no room.
+
+        >>> late = CollectSink()
+        >>> ring = SpscRing(4, "i8", late, overflow="block")
+        >>> ring.extend([1, 2, 3])
+        >>> ring.abandon()
+        >>> ring.close()
+        >>> late.items
+        array([1, 2, 3])
+        """
+        self.check_initialised()
+        self.shared.taker.is_abandoned = True
+        sr_state_cas(&self.state, SR_OPEN, SR_GONE)
+        self.producer_parking.wake()
+
+    cdef Py_ssize_t send_resident(self) except -1:
+        cdef SinkContext out = SinkContext(NULL, NULL, NULL, 0, 0)
+        if self.target is None:
+            return 0
+        if not self.seize_consumer():
+            enter_side(self.shared)  # which raises why not, unless it is free now
+        try:
+            return self.send_rest(&out)
+        finally:
+            self.leave_consumer()
+            empty_trash(&out)
+
+    cdef bint seize_consumer(self) noexcept:
+        """Enter the consumer's side, if it is free or was left with an open `read` by a thread that has ended."""
+        cdef int *state = &self.shared.consumer.state
+        if sr_state_cas(state, SR_OPEN, SR_BUSY) == SR_OPEN:
+            return True
+        return self.shared.taker.has_ended and sr_state_cas(state, SR_RESERVED, SR_BUSY) == SR_RESERVED
+
+    cdef int raise_gone(self) except -1 with gil:
+        if self.was_told and self.seize_consumer():
+            self.leave_consumer()
+            self.send_resident()
+        self.was_told = True
+        return ProducerSide.raise_gone(self)
 
     def __del__(self):
         cdef SinkContext out = SinkContext(NULL, NULL, NULL, 0, 0)

@@ -5,7 +5,7 @@ import pytest
 
 from helpers.background import BOTH, as_items, hot_ring
 from helpers.children import complete_child
-from spill_ring import ArrayRing, BackgroundSink, BatchSink, CollectSink, Sink
+from spill_ring import ArrayRing, BackgroundSink, BatchSink, CollectSink, LockedSink, Sink
 
 
 class Unspeakable(Exception):
@@ -60,5 +60,14 @@ def test_a_sink_that_could_not_be_made_keeps_no_target_open(make):
     ring = ArrayRing(2, "i8", target)
     with pytest.raises(MemoryError):
         make(target)
+    ring.close()
+    assert target.closed
+
+
+@pytest.mark.parametrize("make", [LockedSink, lambda sink: BatchSink(3, sink), lambda sink: BackgroundSink(sink, 3)])
+def test_a_sink_that_is_dropped_without_close_keeps_no_target_open(make):
+    target = CollectSink()
+    ring = ArrayRing(2, "i8", target)
+    make(target)
     ring.close()
     assert target.closed
