@@ -13,7 +13,7 @@ cdef Py_ssize_t capacity_of(object capacity, str name="capacity") except -1:
     except OverflowError:
         if capacity < 0:
             raise ValueError(f"{name} must be at least 1, not {capacity}") from None
-        raise MemoryError(f"a {name} of {capacity} items is more than this machine can address") from None
+        raise MemoryError(f"{name} is {capacity}, which is more than this machine can address") from None
     if size < 1:
         raise ValueError(f"{name} must be at least 1, not {capacity}")
     return size
