@@ -32,3 +32,6 @@ cdef int raise_status(Sink ring, int status, Py_ssize_t count, Py_ssize_t n_free
 
 # A value of the C type with this `scalar_index` is none of the ring's items.
 cdef int raise_scalar(Sink ring, int scalar) except -1 with gil
+
+# For a method that each subclass has to override, and this one does not.
+cdef int raise_abstract(object self, str method) except -1 with gil

@@ -1,4 +1,4 @@
-"""The exceptions that stand for a status."""
+"""The exceptions that stand for a status, and the one for a method that a subclass leaves out."""
 from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, SR_WINDOW, sr_state_load
 
 from queue import Full
@@ -25,3 +25,7 @@ cdef int raise_scalar(Sink ring, int scalar) except -1 with gil:
         f"the items of this {type(ring).__name__} are of dtype {ring.item_type}, "
         f"so it takes no C {kind} of {1 << scalar % 4} bytes"
     )
+
+
+cdef int raise_abstract(object self, str method) except -1 with gil:
+    raise NotImplementedError(f"{type(self).__name__} defines no {method}(), which its base class leaves to it")

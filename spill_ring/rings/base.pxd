@@ -54,7 +54,6 @@ cdef class Ring(LendingSink):
     cdef int prepare(self, Py_ssize_t count) except -1 nogil
 
     cdef void begin_gap(self, long long start, int cause) noexcept nogil
-    cdef int raise_abstract(self) except -1 with gil
     cdef int append(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
     cdef int spill(self, Sink sink, Py_ssize_t count) except -1 nogil
     cdef Py_ssize_t flush_entered(self) except -1

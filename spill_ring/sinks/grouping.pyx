@@ -8,7 +8,7 @@ from spill_ring._core.lifecycle cimport warn_lost
 from spill_ring._core.block cimport new_block
 from spill_ring.sinks.forwarding cimport ForwardingSink
 from spill_ring._core.guard cimport SR_CLOSED, sr_state_load
-from spill_ring._core.sink cimport Sink
+from spill_ring._core.status cimport raise_abstract
 
 cnp.import_array()
 
@@ -86,15 +86,15 @@ cdef class GroupingSink(ForwardingSink):
 
     cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 nogil:
         """Send on `groups` groups of n items; add to `taken` the items that were taken, of the groups."""
-        return Sink.send_block(self, items, groups, taken)  # raises: a subclass overrides this
+        return raise_abstract(self, "forward")
 
     cdef int forward_part(self, Py_ssize_t *taken) except -1 nogil:
         """Send on the group that is still filling."""
-        return Sink.send_block(self, NULL, 0, taken)
+        return raise_abstract(self, "forward_part")
 
     cdef int forward_objects(self) except -1:
         """Send on the gathered objects; those that are taken leave the list."""
-        return 0
+        return raise_abstract(self, "forward_objects")
 
     cdef int forward_all(self, Py_ssize_t min_count) except -1:
         if self.n_filled >= min_count:
