@@ -8,6 +8,8 @@ cdef int raise_status(Sink ring, int status, Py_ssize_t count, Py_ssize_t n_free
     cdef int state
     name = type(ring).__name__
     if status == SPILL_RING_BAD_COUNT:
+        if count < 0:
+            raise_negative(count)
         raise ValueError(f"got a count of {count} items, but there is room for {n_free}")
     if status == SPILL_RING_FULL:
         raise Full(f"{name} has no room for {count} items: it holds {len(ring)} of {ring.capacity}")
@@ -17,6 +19,10 @@ cdef int raise_status(Sink ring, int status, Py_ssize_t count, Py_ssize_t n_free
     if state == SR_OPEN or state == SR_WINDOW:  # whoever was inside has left it since
         state = SR_BUSY
     return ring.raise_for_state(state)
+
+
+cdef int raise_negative(Py_ssize_t count) except -1 with gil:
+    raise ValueError(f"a count of items can't be negative: {count}")
 
 
 cdef int raise_scalar(Sink ring, int scalar) except -1 with gil:
