@@ -239,7 +239,7 @@ cdef class DiskSink(Sink):
     cdef int trace(self, Tracer tracer) except -1:
         if sr_state_load(&self.state) == SR_CLOSED:
             why = f"DiskSink is closed; SpillLog({self.path!r}) reads what it recorded"
-            return tracer.cannot_tell(ValueError, why)
+            return tracer.is_closed(why)
         if tracer.keeps(self, self.count, self.removed, False):
             tracer.give(self.read_kept(tracer.start, tracer.count, tracer.number))
         return 0

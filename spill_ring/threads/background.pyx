@@ -299,7 +299,7 @@ cdef class BackgroundSink(ForwardingSink):
         try:
             if not self.wait_drained():
                 why = f"may wait in {self!r}, whose sink raised: {repr_of(self.worker.error)}"
-                return tracer.cannot_tell(RuntimeError, why)
+                return tracer.cannot_tell(why)
             return tracer.passes_on([self.target], [()])
         finally:
             self.leave()
