@@ -3,7 +3,7 @@ from cpython.object cimport PyObject
 
 from spill_ring._core.arguments cimport capacity_of
 from spill_ring._core.chain cimport drop_user
-from spill_ring._core.cpython cimport PY_SSIZE_T_MAX, PyThread_get_thread_ident
+from spill_ring._core.cpython cimport PY_SSIZE_T_MAX, Py_IsFinalizing, PyThread_get_thread_ident
 from spill_ring._core.guard cimport (
     SR_BUSY, SR_CLOSED, SR_OPEN, sr_add_fetch, sr_state_cas, sr_state_load, sr_state_store,
 )
@@ -23,15 +23,6 @@ from spill_ring.threads.spsc cimport SpscRing
 import threading
 import warnings
 from queue import Full
-
-
-cdef extern from *:
-    """
-    #if PY_VERSION_HEX < 0x030D0000
-    #define Py_IsFinalizing _Py_IsFinalizing
-    #endif
-    """
-    bint Py_IsFinalizing() nogil
 
 
 cdef enum:  # requests

@@ -11,6 +11,7 @@ from spill_ring._core.cpython cimport PyThread_get_thread_ident
 from spill_ring._core.deadlock cimport (
     SR_CIRCLE, SR_POSSIBLE_CIRCLE, begin_wait, end_wait, find_circle, raise_circle, sr_wait,
 )
+from spill_ring._core.gil cimport PyEval_RestoreThread, PyThreadState, sr_release_gil
 from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, sr_state_store, sr_state_cas
 from spill_ring._core.lifecycle cimport at_fork
 from spill_ring.threads.core cimport sr_relax
@@ -27,13 +28,6 @@ cdef extern from "parking.h" nogil:
     void sr_sleep(sr_parking *parking, unsigned wakes, long long ns)
     void sr_set_wake_fd(sr_parking *parking, int fd)
     void sr_wake_parked(void *parking)
-
-
-cdef extern from "gil.h" nogil:
-    ctypedef struct PyThreadState:
-        pass
-    PyThreadState *sr_release_gil()
-    void PyEval_RestoreThread(PyThreadState *thread)
 
 
 cdef long long FOREVER = LLONG_MAX
