@@ -44,11 +44,11 @@ cdef int grow(Writer *out, Py_ssize_t count) except -1:
     cdef Py_ssize_t size
     cdef char *grown
     if count > PY_SSIZE_T_MAX // 2 - out.allocated:
-        raise MemoryError
+        raise MemoryError(f"no memory for {count} bytes more than {out.size}")
     size = 2 * out.allocated + count
     grown = <char *>PyMem_Realloc(out.owned, size)
     if grown == NULL:
-        raise MemoryError
+        raise MemoryError(f"no memory for {count} bytes more than {out.size}")
     if out.owned == NULL:
         memcpy(grown, out.data, out.size)
     out.data = out.owned = grown

@@ -46,7 +46,7 @@ cdef class Parking:
         self.listening = SR_OPEN
         self.place = <sr_parking *>PyMem_RawCalloc(1, sizeof(sr_parking))
         if self.place == NULL:
-            raise MemoryError
+            raise MemoryError("no memory for a place to wait at")
         sr_set_wake_fd(self.place, -1)
 
     def __dealloc__(self):
