@@ -373,10 +373,11 @@ cdef class Reader(Tracer):
             parts.append(waiting[at:at + count - n_sent].copy())
         return 0
 
-    cdef int cannot_tell(self, object kind, str why) except -1:
-        if kind is ValueError:  # the sink is closed
-            raise ValueError(why)
-        raise items_error(kind, self.wanted.number, self.wanted.count, why)
+    cdef int cannot_tell(self, str why) except -1:
+        raise items_error(RuntimeError, self.wanted.number, self.wanted.count, why)
+
+    cdef int is_closed(self, str why) except -1:
+        raise ValueError(why)
 
 
 cdef int read_behind(Ring ring, Sink sink, run wanted, list parts) except -1:
@@ -447,10 +448,8 @@ cdef class Counter(Tracer):
             self.n_there = max(self.n_there, n_behind(self.ring, target, self.sent - len(waiting)) + len(waiting))
         return 0
 
-    cdef int cannot_tell(self, object kind, str why) except -1:
-        if kind is ValueError:  # the sink is closed
-            raise ValueError(why)
-        return 0
+    cdef int is_closed(self, str why) except -1:
+        raise ValueError(why)
 
 
 cdef long long n_behind(Ring ring, Sink sink, long long sent) except -1:

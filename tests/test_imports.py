@@ -17,13 +17,10 @@ LAYERS = [
     ["sinks"],
     ["rings"],
     ["threads"],
-    ["processes"],
-    ["network"],
     ["history"],
-    ["capture"],
     ["interop"],
     ["__init__"],  # `import spill_ring` loads no command line
-    ["cli", "watch"],
+    ["cli"],
     ["testing", "__main__"],
 ]
 HEIGHTS = {name: height for height, layer in enumerate(LAYERS) for name in layer}

@@ -1,5 +1,6 @@
-"""What CPython's headers offer, and Cython's own `cpython` declares otherwise or not at all. No other file declares it.
+"""What CPython's headers offer, and Cython's own `cpython` declares otherwise or not at all.
 
+`gil.pxd` declares the thread state.
 Reference counts and lists are declared over bare pointers, since Cython counts a reference around each object argument.
 """
 from cpython.object cimport PyObject
@@ -9,6 +10,15 @@ cdef extern from "Python.h" nogil:
     const Py_ssize_t PY_SSIZE_T_MAX
     bint PY_BIG_ENDIAN
     unsigned long PyThread_get_thread_ident()
+
+
+cdef extern from * nogil:
+    """
+    #if PY_VERSION_HEX < 0x030D0000
+    #define Py_IsFinalizing _Py_IsFinalizing
+    #endif
+    """
+    bint Py_IsFinalizing()
 
 
 cdef extern from "Python.h":

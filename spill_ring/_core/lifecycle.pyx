@@ -60,8 +60,8 @@ cdef void warn_lost(object holder, Py_ssize_t count, object error, str name=None
     if warnings is None:  # so late in the interpreter's exit that nobody is left to warn
         return
     warnings.warn(
-        f"{name or type(holder).__name__} was dropped without close(), and its sink did not take the last "
-        f"{count} items: {repr_of(error)}",
+        f"{name or type(holder).__name__} was not closed before it was dropped or Python exited, and its sink "
+        f"did not take the last {count} items: {repr_of(error)}",
         ResourceWarning, source=holder,
     )
 

@@ -44,7 +44,7 @@ cdef class Sink(Guarded):
     # The sinks that it sends to itself.
     cdef list targets(self)
 
-    # Tracing: give the tracer one of its three answers, or none. Ask by `trace_sink`.
+    # Tracing: give the tracer one of its answers, or none. Ask by `trace_sink`.
     cdef int trace(self, Tracer tracer) except -1
 
 

@@ -29,6 +29,10 @@ cdef inline int status_of(int state) noexcept nogil:
 
 # Raise the exception that a status below FAILED stands for. `count` items were asked for, and `n_free` would have done.
 cdef int raise_status(Sink ring, int status, Py_ssize_t count, Py_ssize_t n_free) except -1 with gil
+cdef int raise_negative(Py_ssize_t count) except -1 with gil
 
 # A value of the C type with this `scalar_index` is none of the ring's items.
 cdef int raise_scalar(Sink ring, int scalar) except -1 with gil
+
+# For a method that each subclass has to override, and this one does not.
+cdef int raise_abstract(object self, str method) except -1 with gil

@@ -6,7 +6,8 @@ from spill_ring._core.guard cimport Guarded
 
 # Asks a sink, by `Sink.trace`, for one of these answers; a sink from which items can't be read back gives none.
 cdef class Tracer:
-    cdef bint is_attaching  # only asks who keeps items: a sink isn't entered for it, and nobody waits
+    # Only asks who keeps items, so a sink isn't entered for it. (A LockedSink still takes its lock, as in `bind`.)
+    cdef bint is_attaching
     # Set by `keeps`: the items that the tracer wants, by the sink's own numbers, and what errors call the first.
     cdef long long start
     cdef Py_ssize_t count
@@ -19,8 +20,10 @@ cdef class Tracer:
     cdef int give(self, object items) except -1
     # "I pass all on to those": for each target also the last items that it has yet to get, a list or ndarray.
     cdef int passes_on(self, list targets, list pending) except -1
-    # "They are here or there, but now nobody can tell", with the kind of error and the reason.
-    cdef int cannot_tell(self, object kind, str why) except -1
+    # "They are here or there, but now nobody can tell", with the reason.
+    cdef int cannot_tell(self, str why) except -1
+    # "I am closed, and don't look for them", with what the error says.
+    cdef int is_closed(self, str why) except -1
 
     # Keep other threads out of a sink while it answers; but not while a ring is attached, when the sink may be in use.
     @cython.final

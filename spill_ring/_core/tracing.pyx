@@ -13,7 +13,10 @@ cdef class Tracer:
     cdef int passes_on(self, list targets, list pending) except -1:
         return 0
 
-    cdef int cannot_tell(self, object kind, str why) except -1:
+    cdef int cannot_tell(self, str why) except -1:
+        return 0
+
+    cdef int is_closed(self, str why) except -1:
         return 0
 
 

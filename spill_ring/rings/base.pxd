@@ -38,6 +38,7 @@ cdef class Ring(LendingSink):
 
     # For `__init__`: whatever may fail or run Python comes before `start`. Nothing after it may fail, and the last step
     # is `leave`, which opens the ring.
+    @cython.final
     cdef int start(self, Py_ssize_t size, object dtype, object sink) except -1
 
     # A kind of ring is a subclass that overrides these; `factory` registers it with SpillRing.
@@ -53,13 +54,19 @@ cdef class Ring(LendingSink):
     cdef object items_at(self, object index)
     cdef int prepare(self, Py_ssize_t count) except -1 nogil
 
+    @cython.final
     cdef void begin_gap(self, long long start, int cause) noexcept nogil
-    cdef int raise_abstract(self) except -1 with gil
+    @cython.final
     cdef int append(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
+    @cython.final
     cdef int spill(self, Sink sink, Py_ssize_t count) except -1 nogil
+    @cython.final
     cdef Py_ssize_t flush_entered(self) except -1
+    @cython.final
     cdef object item_at(self, Py_ssize_t index)
+    @cython.final
     cdef object copy_slice(self, slice index)
+    @cython.final
     cdef object peek_at(self, Py_ssize_t index)
 
     @cython.final

@@ -9,6 +9,7 @@ from spill_ring._core.cpython cimport PyIndex_Check, PyNumber_AsSsize_t, Py_Repr
 from spill_ring._core.lifecycle cimport flush_at_exit, warn_lost
 from spill_ring._core.guard cimport SR_WINDOW, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_add_fetch, sr_state_load
 from spill_ring._core.sink cimport DropSink, Sink, trace_sink
+from spill_ring._core.status cimport raise_abstract
 from spill_ring._core.tracing cimport Tracer
 from spill_ring.sinks.function cimport as_sink
 
@@ -56,27 +57,27 @@ cdef class Ring(LendingSink):
 
     cdef int write_new(self, const void *items, Py_ssize_t count) except -1 nogil:
         """Write `count` new items, for which there is room, and move the tail."""
-        return self.raise_abstract()
+        return raise_abstract(self, "write_new")
 
     cdef int forward_new(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         """Send new items on to the ring's sink."""
-        return self.raise_abstract()
+        return raise_abstract(self, "forward_new")
 
     cdef int send_oldest(self, Sink sink, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         """Send the oldest `count` to a sink, without moving the head."""
-        return self.raise_abstract()
+        return raise_abstract(self, "send_oldest")
 
     cdef int drop_oldest(self, Py_ssize_t count) except -1 nogil:
         """Drop the oldest `count`, and move the head."""
-        return self.raise_abstract()
+        return raise_abstract(self, "drop_oldest")
 
     cdef object item(self, long long position):
         """A copy of the item at a sequence number."""
-        self.raise_abstract()
+        raise_abstract(self, "item")
 
     cdef object copy(self, long long position, Py_ssize_t count, Py_ssize_t step):
         """A copy of `count` items from a sequence number on."""
-        self.raise_abstract()
+        raise_abstract(self, "copy")
 
     cdef void begin_gap(self, long long start, int cause) noexcept nogil:
         """Begin a gap. The one before joins the older ones, unless it is empty."""
@@ -93,9 +94,6 @@ cdef class Ring(LendingSink):
                 slot[0] = self.last
                 self.gaps += 1
         self.last = gap(start, start, cause)
-
-    cdef int raise_abstract(self) except -1 with gil:
-        raise NotImplementedError(f"{type(self).__name__} defines too little: every kind of ring overrides this method")
 
     cdef int prepare(self, Py_ssize_t count) except -1 nogil:
         """Allocate what `drop_oldest` needs, which must not fail once a sink has taken the items."""

@@ -2,7 +2,7 @@
 cimport cython
 
 from spill_ring._core.sink cimport Sink, deliver
-from spill_ring._core.status cimport SPILL_RING_BAD_COUNT
+from spill_ring._core.status cimport SPILL_RING_BAD_COUNT, raise_abstract
 from spill_ring.rings.base cimport Ring
 
 
@@ -21,7 +21,7 @@ cdef class TypedRing(Ring):
 
     cdef int append_copy(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil:
         """Append a copy of items that lie in the ring's own memory."""
-        return self.raise_abstract()
+        return raise_abstract(self, "append_copy")
 
     cdef Py_ssize_t lend_slots(self) noexcept nogil:
         self.cursor = self.base + <Py_ssize_t>(self.tail & self.mask) * self.itemsize

@@ -1,4 +1,5 @@
 """Plans: how the values of a type are written as bytes and read again."""
+cimport cython
 
 
 cdef enum:
@@ -38,6 +39,7 @@ cdef class Plan:
     cdef int check(self, const char *data) except -1
 
     cdef Py_ssize_t find_min_size(self)
+    @cython.final
     cdef int swap(self, char *data) noexcept
 
 

@@ -9,7 +9,6 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.float cimport PyFloat_AsDouble, PyFloat_Check
 from cpython.long cimport PyLong_AsUnsignedLongLong, PyLong_CheckExact
 from cpython.mem cimport PyMem_Realloc
-from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.string cimport memcpy
 
@@ -31,7 +30,6 @@ cnp.import_array()
 
 
 cdef extern from "numpy/arrayobject.h":
-    object PyArray_Scalar(void *data, cnp.dtype dtype, PyObject *base)
     void PyArray_ScalarAsCtype(object scalar, void *out)
 
 
@@ -46,11 +44,11 @@ cdef int grow(Writer *out, Py_ssize_t count) except -1:
     cdef Py_ssize_t size
     cdef char *grown
     if count > PY_SSIZE_T_MAX // 2 - out.allocated:
-        raise MemoryError
+        raise MemoryError(f"no memory for {count} bytes more than {out.size}")
     size = 2 * out.allocated + count
     grown = <char *>PyMem_Realloc(out.owned, size)
     if grown == NULL:
-        raise MemoryError
+        raise MemoryError(f"no memory for {count} bytes more than {out.size}")
     if out.owned == NULL:
         memcpy(grown, out.data, out.size)
     out.data = out.owned = grown
@@ -268,7 +266,7 @@ cdef class NumberPlan(Plan):
         cdef long long whole = 0
         cdef int shift
         if self.gives_numpy:
-            return PyArray_Scalar(<void *>data, self.dtype, NULL)
+            return item_of(self.dtype, data)
         if self.code == F8:
             memcpy(&real, data, 8)
             return real

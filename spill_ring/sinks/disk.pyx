@@ -7,6 +7,7 @@ from cpython.buffer cimport PyBUF_READ
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
 
+from spill_ring._core.arguments cimport integer_of
 from spill_ring._core.chain cimport begin_init
 from spill_ring._core.cpython cimport PY_SSIZE_T_MAX
 from spill_ring._core.guard cimport SR_CLOSED, SR_NEW, SR_OPEN, sr_state_store, sr_state_load
@@ -16,7 +17,6 @@ from spill_ring._core.tracing cimport Tracer, items_error
 from spill_ring.recording.writer cimport RecordingWriter
 
 import numbers
-import operator
 import os
 import threading
 import warnings
@@ -239,7 +239,7 @@ cdef class DiskSink(Sink):
     cdef int trace(self, Tracer tracer) except -1:
         if sr_state_load(&self.state) == SR_CLOSED:
             why = f"DiskSink is closed; SpillLog({self.path!r}) reads what it recorded"
-            return tracer.cannot_tell(ValueError, why)
+            return tracer.is_closed(why)
         if tracer.keeps(self, self.count, self.removed, False):
             tracer.give(self.read_kept(tracer.start, tracer.count, tracer.number))
         return 0
@@ -380,17 +380,18 @@ cdef class DiskSink(Sink):
 
 
 def _check_options(segment_bytes, keep_bytes, sync, interval):
-    size = operator.index(segment_bytes)
+    size = integer_of(segment_bytes, "segment_bytes")
     if not 1 <= size <= PY_SSIZE_T_MAX:
         raise ValueError(f"segment_bytes must be from 1 to {PY_SSIZE_T_MAX}, not {segment_bytes}")
-    if keep_bytes is not None and operator.index(keep_bytes) < 2 * size:
+    if keep_bytes is not None and integer_of(keep_bytes, "keep_bytes") < 2 * size:
         raise ValueError(f"keep_bytes must be at least twice segment_bytes, {2 * size}, not {keep_bytes}")
     if sync not in ("interval", "always", "never"):
         raise ValueError(f"sync must be 'interval', 'always' or 'never', not {sync!r}")
     if not isinstance(interval, numbers.Real):
         raise TypeError(f"interval must be a number of seconds, not {interval!r}")
     if not 0 < interval < threading.TIMEOUT_MAX:
-        raise ValueError(f"interval must be a time in seconds, not {interval!r}")
+        limit = threading.TIMEOUT_MAX
+        raise ValueError(f"interval must be more than 0 seconds and less than {limit}, not {interval!r}")
 
 
 cdef object sinks = weakref.WeakValueDictionary()  # those with a thread, by id

@@ -3,18 +3,12 @@ from cpython.object cimport PyObject
 
 from spill_ring._core.chain cimport begin_init
 from spill_ring._core.block cimport copy_block_for_python
+from spill_ring._core.gil cimport PyEval_RestoreThread, PyThreadState, sr_release_gil
 from spill_ring._core.guard cimport SR_CLOSED, SR_NEW, sr_state_load
 from spill_ring.sinks.compiled cimport native_function, native_sink
 from spill_ring._core.sink cimport (
     NATIVE, Sink, declare_traits, send_by_python, send_object_by_python, sr_ensure_thread_state,
 )
-
-
-cdef extern from "gil.h" nogil:
-    ctypedef struct PyThreadState:
-        pass
-    PyThreadState *sr_release_gil()
-    void PyEval_RestoreThread(PyThreadState *thread)
 
 
 cdef class FnSink(Sink):

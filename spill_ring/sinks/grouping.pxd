@@ -1,4 +1,6 @@
 """What sinks share that gather items into groups."""
+cimport cython
+
 from spill_ring.sinks.forwarding cimport ForwardingSink
 
 
@@ -9,8 +11,10 @@ cdef class GroupingSink(ForwardingSink):
     cdef char *group_data
     cdef list objects
 
+    @cython.final
     cdef int attach_groups(self, object n, object given) except -1
     cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 nogil
     cdef int forward_part(self, Py_ssize_t *taken) except -1 nogil
+    @cython.final
     cdef int forward_group(self) except -1 nogil
     cdef int forward_objects(self) except -1

@@ -3,13 +3,12 @@ cimport numpy as cnp
 from cpython.object cimport PyObject
 from libc.string cimport memcpy, memmove
 
+from spill_ring._core.arguments cimport capacity_of
 from spill_ring._core.lifecycle cimport warn_lost
 from spill_ring._core.block cimport new_block
 from spill_ring.sinks.forwarding cimport ForwardingSink
 from spill_ring._core.guard cimport SR_CLOSED, sr_state_load
-from spill_ring._core.sink cimport Sink
-
-import operator
+from spill_ring._core.status cimport raise_abstract
 
 cnp.import_array()
 
@@ -22,15 +21,7 @@ cdef class GroupingSink(ForwardingSink):
         self.objects = []
 
     cdef int attach_groups(self, object n, object given) except -1:
-        cdef Py_ssize_t size
-        try:
-            size = operator.index(n)
-        except TypeError:
-            raise TypeError(f"n must be an integer, not {n!r}") from None
-        except OverflowError:
-            raise MemoryError(f"no memory for groups of {n} items") from None
-        if size < 1:
-            raise ValueError(f"n must be at least 1, not {n}")
+        cdef Py_ssize_t size = capacity_of(n, "n")
         self.attach(given)
         self.n = size
         return 0
@@ -95,15 +86,15 @@ cdef class GroupingSink(ForwardingSink):
 
     cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 nogil:
         """Send on `groups` groups of n items; add to `taken` the items that were taken, of the groups."""
-        return Sink.send_block(self, items, groups, taken)  # raises: a subclass overrides this
+        return raise_abstract(self, "forward")
 
     cdef int forward_part(self, Py_ssize_t *taken) except -1 nogil:
         """Send on the group that is still filling."""
-        return Sink.send_block(self, NULL, 0, taken)
+        return raise_abstract(self, "forward_part")
 
     cdef int forward_objects(self) except -1:
         """Send on the gathered objects; those that are taken leave the list."""
-        return 0
+        return raise_abstract(self, "forward_objects")
 
     cdef int forward_all(self, Py_ssize_t min_count) except -1:
         if self.n_filled >= min_count:

@@ -3,7 +3,7 @@ from cpython.object cimport PyObject
 
 from spill_ring._core.arguments cimport capacity_of
 from spill_ring._core.chain cimport drop_user
-from spill_ring._core.cpython cimport PY_SSIZE_T_MAX, PyThread_get_thread_ident
+from spill_ring._core.cpython cimport PY_SSIZE_T_MAX, Py_IsFinalizing, PyThread_get_thread_ident
 from spill_ring._core.guard cimport (
     SR_BUSY, SR_CLOSED, SR_OPEN, sr_state_cas, sr_state_load, sr_state_store,
 )
@@ -24,15 +24,6 @@ from spill_ring.threads.taker cimport begin_taking, is_consumer_gone
 import threading
 import warnings
 from queue import Full
-
-
-cdef extern from *:
-    """
-    #if PY_VERSION_HEX < 0x030D0000
-    #define Py_IsFinalizing _Py_IsFinalizing
-    #endif
-    """
-    bint Py_IsFinalizing() nogil
 
 
 cdef enum:  # requests
@@ -317,7 +308,7 @@ cdef class BackgroundSink(ForwardingSink):
         try:
             if not self.wait_drained():
                 why = f"may wait in {self!r}, whose sink raised: {repr_of(self.worker.error)}"
-                return tracer.cannot_tell(RuntimeError, why)
+                return tracer.cannot_tell(why)
             return tracer.passes_on([self.target], [()])
         finally:
             self.leave()

@@ -38,7 +38,7 @@ cdef int send_and_keep(SinkContext *out, PyObject **items, Py_ssize_t count, siz
     if out.count + count > out.allocated:  # before the items are sent, since it may fail
         trash = <PyObject **>PyMem_RawRealloc(out.trash, (out.count + count) * sizeof(void *))
         if trash == NULL:
-            raise MemoryError
+            raise MemoryError(f"no memory for references to {count} objects that are evicted")
         out.trash = trash
         out.allocated = out.count + count
     try:

@@ -17,5 +17,3 @@ cdef class MpscRing(Guarded):
     cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil
     # Wait until there are `count` in all of them; says whether.
     cdef bint wait_items(self, Py_ssize_t count, long long deadline) except -1 nogil
-
-    cdef int raise_count(self, Py_ssize_t count) except -1 with gil

@@ -4,6 +4,7 @@ from cpython.object cimport PyObject
 from spill_ring._core.arguments cimport capacity_of
 from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_state_cas, sr_state_load, sr_state_store
 from spill_ring._core.sink cimport DropSink
+from spill_ring._core.status cimport raise_negative
 from spill_ring.sinks.locked cimport LockedSink
 from spill_ring.sinks.per_producer cimport ProducerSink
 from spill_ring.threads.consumer cimport Consumer
@@ -89,14 +90,11 @@ cdef class MpscRing(Guarded):
 
     cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil:
         if count < 0:
-            self.raise_count(count)
+            raise_negative(count)
         self.consumer.enter()
         count = self.consumer.pop_block(<char *>out, count)
         self.consumer.leave()
         return count
-
-    cdef int raise_count(self, Py_ssize_t count) except -1 with gil:
-        raise ValueError(f"a count of items can't be negative: {count}")
 
     # -- the end ---------------------------------------------------------------------------------
 

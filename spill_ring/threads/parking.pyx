@@ -11,6 +11,7 @@ from spill_ring._core.cpython cimport PyThread_get_thread_ident
 from spill_ring._core.deadlock cimport (
     SR_CIRCLE, SR_POSSIBLE_CIRCLE, begin_wait, end_wait, find_circle, raise_circle, sr_wait,
 )
+from spill_ring._core.gil cimport PyEval_RestoreThread, PyThreadState, sr_release_gil
 from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, sr_state_store, sr_state_cas
 from spill_ring._core.lifecycle cimport at_fork
 from spill_ring.threads.core cimport sr_relax
@@ -29,13 +30,6 @@ cdef extern from "parking.h" nogil:
     void sr_wake_parked(void *parking)
 
 
-cdef extern from "gil.h" nogil:
-    ctypedef struct PyThreadState:
-        pass
-    PyThreadState *sr_release_gil()
-    void PyEval_RestoreThread(PyThreadState *thread)
-
-
 cdef long long FOREVER = LLONG_MAX
 cdef long long SPIN = 10_000  # ns; about what going to sleep and being woken costs
 # A signal that arrives just before the sleep doesn't end it, so no sleep is longer than this.
@@ -52,7 +46,7 @@ cdef class Parking:
         self.listening = SR_OPEN
         self.place = <sr_parking *>PyMem_RawCalloc(1, sizeof(sr_parking))
         if self.place == NULL:
-            raise MemoryError
+            raise MemoryError("no memory for a place to wait at")
         sr_set_wake_fd(self.place, -1)
 
     def __dealloc__(self):

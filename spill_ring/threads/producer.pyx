@@ -73,7 +73,7 @@ cdef class ProducerSide(Sink):
         self.state = SR_NEW
         self.memory = PyMem_RawCalloc(1, sizeof(sr_spsc_state) + SR_CACHE_LINE)
         if self.memory == NULL:
-            raise MemoryError
+            raise MemoryError("no memory for the state of a ring between threads")
         # Python aligns objects for no more than 16 bytes, so what needs a cache line of its own lies outside of them.
         address = (<size_t>self.memory + SR_CACHE_LINE - 1) & ~<size_t>(SR_CACHE_LINE - 1)
         self.shared = <sr_spsc_state *>address
@@ -292,7 +292,7 @@ cdef class ProducerSide(Sink):
         if count > 1:
             own = <PyObject **>PyMem_RawMalloc(count * sizeof(void *))
             if own == NULL:
-                raise MemoryError
+                raise MemoryError(f"no memory for references to {count} objects")
         for i in range(count):
             Py_INCREF(items[i])
             own[i] = items[i]
