@@ -226,8 +226,8 @@ def test_no_link_is_followed(tmp_path, name):
         with DiskSink(tmp_path / "log") as sink:
             sink.send(numbers(3))
     except OSError as error:
-        assert "is no regular file, as each file of a recording must be; remove it" in str(error)  # noqa: PT017
-        assert error.filename == str(tmp_path / "log" / name)  # noqa: PT017
+        assert "is no regular file, as each file of a recording must be; remove it" in str(error)
+        assert error.filename == str(tmp_path / "log" / name)
     else:
         assert (read_all(tmp_path / "log") == numbers(3)).all()
     assert precious.read_text() == "precious"
