@@ -8,12 +8,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from spill_ring.recording.files import is_file, open_file
+from spill_ring.recording.files import DamagedError, is_regular, open_regular
 from spill_ring.recording.layout import (
     INDEX_ENTRY,
     LENGTH_BYTES,
     MANIFEST,
-    DamagedError,
     DType,
     Manifest,
     first_item_in,
@@ -141,7 +140,7 @@ def holds_items(folder: str) -> bool:
     """
     names = [name for name in os.listdir(folder) if _is_segment_file(name)]
     for name in names:
-        with os.fdopen(open_file(os.path.join(folder, name), os.O_RDONLY), "rb") as file:
+        with os.fdopen(open_regular(os.path.join(folder, name), os.O_RDONLY), "rb") as file:
             if name.endswith(".index"):
                 count, has_more = os.fstat(file.fileno()).st_size // INDEX_ENTRY.itemsize, False
             else:
@@ -207,27 +206,27 @@ def has_lost_a_file(segment: Segment) -> bool:
     """One of its files is missing, or is none, or has another header. (A crash leaves both, if with a torn block.)"""
     if segment.damage is not None:
         return True
-    return not is_file(segment.index_path) and segment.size > len(segment.header)
+    return not is_regular(segment.index_path) and segment.size > len(segment.header)
 
 
 def end_of_damaged(segment: Segment) -> int:
     """Behind every item that a damaged segment may have held: no number may be used twice."""
     end = max(segment.end, segment.first + 1)
-    if is_file(segment.index_path):
-        with os.fdopen(open_file(segment.index_path, os.O_RDONLY), "rb") as file:
+    if is_regular(segment.index_path):
+        with os.fdopen(open_regular(segment.index_path, os.O_RDONLY), "rb") as file:
             data = memoryview(file.read())
         for at in range(0, len(data) - INDEX_ENTRY.itemsize + 1, INDEX_ENTRY.itemsize):
             (first, count, *_), is_intact = unpack_index_entry(data[at : at + INDEX_ENTRY.itemsize])
             if is_intact and first >= segment.first:
                 end = max(end, first + count)
-    elif is_file(segment.path):
+    elif is_regular(segment.path):
         end = max(end, segment.first + _count_without_index(segment))
     return end
 
 
 def _count_without_index(segment: Segment) -> int:
     """How many items the file may hold, by its size."""
-    with os.fdopen(open_file(segment.path, os.O_RDONLY), "rb") as file:
+    with os.fdopen(open_regular(segment.path, os.O_RDONLY), "rb") as file:
         at, size = len(segment.header), os.fstat(file.fileno()).st_size
         if segment.dtype is not None:
             return (size - at) // int(segment.dtype.itemsize)

@@ -10,7 +10,7 @@ import os
 import threading
 from typing import Any
 
-from spill_ring.recording.files import open_file
+from spill_ring.recording.files import open_regular
 
 fcntl: Any
 try:
@@ -53,7 +53,7 @@ class FileLock:
         with _mutex:
             if _identity(path) in _locked:  # It must not be opened: closing it would unlock it.
                 self._raise_held(os.getpid())
-            self._fd = open_file(path, os.O_RDWR | os.O_CREAT)
+            self._fd = open_regular(path, os.O_RDWR | os.O_CREAT)
             try:
                 self.hold()
                 os.ftruncate(self._fd, 0)

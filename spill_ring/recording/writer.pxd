@@ -38,6 +38,7 @@ cdef class RecordingWriter:
     cdef object sync_lock  # of syncing and sealing
     cdef object lock  # a FileLock
     cdef int folder_fd
+    cdef bint is_gone  # The folder was removed or moved, or another process has locked it.
     cdef Py_ssize_t forks  # when the folder was locked
 
     cdef int open_folder(self, str path, str sync, Py_ssize_t segment_bytes, object keep_bytes) except -1
@@ -46,6 +47,7 @@ cdef class RecordingWriter:
     cdef int raise_fork(self) except -1
     cdef int check_folder(self) except -1
     cdef int restore_files(self, list segments) except -1
+    cdef int hold_lock(self) except -1
     cdef int open_segments(self, object dtype, object encoder) except -1
     cdef int begin(self, object encoder) except -1
     cdef int resume(self) except -1

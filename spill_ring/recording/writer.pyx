@@ -12,7 +12,7 @@ import time
 import warnings
 
 from spill_ring.recording.checksum import checksum
-from spill_ring.recording.files import is_file, open_file
+from spill_ring.recording.files import is_regular, open_regular
 from spill_ring.recording.folder import (
     end_of_damaged, first_to_keep, has_lost_a_file, holds_items, remove, remove_segments, remove_segments_before,
     restored_manifest, segments_to_resume, sync_file, sync_folder,
@@ -64,7 +64,7 @@ cdef int truncate(int fd, Py_ssize_t end) except -1:
 cdef int create_new(str path) except -1:
     """A descriptor of the file that will be renamed to this path, and so replace whatever lies there."""
     remove(path + ".new")
-    return open_file(path + ".new", os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    return open_regular(path + ".new", os.O_RDWR | os.O_CREAT | os.O_EXCL)
 
 
 cdef bint is_in_place(int fd, str path) except -1:
@@ -120,8 +120,8 @@ cdef class SegmentWriter:
 
     cdef int open(self, str folder, long long first, object dtype) except -1:
         self.data_path, self.index_path = paths_of(folder, first, dtype)
-        self.data = open_file(self.data_path, os.O_RDWR | os.O_CREAT)
-        self.index = open_file(self.index_path, os.O_RDWR | os.O_CREAT)
+        self.data = open_regular(self.data_path, os.O_RDWR | os.O_CREAT)
+        self.index = open_regular(self.index_path, os.O_RDWR | os.O_CREAT)
         self.first = self.end = first
         self.header = header_of(dtype)
         self.data_end = len(self.header)
@@ -323,6 +323,7 @@ cdef class RecordingWriter:
             is_there = os.path.samestat(os.stat(self.path), os.fstat(self.folder_fd))
         except (FileNotFoundError, NotADirectoryError):
             is_there = False
+        self.is_gone = not is_there
         if not is_there:
             raise FileNotFoundError(
                 errno.ENOENT,
@@ -334,21 +335,28 @@ cdef class RecordingWriter:
     cdef int restore_files(self, list segments) except -1:
         """Write again what somebody removed from the folder; in one thread at a time."""
         cdef SegmentWriter segment
-        if self.lock.is_in_place():
-            self.lock.hold()
-        else:
-            if not is_file(self.lock.path):
-                remove(self.lock.path)
-            new = FileLock(self.lock.path)
-            self.lock.release()
-            self.lock = new
-            warnings.warn(f"{new.path} was removed under the recording: locked again", RuntimeWarning, stacklevel=1)
+        try:
+            self.hold_lock()
+        except BlockingIOError:
+            self.is_gone = True
+            raise
         for segment in segments:
             segment.restore()
         path = os.path.join(self.path, MANIFEST)
-        if not is_file(path):
+        if not is_regular(path):
             write_manifest(self.path, self.manifest, self.sync != "never")
             warnings.warn(f"{path} is missing: it was written again", RuntimeWarning, stacklevel=1)
+        return 0
+
+    cdef int hold_lock(self) except -1:
+        if self.lock.is_in_place():
+            return self.lock.hold() or 0
+        if not is_regular(self.lock.path):
+            remove(self.lock.path)
+        new = FileLock(self.lock.path)
+        self.lock.release()
+        self.lock = new
+        warnings.warn(f"{new.path} was removed under the recording: locked again", RuntimeWarning, stacklevel=1)
         return 0
 
     # -- the first segment -------------------------------------------------------------------------

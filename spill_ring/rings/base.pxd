@@ -59,6 +59,7 @@ cdef class Ring(LendingSink):
     cdef int spill(self, Sink sink, Py_ssize_t count) except -1 nogil
     cdef Py_ssize_t flush_entered(self) except -1
     cdef object item_at(self, Py_ssize_t index)
+    cdef int flush_to_close(self) except -1
     cdef object copy_slice(self, slice index)
     cdef object peek_at(self, Py_ssize_t index)
 
