@@ -23,6 +23,7 @@ import warnings
 import weakref
 from queue import Empty, SimpleQueue
 
+from spill_ring.recording.dtypes import check_kept
 from spill_ring.recording.layout import DamagedError, pack_objects
 from spill_ring.recording.log import SpillLog
 from spill_ring.serialization.encoders import encoder_of
@@ -68,7 +69,7 @@ cdef class DiskSink(Sink):
     BlockingIOError
         Another sink or process writes to the folder.
     TypeError
-        The folder holds items of another dtype.
+        The folder holds items of another dtype; or a ``.npy`` file doesn't keep the dtype.
     DamagedError
         The manifest of the folder is damaged.
 
@@ -138,6 +139,8 @@ cdef class DiskSink(Sink):
         self.enter()
         try:
             self.check()
+            if dtype is not None:
+                check_kept(dtype)
             self.writer.open_segments(dtype, self.encoder.name)
             if self.writer.sync != "always":
                 self.thread = threading.Thread(
