@@ -9,6 +9,9 @@ cdef int begin_init(Sink sink, Sink target) except -1
 cdef int add_user(Sink user, Sink sink) except -1
 # A user stops sending to `sink`; the last one closes it.
 cdef int drop_user(Sink sink) except -1
+# The flush that begins a `close` has failed. May the sink be closed all the same? Yes if an earlier `close` failed too,
+# and a sink in the chain has said that items are lost, whatever is tried again.
+cdef bint may_close_unflushed(Sink sink) except -1
 
 # Check the depth again for sinks that a factory creates later: their chain may loop back. `leave_chain` gets
 # what `enter_chain` returned.

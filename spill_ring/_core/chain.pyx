@@ -4,6 +4,8 @@ from spill_ring._core.guard cimport (
 )
 from spill_ring._core.sink cimport Sink
 
+import warnings
+
 
 cdef extern from *:
     """
@@ -50,10 +52,36 @@ cdef int drop_user(Sink sink) except -1:
     if sr_add_fetch(&sink.n_users, -1) <= 0 and sr_state_load(&sink.state) != SR_CLOSED:
         try:
             sink.close()
-        except BaseException:
+        except BaseException as error:
+            if sink.has_said_loss and sr_state_load(&sink.state) == SR_CLOSED:
+                # An earlier error said so, so that another one would only keep the user from being closed.
+                warnings.warn(f"{sink!r} was closed with a loss: {error}", RuntimeWarning, stacklevel=1)
+                return 0
             sr_add_fetch(&sink.n_users, 1)  # the user may try again
             raise
     return 0
+
+
+cdef bint may_close_unflushed(Sink sink) except -1:
+    cdef bint is_again = sink.has_failed_to_close
+    mark_failed_close(sink)
+    return is_again and is_loss_said(sink)
+
+
+cdef int mark_failed_close(Sink sink) except -1:
+    sink.has_failed_to_close = True
+    for target in sink.targets():
+        mark_failed_close(target)
+    return 0
+
+
+cdef bint is_loss_said(Sink sink) except -1:
+    if sink.has_said_loss:
+        return True
+    for target in sink.targets():
+        if is_loss_said(target):
+            return True
+    return False
 
 
 cdef int enter_chain(Sink sink) except -1:

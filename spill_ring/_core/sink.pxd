@@ -16,6 +16,8 @@ cdef enum:
 cdef class Sink(Guarded):
     cdef bint is_guarded  # refuses a second entry, because it keeps state of its own between two sends
     cdef bint overrides_send  # in Python
+    cdef bint has_said_loss  # It raised that items are lost, whatever is tried again.
+    cdef bint has_failed_to_close  # it, or a sink in front of it
     cdef int traits
     cdef bint has_deferred  # `run_deferred` has something to do
     cdef bint is_bound  # to the items that it is sent:

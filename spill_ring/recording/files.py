@@ -80,3 +80,11 @@ def unreadable(
 ) -> DamagedError:
     """The error that says that a part of a file can't be read."""
     return DamagedError(path, f"{what} can't be read: {error.strerror or error}", first, last)
+
+
+def is_regular(path: str) -> bool:
+    """Does a regular file lie there? A link is none."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False

@@ -11,10 +11,14 @@ cdef class SegmentWriter:
     cdef Py_ssize_t data_synced, index_synced  # bytes that are durable
     cdef bint sync_failed  # The kernel may report unwritten pages as clean, so the next sync writes them again.
     cdef bint is_synced
-    cdef object lock  # of the ends and of `is_synced`; not of the files
+    cdef str data_path, index_path
+    cdef object lock  # of the ends, of `is_synced`, and of what is written behind the ends
 
-    cdef int open(self, str folder, long long first, object dtype, int flags) except -1
+    cdef int open(self, str folder, long long first, object dtype) except -1
     cdef int write(self, object block, Py_ssize_t count, bint is_synced) except -1
+    cdef int write_block(self, object block, Py_ssize_t count, bint is_synced) except -1
+    cdef int sync_block(self, long long end) except -1
+    cdef bint restore(self) except -1
     cdef int sync(self, long long end) except -1
     cdef int make_durable(self) except -1
     cdef int write_count(self, long long end) except -1
@@ -32,19 +36,22 @@ cdef class RecordingWriter:
     # Of locks that are held at once, sync_lock is taken first, then change_lock or that of a SegmentWriter.
     cdef object change_lock  # of the three before this; never held for long
     cdef object sync_lock  # of syncing and sealing
-    cdef int lock_fd  # of the locked file
+    cdef object lock  # a FileLock
+    cdef int folder_fd
+    cdef bint is_gone  # The folder was removed or moved, or another process has locked it.
     cdef Py_ssize_t forks  # when the folder was locked
 
     cdef int open_folder(self, str path, str sync, Py_ssize_t segment_bytes, object keep_bytes) except -1
-    cdef int lock(self) except -1
     cdef int unlock(self) except -1
     cdef bint is_forked(self) noexcept
     cdef int raise_fork(self) except -1
     cdef int check_folder(self) except -1
+    cdef int restore_files(self, list segments) except -1
+    cdef int hold_lock(self) except -1
     cdef int open_segments(self, object dtype, object encoder) except -1
     cdef int begin(self, object encoder) except -1
-    cdef int resume(self, object encoder) except -1
-    cdef int check_items(self, object encoder) except -1
+    cdef int resume(self) except -1
+    cdef str why_not(self, object encoder)
     cdef int drop_segments(self) except -1
 
     # The writer's part. `write` returns False if the disk is too full for the block; a part may fit.

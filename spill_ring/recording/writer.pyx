@@ -12,18 +12,16 @@ import time
 import warnings
 
 from spill_ring.recording.checksum import checksum
+from spill_ring.recording.files import is_regular, open_regular
 from spill_ring.recording.folder import (
-    first_to_keep, remove_segments_before, segments_to_resume, sync_file, sync_folder,
+    end_of_damaged, first_to_keep, has_lost_a_file, holds_items, remove, remove_segments, remove_segments_before,
+    restored_manifest, segments_to_resume, sync_file, sync_folder,
 )
 from spill_ring.recording.layout import (
-    LOCK, MANIFEST, DamagedError, Manifest, header_of, is_recording_file, pack_index_entry, pack_manifest, paths_of,
-    read_manifest, with_count,
+    LOCK, MANIFEST, Manifest, header_of, is_recording_file, pack_index_entry, pack_manifest, paths_of, read_manifest,
+    with_count,
 )
-
-try:
-    import fcntl
-except ImportError:  # Windows, where a recording can be read, and not written
-    fcntl = None
+from spill_ring.recording.lock import FileLock
 
 
 cdef Py_ssize_t BACKLOG = 2  # full segments that the thread may not have sealed yet
@@ -37,6 +35,8 @@ cdef int write_at(int fd, object data, Py_ssize_t offset) except -1:
     view = memoryview(data).cast("B")
     while len(view):
         written = os.pwrite(fd, view, offset)
+        if written == 0:  # not even an error: another try would end in the same way
+            raise OSError(errno.EIO, "a write wrote nothing")
         view = view[written:]
         offset += written
     return 0
@@ -61,10 +61,43 @@ cdef int truncate(int fd, Py_ssize_t end) except -1:
     return 0
 
 
+cdef int create_new(str path) except -1:
+    """A descriptor of the file that will be renamed to this path, and so replace whatever lies there."""
+    remove(path + ".new")
+    return open_regular(path + ".new", os.O_RDWR | os.O_CREAT | os.O_EXCL)
+
+
+cdef bint is_in_place(int fd, str path) except -1:
+    """Is the open file still the one of this name?"""
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(fd))
+    except FileNotFoundError:
+        return False
+
+
+cdef int write_file_again(int fd, str path, Py_ssize_t end) except -1:
+    """Give an open file that lost its name to another one that name again, by a copy that takes the descriptor too."""
+    cdef Py_ssize_t at = 0
+    cdef int new = create_new(path)
+    try:
+        while at < end:
+            data = os.pread(fd, min(end - at, COPY_BYTES), at)
+            if not data:
+                raise OSError(errno.EIO, "it was removed under the recording, and cut", path)
+            write_at(new, data, at)
+            at += len(data)
+        sync_file(new)
+        os.rename(path + ".new", path)
+        os.dup2(new, fd, False)
+    finally:
+        os.close(new)
+    return 0
+
+
 cdef int write_manifest(str folder, object manifest, bint sync) except -1:
     """Replace the manifest as a whole."""
     path = os.path.join(folder, MANIFEST)
-    fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    fd = create_new(path)
     try:
         write_at(fd, pack_manifest(manifest), 0)
         if sync:
@@ -83,12 +116,12 @@ cdef class SegmentWriter:
     def __cinit__(self):
         self.data = self.index = -1
         self.is_synced = True
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
 
-    cdef int open(self, str folder, long long first, object dtype, int flags) except -1:
-        data, index = paths_of(folder, first, dtype)
-        self.data = os.open(data, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o666)
-        self.index = os.open(index, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o666)
+    cdef int open(self, str folder, long long first, object dtype) except -1:
+        self.data_path, self.index_path = paths_of(folder, first, dtype)
+        self.data = open_regular(self.data_path, os.O_RDWR | os.O_CREAT)
+        self.index = open_regular(self.index_path, os.O_RDWR | os.O_CREAT)
         self.first = self.end = first
         self.header = header_of(dtype)
         self.data_end = len(self.header)
@@ -96,6 +129,13 @@ cdef class SegmentWriter:
 
     cdef int write(self, object block, Py_ssize_t count, bint is_synced) except -1:
         """Add a block, or nothing."""
+        with self.lock:  # Before this a signal handler may raise; and another thread may be in `restore`.
+            if is_synced:
+                self.restore()
+            self.write_block(block, count, is_synced)
+        return 0
+
+    cdef int write_block(self, object block, Py_ssize_t count, bint is_synced) except -1:
         cdef Py_ssize_t size = len(block)
         cdef long long now = max(self.time, time.time_ns())
         entry = pack_index_entry(self.end, count, self.data_end, size, now, checksum(block))
@@ -107,25 +147,48 @@ cdef class SegmentWriter:
             truncate(self.data, max(self.data_end, self.data_seen))  # The index may need the space.
             raise
         self.data_seen = self.data_end + size
+        if is_synced:
+            self.sync_block(self.end + count)
+        self.end += count
+        self.data_end += size
+        self.index_end += len(entry)
+        self.time = now
+        self.is_synced = is_synced
+        return 0
+
+    cdef int sync_block(self, long long end) except -1:
+        """Sync the block that was just written, or take it back. With "always" no other thread does anything."""
         try:
-            if is_synced:
-                self.sync(self.end + count)  # in this thread: with "always" there is no other
-            with self.lock:  # A signal handler may run while this waits.
-                self.end += count
-                self.data_end += size
-                self.index_end += len(entry)
-                self.time = now
-                self.is_synced = is_synced
+            self.sync(end)
         except BaseException:
             self.is_synced = False
             try:
-                if is_synced:
-                    self.write_count(self.end)
+                self.write_count(self.end)
             except OSError:
                 pass
             truncate(self.index, self.index_end)  # Readers must not see a block that will be sent again.
             raise
         return 0
+
+    cdef bint restore(self) except -1:
+        """If somebody removed or replaced one of the files, write it again: what was in it can still be read here."""
+        with self.lock:
+            lost = [
+                (fd, path, end) for fd, path, end in (
+                    (self.data, self.data_path, self.data_end), (self.index, self.index_path, self.index_end)
+                ) if not is_in_place(fd, path)
+            ]
+            for fd, path, end in lost:
+                self.is_synced = False
+                write_file_again(fd, path, end)
+            if lost:
+                sync_folder(os.path.dirname(self.data_path))
+        for _, path, _ in lost:
+            warnings.warn(
+                f"{path} was removed or replaced under the recording: it was written again",
+                RuntimeWarning, stacklevel=1,
+            )
+        return bool(lost)
 
     cdef int sync(self, long long end) except -1:
         """Make items and index durable, then write the count of the items. In one thread at a time."""
@@ -162,7 +225,10 @@ cdef class SegmentWriter:
 
 cdef SegmentWriter new_segment(str folder, long long first, object dtype):
     cdef SegmentWriter new = SegmentWriter()
-    new.open(folder, first, dtype, os.O_TRUNC)
+    new.open(folder, first, dtype)
+    for fd in (new.data, new.index):
+        if os.fstat(fd).st_size:
+            os.ftruncate(fd, 0)
     new.write_count(first)
     return new
 
@@ -170,7 +236,7 @@ cdef SegmentWriter new_segment(str folder, long long first, object dtype):
 cdef SegmentWriter reopen(object segment):
     """A writer that appends to a segment that was read."""
     cdef SegmentWriter writer = SegmentWriter()
-    writer.open(segment.folder, segment.first, segment.dtype, 0)
+    writer.open(segment.folder, segment.first, segment.dtype)
     writer.end = segment.end
     if len(segment.entries):
         last = segment.entries[-1]
@@ -203,7 +269,7 @@ cdef class RecordingWriter:
     """
 
     def __cinit__(self):
-        self.lock_fd = -1
+        self.folder_fd = -1
         self.unsealed = []
         self.sync_lock = threading.Lock()
         self.change_lock = threading.Lock()
@@ -222,34 +288,22 @@ cdef class RecordingWriter:
             strangers = [name for name in os.listdir(self.path) if not is_recording_file(name)]
             if strangers and not os.path.exists(os.path.join(self.path, MANIFEST)):
                 raise ValueError(f"{self.path} is no recording, and not empty: there is {strangers[0]!r} in it")
-            self.lock()
+            # Kept open, so that no other folder gets its number.
+            self.folder_fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self.lock = FileLock(os.path.join(self.path, LOCK))
             self.manifest = read_manifest(self.path)
         except BaseException:
             self.unlock()
             raise
         return 0
 
-    cdef int lock(self) except -1:
-        fd = os.open(os.path.join(self.path, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        self.lock_fd = fd
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
-            os.close(fd)  # It must not be unlocked: the lock is another process's.
-            self.lock_fd = -1
-            raise BlockingIOError(
-                error.errno, f"process {holder} writes to it; give each its own folder", self.path
-            ) from None
-        write_at(fd, b"%-19d\n" % os.getpid(), 0)
-        return 0
-
     cdef int unlock(self) except -1:
-        if self.lock_fd >= 0:
-            if not self.is_forked():
-                fcntl.flock(self.lock_fd, fcntl.LOCK_UN)  # Otherwise a forked child would keep the lock.
-            os.close(self.lock_fd)
-            self.lock_fd = -1
+        lock, self.lock = self.lock, None
+        if lock is not None:
+            lock.release()
+        if self.folder_fd >= 0:
+            os.close(self.folder_fd)
+            self.folder_fd = -1
         return 0
 
     cdef bint is_forked(self) noexcept:
@@ -266,11 +320,44 @@ cdef class RecordingWriter:
     cdef int check_folder(self) except -1:
         """Refuse to write to files that have no name any more: what is in them would be lost without an error."""
         try:
-            if os.path.samestat(os.stat(os.path.join(self.path, LOCK)), os.fstat(self.lock_fd)):
-                return 0
-        except FileNotFoundError:
-            pass
-        raise FileNotFoundError(errno.ENOENT, "the folder was removed under the recording", self.path)
+            is_there = os.path.samestat(os.stat(self.path), os.fstat(self.folder_fd))
+        except (FileNotFoundError, NotADirectoryError):
+            is_there = False
+        self.is_gone = not is_there
+        if not is_there:
+            raise FileNotFoundError(
+                errno.ENOENT,
+                f"the folder was removed under the recording, or moved, with items {self.removed()} to {self.count()}",
+                self.path,
+            )
+        return 0
+
+    cdef int restore_files(self, list segments) except -1:
+        """Write again what somebody removed from the folder; in one thread at a time."""
+        cdef SegmentWriter segment
+        try:
+            self.hold_lock()
+        except BlockingIOError:
+            self.is_gone = True
+            raise
+        for segment in segments:
+            segment.restore()
+        path = os.path.join(self.path, MANIFEST)
+        if not is_regular(path):
+            write_manifest(self.path, self.manifest, self.sync != "never")
+            warnings.warn(f"{path} is missing: it was written again", RuntimeWarning, stacklevel=1)
+        return 0
+
+    cdef int hold_lock(self) except -1:
+        if self.lock.is_in_place():
+            return self.lock.hold() or 0
+        if not is_regular(self.lock.path):
+            remove(self.lock.path)
+        new = FileLock(self.lock.path)
+        self.lock.release()
+        self.lock = new
+        warnings.warn(f"{new.path} was removed under the recording: locked again", RuntimeWarning, stacklevel=1)
+        return 0
 
     # -- the first segment -------------------------------------------------------------------------
 
@@ -278,32 +365,39 @@ cdef class RecordingWriter:
         """Begin the recording, or resume it. `encoder` is the name of the encoder of objects."""
         self.dtype = dtype
         encoder = encoder if dtype is None else None
+        if self.manifest is None and holds_items(self.path):
+            self.manifest = restored_manifest(self.path, dtype)
         if self.manifest is None:
             self.begin(encoder)
+        elif why := self.why_not(encoder):
+            # A first use that failed, or had no item, decides nothing.
+            if self.manifest.first or self.manifest.last or holds_items(self.path):
+                raise TypeError(why)
+            self.begin(encoder)
         else:
-            self.resume(encoder)
+            self.resume()
         return 0
 
     cdef int begin(self, object encoder) except -1:
-        for entry in os.scandir(self.path):
-            if entry.name.endswith(".index") and entry.stat().st_size:
-                raise DamagedError(os.path.join(self.path, MANIFEST), "it is missing")
+        remove_segments(self.path)
         self.segment = new_segment(self.path, 0, self.dtype)
         self.publish_segment([], self.segment, Manifest(self.dtype, encoder, 0, 0))
         return 0
 
-    cdef int resume(self, object encoder) except -1:
-        self.check_items(encoder)
+    cdef int resume(self) except -1:
         remove_segments_before(self.path, self.manifest.first, self.dtype)
         segments = segments_to_resume(self.path, self.manifest, self.sync != "never")
-        last = segments.pop()
-        self.unsealed = [reopen(full) for full in segments]
-        if last.damage is not None or last.has_holes:
+        # Of the first one all files were there, also after a power loss. A later one may have had no name yet.
+        has_lost = has_lost_a_file(segments[0])
+        last = segments[-1]
+        self.unsealed = [reopen(full) for full in segments[has_lost:-1]]
+        if last.has_holes or has_lost and len(segments) == 1:
+            end = end_of_damaged(last)
             warnings.warn(
-                f"{last.damage or last.path + ' is damaged'}; the recording goes on after item {last.end}",
+                f"{last.damage or last.path + ' or its index is damaged'}; the recording goes on after item {end}",
                 RuntimeWarning, stacklevel=1,
             )
-            self.segment = new_segment(self.path, max(last.end, last.first + 1), self.dtype)
+            self.segment = new_segment(self.path, end, self.dtype)
         else:
             self.segment = reopen(last)
             truncate_tail(self.segment, last)
@@ -311,18 +405,14 @@ cdef class RecordingWriter:
         self.sync_all()
         return 0
 
-    cdef int check_items(self, object encoder) except -1:
-        """Refuse items of another kind than those that are there."""
+    cdef str why_not(self, object encoder):
+        """Why the recording can't go on with such items; None: it can."""
         there = self.manifest
         if (self.dtype is None) != (there.dtype is None) or self.dtype is not None and self.dtype != there.dtype:
-            raise TypeError(
-                f"{self.path} holds {describe(there.dtype)}, so it can't go on with {describe(self.dtype)}"
-            )
+            return f"{self.path} holds {describe(there.dtype)}, so it can't go on with {describe(self.dtype)}"
         if self.dtype is None and there.encoder != encoder:
-            raise TypeError(
-                f"{self.path} holds objects by encoder {there.encoder!r}, so it can't go on by {encoder!r}"
-            )
-        return 0
+            return f"{self.path} holds objects by encoder {there.encoder!r}, so it can't go on by {encoder!r}"
+        return None
 
     cdef int drop_segments(self) except -1:
         self.segment = None
@@ -380,6 +470,7 @@ cdef class RecordingWriter:
         if segment is None:
             return 0
         self.check_folder()
+        self.restore_files([*full, segment])
         if segment.first != self.manifest.last:
             first = min(self.oldest_to_keep(), segment.first)
             self.publish_segment(full, segment, self.manifest._replace(first=first, last=segment.first))

@@ -65,6 +65,8 @@ cdef class Ring(LendingSink):
     @cython.final
     cdef object item_at(self, Py_ssize_t index)
     @cython.final
+    cdef int flush_to_close(self) except -1
+    @cython.final
     cdef object copy_slice(self, slice index)
     @cython.final
     cdef object peek_at(self, Py_ssize_t index)

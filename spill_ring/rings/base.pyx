@@ -4,7 +4,7 @@ from libc.limits cimport LLONG_MAX
 from libc.stdlib cimport free, malloc
 
 from spill_ring._core.arguments cimport count_of
-from spill_ring._core.chain cimport begin_init, drop_user
+from spill_ring._core.chain cimport begin_init, drop_user, may_close_unflushed
 from spill_ring._core.cpython cimport PyIndex_Check, PyNumber_AsSsize_t, Py_ReprEnter, Py_ReprLeave
 from spill_ring._core.lifecycle cimport flush_at_exit, warn_lost
 from spill_ring._core.guard cimport SR_WINDOW, SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_add_fetch, sr_state_load
@@ -249,7 +249,8 @@ cdef class Ring(LendingSink):
         is dropped: to go on using the ring at the end of a chain, `flush` the first one and leave
         both open.
 
-        If the sink raises, the ring stays open and holds what the sink didn't take. Afterwards every
+        If the sink raises, the ring stays open and holds what the sink didn't take; but where items are lost for
+        good, as with the folder of a recording, closing again closes it with a `RuntimeWarning`. Afterwards every
         call that needs the ring open raises `ValueError`; the attributes, `len` and `stats` still answer.
 
         Raises
@@ -265,7 +266,7 @@ cdef class Ring(LendingSink):
             return
         self.enter()
         try:
-            self.flush_entered()
+            self.flush_to_close()
             if self.target is not None:
                 drop_user(self.target)
             count = self.sync_head()
@@ -274,6 +275,15 @@ cdef class Ring(LendingSink):
             state = SR_CLOSED
         finally:
             self.run_deferred(state)
+
+    cdef int flush_to_close(self) except -1:
+        """Flush. Only a sink behind that has lost what it took need not be flushed again."""
+        try:
+            self.flush_entered()
+        except Exception:
+            if not may_close_unflushed(self) or self.sync_head():
+                raise
+        return 0
 
     def __del__(self):
         # A sink may still be waiting for what is here. A file object that is dropped does the same.

@@ -23,6 +23,7 @@ import warnings
 import weakref
 from queue import Empty, SimpleQueue
 
+from spill_ring.recording.dtypes import check_kept
 from spill_ring.recording.layout import DamagedError, pack_objects
 from spill_ring.recording.log import SpillLog
 from spill_ring.serialization.encoders import encoder_of
@@ -68,7 +69,7 @@ cdef class DiskSink(Sink):
     BlockingIOError
         Another sink or process writes to the folder.
     TypeError
-        The folder holds items of another dtype.
+        The folder holds items of another dtype; or a ``.npy`` file doesn't keep the dtype.
     DamagedError
         The manifest of the folder is damaged.
 
@@ -138,6 +139,8 @@ cdef class DiskSink(Sink):
         self.enter()
         try:
             self.check()
+            if dtype is not None:
+                check_kept(dtype)
             self.writer.open_segments(dtype, self.encoder.name)
             if self.writer.sync != "always":
                 self.thread = threading.Thread(
@@ -160,6 +163,7 @@ cdef class DiskSink(Sink):
         if self.error is not None:
             with self.error_lock:
                 error, self.error = self.error, None
+            self.has_said_loss = self.writer.is_gone
             raise error
         return 0
 
@@ -272,7 +276,8 @@ cdef class DiskSink(Sink):
         Raises
         ------
         OSError
-            The disk failed: what is not synced yet is tried again by the next call. Or the folder was removed.
+            The disk failed: what is not synced yet is tried again by the next call. Or the folder was removed or
+            moved, or another process writes to it now.
         """
         if sr_state_load(&self.state) == SR_CLOSED:
             return
@@ -281,6 +286,7 @@ cdef class DiskSink(Sink):
             self.check()
             self.writer.sync_now()
         finally:
+            self.has_said_loss = self.writer.is_gone
             self.leave()
 
     def close(self):
@@ -289,7 +295,8 @@ cdef class DiskSink(Sink):
         Raises
         ------
         OSError
-            The disk failed. The sink is still open then, and can be closed again. (Not if the folder was removed.)
+            The disk failed. The sink is still open then, and can be closed again. Or the folder was removed or moved,
+            or another process writes to it now: then the sink is closed, and the error says what was lost.
         """
         cdef int state = SR_OPEN
         if sr_state_load(&self.state) == SR_CLOSED:
@@ -302,9 +309,10 @@ cdef class DiskSink(Sink):
                 self.writer.sync_count()
                 self.end_thread()
             state = SR_CLOSED
-        except FileNotFoundError:
-            state = SR_CLOSED  # The folder was removed, so another try can't succeed.
-            self.ask_thread_to_end()
+        except OSError:
+            if self.writer.is_gone:
+                state = SR_CLOSED  # Another try can't succeed.
+                self.ask_thread_to_end()
             raise
         finally:
             if state == SR_CLOSED:
@@ -422,6 +430,7 @@ def _sync_again_and_again(reference, wakeups, interval):
         try:
             sink.writer.sync_now()
         except BaseException as error:
-            with sink.error_lock:
-                sink.error = error
+            if not (sink.writer.is_gone and sink.has_said_loss):
+                with sink.error_lock:
+                    sink.error = error
         sink = None

@@ -1,5 +1,5 @@
 """What sinks share that send everything on to one other sink."""
-from spill_ring._core.chain cimport begin_init, drop_user
+from spill_ring._core.chain cimport begin_init, drop_user, may_close_unflushed
 from spill_ring.sinks.function cimport as_sink
 from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, SR_OPEN, sr_add_fetch, sr_state_store, sr_state_load
 from spill_ring._core.sink cimport Sink, bound_dtype
@@ -57,7 +57,11 @@ cdef class ForwardingSink(Sink):
         cdef int state = SR_OPEN
         if sr_state_load(&self.state) == SR_CLOSED:
             return
-        self.flush()
+        try:
+            self.flush()
+        except Exception:
+            if not may_close_unflushed(self):
+                raise
         self.enter()
         try:
             self.forward_all(1)  # items may have come meanwhile; from now on none can

@@ -4,6 +4,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from spill_ring.recording.dtypes import check_kept
 from spill_ring.recording.layout import header_of, with_count
 from spill_ring.sinks.file import FileSink
 
@@ -16,6 +17,11 @@ class NpySink(FileSink):
     file : seekable binary file object
         Open for writing, empty, not in append mode. It stays the caller's: `close` writes the header
         for the last time and leaves the file open.
+
+    Raises
+    ------
+    TypeError
+        As it is attached: the ring holds objects, or items whose dtype a ``.npy`` file doesn't keep.
 
     Notes
     -----
@@ -39,6 +45,7 @@ class NpySink(FileSink):
         self._itemsize = 0
 
     def _begin(self, dtype: np.dtype[Any]) -> None:
+        check_kept(dtype)
         self._header = header_of(dtype)
         self._itemsize = dtype.itemsize
         self._write_header(0)
