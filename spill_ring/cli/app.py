@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Annotated, Any
 
 from spill_ring import __version__
+from spill_ring.cli.text import printable
 
 EXTRAS = {"matplotlib": "plot", "pyarrow": "parquet"}  # packages that the extra "cli" doesn't install
 
@@ -19,7 +20,7 @@ def one_line_errors() -> Iterator[None]:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # prints the names of files as the bytes that they are
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: print(f"spill-ring: {message}", file=sys.stderr)
+        warnings.showwarning = lambda message, *_: print(printable(f"spill-ring: {message}"), file=sys.stderr)
         try:
             yield
         except BrokenPipeError:  # the reader of the output has seen enough
@@ -31,11 +32,11 @@ def one_line_errors() -> Iterator[None]:
             if package == "spill_ring":
                 raise
             sys.exit(f"spill-ring: this needs {package}: pip install 'spill_ring[{EXTRAS.get(package, 'cli')}]'")
-        except (IndexError, MemoryError, OSError, TypeError, ValueError) as error:
-            message = str(error)
+        except (IndexError, MemoryError, OSError, OverflowError, RecursionError, TypeError, ValueError) as error:
+            message = str(error) or {MemoryError: "there is not enough memory"}.get(type(error), type(error).__name__)
             if isinstance(error, OSError) and error.filename is not None:
                 message = f"{os.fsdecode(error.filename)}: {error.strerror or error}"
-            sys.exit("; ".join([f"spill-ring: {message}", *getattr(error, "__notes__", [])]))
+            sys.exit(printable("; ".join([f"spill-ring: {message}", *getattr(error, "__notes__", [])])))
 
 
 def main() -> None:

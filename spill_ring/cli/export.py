@@ -1,18 +1,20 @@
 """``spill-ring export``: write a recording as one file of another format."""
 import csv
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
-import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from spill_ring.cli.columns import columns, rows
+from spill_ring.cli.arrow import arrays_of, fields_of
+from spill_ring.cli.columns import MOST, columns_of, rows, width
 from spill_ring.cli.files import refuse_existing, replaced
-from spill_ring.cli.folder import FOLDER, open_log
+from spill_ring.cli.folder import FOLDER, RAW, open_log
 from spill_ring.cli.progress import progress_bar
 from spill_ring.cli.scan import scan
+from spill_ring.cli.text import cell
 from spill_ring.recording.layout import header_of, with_count
 from spill_ring.recording.log import SpillLog
 
@@ -21,21 +23,26 @@ def export(
     folder: Annotated[Path, FOLDER],
     to: Annotated[Path, typer.Argument(metavar="OUT", help="A .npy, .csv or .parquet file.")],
     force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
+    raw: Annotated[bool, RAW] = False,
 ) -> int:
     """Write what is in FOLDER to a .npy, .csv or .parquet file.
 
     OUT is there when it is complete. In .csv and .parquet each field has a
-    column, and so has each channel.
+    column, and so has each channel. Strings in a .csv are escaped: a control
+    character is written as \\x1b, and one that a spreadsheet would run as a
+    formula has an apostrophe in front.
     """
     refuse_existing(to, force)
     log = open_log(folder)
     itemsize = 1 if log.dtype is None else log.dtype.itemsize
     with progress_bar(to.name, len(log) * itemsize, itemsize) as advance:
-        export_log(log, to, advance)
+        export_log(log, to, advance, force=force, raw=raw)
     return 0
 
 
-def export_log(log: SpillLog, to: Path, advance: Callable[[int], object]) -> None:
+def export_log(
+    log: SpillLog, to: Path, advance: Callable[[int], object], *, force: bool = True, raw: bool = False
+) -> None:
     """Write what is in a recording to a file, in blocks.
 
     Parameters
@@ -47,11 +54,15 @@ def export_log(log: SpillLog, to: Path, advance: Callable[[int], object]) -> Non
         of a sub-array; ``.parquet`` with the same columns. The file is there when it is complete.
     advance : callable
         Called after each block with its size in bytes.
+    force : bool
+        Write over a file that exists.
+    raw : bool
+        In ``.csv`` strings as they are, not escaped as `rows` does.
 
     Raises
     ------
     ValueError
-        There is no such format, or the format can't hold such items.
+        There is no such format, or the format can't hold such items; or the file exists.
     DamagedError
         An item can't be read; then no file is written.
     ModuleNotFoundError
@@ -63,53 +74,48 @@ def export_log(log: SpillLog, to: Path, advance: Callable[[int], object]) -> Non
     if log.dtype is None:
         raise ValueError(f"{log.path} holds objects, which a {to.suffix} file can't hold: read them by SpillLog")
 
+    if to.suffix != ".npy" and (count := width(log.dtype)) > MOST:
+        what = f"items of {count:,} columns, of which a {to.suffix} file gets {MOST:,} at most"
+        raise ValueError(f"{log.path} has {what}; a .npy file holds them")
+
     def blocks() -> Iterator[NDArray[Any]]:
         for block in scan(log, log.first, log.end):
             yield block
             advance(block.nbytes)
 
-    with replaced(to) as beside:
-        write(beside, log, blocks())
+    with replaced(to, force) as file:
+        write(file, log, blocks(), raw)
 
 
-def write_npy(path: Path, log: SpillLog, blocks: Iterator[NDArray[Any]]) -> None:
+def write_npy(file: BinaryIO, log: SpillLog, blocks: Iterator[NDArray[Any]], _: bool) -> None:
     """Write the items of a recording to a ``.npy`` file."""
-    with open(path, "wb") as file:
-        file.write(with_count(header_of(log.dtype), len(log)))
-        for block in blocks:
-            file.write(block.reshape(-1).view("u1").data)
+    file.write(with_count(header_of(log.dtype), len(log)))
+    for block in blocks:
+        file.write(block.reshape(-1).view("u1").data)
 
 
-def write_csv(path: Path, log: SpillLog, blocks: Iterator[NDArray[Any]]) -> None:
+def write_csv(file: BinaryIO, log: SpillLog, blocks: Iterator[NDArray[Any]], raw: bool) -> None:
     """Write the items of a recording to a ``.csv`` file."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns(np.empty(0, log.dtype)))
+    assert log.dtype is not None
+    names = [column.name for column in columns_of(log.dtype)]
+    with io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="") as text:
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(names if raw else map(cell, names))
         for block in blocks:
-            writer.writerows(rows(block))
+            writer.writerows(rows(block, raw))
 
 
-def write_parquet(path: Path, log: SpillLog, blocks: Iterator[NDArray[Any]]) -> None:
+def write_parquet(file: BinaryIO, log: SpillLog, blocks: Iterator[NDArray[Any]], _: bool) -> None:
     """Write the items of a recording to a ``.parquet`` file."""
     import pyarrow
     import pyarrow.parquet
 
-    def table(block: NDArray[Any]) -> "pyarrow.Table":
-        return pyarrow.table({name: column.astype(arrow(column.dtype)) for name, column in columns(block).items()})
-
+    assert log.dtype is not None
+    schema = pyarrow.schema(fields_of(log.dtype))
     try:
-        with (
-            open(path, "wb") as file,  # Arrow can't open a file whose name isn't UTF-8
-            pyarrow.parquet.ParquetWriter(file, table(np.empty(0, log.dtype)).schema) as writer,
-        ):
+        # Arrow can't open a file whose name isn't UTF-8, so it gets one that is open.
+        with pyarrow.parquet.ParquetWriter(file, schema) as writer:
             for block in blocks:
-                writer.write_table(table(block))
-    except pyarrow.ArrowNotImplementedError as error:
-        raise ValueError(f"{log.path} holds items that Arrow has no type for: {error}") from None
-
-
-def arrow(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype that Arrow reads: with native byte order, and times in whole units, not in multiples of them."""
-    if dtype.kind in "mM":
-        return np.dtype(f"{dtype.kind}8[{np.datetime_data(dtype)[0]}]")
-    return dtype.newbyteorder("=")
+                writer.write_table(pyarrow.table(arrays_of(block), schema))
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(f"{log.path} holds items that a .parquet file can't hold: {error}") from None

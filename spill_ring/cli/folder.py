@@ -9,6 +9,7 @@ from spill_ring.recording.log import SpillLog
 from spill_ring.serialization.encoders import HARMLESS
 
 FOLDER = typer.Argument(metavar="FOLDER", help="The folder of a recording.")
+RAW = typer.Option("--raw", help="Strings and bytes as they are, not escaped.")
 
 
 def open_log(folder: Path) -> SpillLog:

@@ -3,6 +3,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from spill_ring.cli.text import printable
+
 
 @contextmanager
 def progress_bar(title: str, total: int | None, itemsize: int) -> Iterator[Callable[[int], object]]:
@@ -41,7 +43,7 @@ def progress_bar(title: str, total: int | None, itemsize: int) -> Iterator[Calla
         TimeElapsedColumn() if total is None else TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), disable=sys.stderr is None or not sys.stderr.isatty()) as bar:
-        task = bar.add_task(title, total=total, items=0)
+        task = bar.add_task(printable(title), total=total, items=0)
         done = 0
 
         def advance(nbytes: int) -> None:

@@ -14,6 +14,7 @@ from spill_ring.cli.files import refuse_existing
 from spill_ring.cli.progress import progress_bar
 from spill_ring.cli.pump import pump, signal_pipe
 from spill_ring.cli.sources import Source, open_source
+from spill_ring.cli.text import printable
 from spill_ring.recording.log import SpillLog
 from spill_ring.rings.array import ArrayRing
 from spill_ring.sinks.disk import DiskSink
@@ -161,7 +162,7 @@ def print_summary(to: Path, source: Source, result: Result, written: str, durati
     if to.suffix == ".npy":
         lines = f"spilled     {result.spilled:,}\nstill warm  {result.still_warm:,}\nstill hot   {result.still_hot:,}"
     else:
-        lines = f"folder      {written}"
+        lines = f"folder      {printable(written)}"
     rate = result.pushed / duration
     try:
         if result.rest:
@@ -174,4 +175,4 @@ def print_summary(to: Path, source: Source, result: Result, written: str, durati
             sys.stdout.flush()
     except OSError as error:  # the recording is complete all the same
         sys.stdout = None  # or Python would flush it again
-        sys.exit(f"spill-ring: {to} is complete, but the summary can't be printed: {error}")
+        sys.exit(printable(f"spill-ring: {to} is complete, but the summary can't be printed: {error}"))

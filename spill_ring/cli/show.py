@@ -12,12 +12,14 @@ import typer
 from spill_ring.cli.folder import FOLDER
 from spill_ring.cli.plot import envelope, to_png, to_terminal
 from spill_ring.cli.progress import progress_bar
+from spill_ring.cli.text import clipped, printable
 from spill_ring.recording.files import DamagedError
 from spill_ring.recording.folder import segments_in
 from spill_ring.recording.layout import read_manifest
 from spill_ring.recording.log import SpillLog
 
 PNG_WIDTH = 1500  # runs of items in a picture
+LISTED = 100  # fields, at most
 
 
 @dataclass
@@ -56,7 +58,7 @@ def show(
         damages = log.verify(lambda count: advance(count * itemsize))
     table = Table("", Column(overflow="fold"), show_header=False, box=None, padding=(0, 2, 0, 0))  # paths in full
     for name, value in describe(log, damages):
-        table.add_row(name, Text(value))
+        table.add_row(name, Text("\n".join(value)))
     console = Output()
     console.print(table)
 
@@ -70,33 +72,41 @@ def show(
             to_png(found, f"{name}: items {log.first:,} to {log.end:,}", png)
         else:
             console.print(Text.from_ansi(to_terminal(found, console.width)))
+        if found.left_out:
+            console.print(f"{found.left_out:,} more columns of numbers are not drawn", highlight=False)
     return 1 if damages else 0
 
 
-def describe(log: SpillLog, damages: list[DamagedError]) -> Iterator[tuple[str, str]]:
+def describe(log: SpillLog, damages: list[DamagedError]) -> Iterator[tuple[str, list[str]]]:
     """The lines that `show` prints about a recording, each with its title."""
     segments = segments_in(log.path, log.dtype)
     nbytes = 0
     with os.scandir(log.path) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):  # keep_bytes has removed it
-                nbytes += entry.stat().st_size
-    yield "recording", log.path
-    yield "items", f"{len(log):,}" + (f", {log.first:,} to {log.end:,}" if log.first else "")
-    if log.dtype is None:
-        yield "of", "objects"
-    elif log.dtype.names:
-        yield "of", "\n".join(f"{name}  {log.dtype[name]}" for name in log.dtype.names)
-    else:
-        yield "of", str(log.dtype)
-    yield "files", f"{len(segments):,} segment{'s' * (len(segments) != 1)}, {nbytes:,} bytes"
+                nbytes += entry.stat(follow_symlinks=False).st_size
+    yield "recording", [printable(log.path)]
+    yield "items", [f"{len(log):,}" + (f", {log.first:,} to {log.end:,}" if log.first else "")]
+    yield "of", of(log.dtype)
+    yield "files", [f"{len(segments):,} segment{'s' * (len(segments) != 1)}, {nbytes:,} bytes"]
     if times := first_and_last_time(log):
         begin, end = ("?" if np.isnat(t) else str(np.datetime_as_string(t, "ms")).replace("T", " ") for t in times)
-        yield "written", f"{begin} to {end} UTC"
+        yield "written", [f"{begin} to {end} UTC"]
     if damages:
-        yield "DAMAGED", "\n".join(map(str, damages))
+        yield "DAMAGED", [printable(str(damage)) for damage in damages]
     else:
-        yield "verified", "every item is what was written"
+        yield "verified", ["every item is what was written"]
+
+
+def of(dtype: np.dtype[Any] | None) -> list[str]:
+    """What the items are."""
+    if dtype is None:
+        return ["objects"]
+    if dtype.names is None:
+        return [clipped(str(dtype))]
+    lines = [f"{clipped(name)}  {clipped(str(dtype[name]))}" for name in dtype.names[:LISTED]]
+    left_out = len(dtype.names) - len(lines)
+    return lines + [f"and {left_out:,} fields more"] * (left_out > 0)
 
 
 def first_and_last_time(log: SpillLog) -> list[np.datetime64]:

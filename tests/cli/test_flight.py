@@ -241,7 +241,7 @@ def test_a_folder_that_is_written_to_already(recording):
         (["tail", "pickled"], "by encoder 'pickle', which takes Python to read"),
         (["export", "flight", "in.npy"], "in.npy exists; --force writes over it"),
         (["export", "flight", "in.txt"], "in.txt: what is written is a .npy, a .csv or a .parquet file"),
-        (["export", "flight", "none/out.npy"], "none/out.npy.part: No such file or directory"),
+        (["export", "flight", "none/out.npy"], "none/out.npy: No such file or directory"),
     ],
     ids=lambda args: " ".join(args) if isinstance(args, list) else "",
 )
