@@ -128,7 +128,7 @@ class Fuzz:
             lambda: spill_ring.SpscRing(4, None, sink),
             lambda: spill_ring.MpscRing(4, "f8", sink, producers=2),
             lambda: spill_ring.BackgroundSink(sink, 4),
-            lambda: spill_ring.BatchSink(sink, 3),
+            lambda: spill_ring.BatchSink(3, sink),
             lambda: spill_ring.TeeSink(sink, spill_ring.CollectSink()),
             lambda: spill_ring.LockedSink(sink),
             lambda: spill_ring.DiskSink(folder),
