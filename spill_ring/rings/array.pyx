@@ -8,6 +8,7 @@ from spill_ring._core.block cimport (
 )
 from spill_ring._core.cpython cimport PyFloat_AS_DOUBLE, PyIndex_Check
 from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, sr_state_cas, sr_try_lock, sr_unlock
+from spill_ring._core.methods cimport add_methods
 from spill_ring._core.scalar cimport scalar_index
 from spill_ring._core.sink cimport LENDS, NATIVE, TRACED, declare_traits
 from spill_ring._core.status cimport UNFINISHED, raise_scalar, raise_status
@@ -15,7 +16,7 @@ from spill_ring._core.storage cimport Storage, allocate
 from spill_ring.rings.engine cimport (
     commit_numbered, commit_status, leave_with_window, pop_status, push_status, reserve_status,
 )
-from spill_ring.rings.loan cimport Loan, add_methods, lend
+from spill_ring.rings.loan cimport Loan, lend
 from spill_ring.rings.typed cimport TypedRing, finish_push, finish_reserve
 from spill_ring.serialization.record cimport item_block, items_block, load_item, record_of
 

@@ -1,6 +1,5 @@
 """A block of a ring's own memory, lent for the length of a `with`."""
 from spill_ring._core.arguments cimport count_of
-from spill_ring._core.cpython cimport PyTypeObject, PyType_Modified
 
 from types import GenericAlias
 
@@ -35,11 +34,3 @@ cdef Loan lend(
     loan.begin = begin
     loan.end = end
     return loan
-
-
-cdef int add_methods(type kind, tuple methods) except -1:
-    for method in methods:
-        method.__qualname__ = f"{kind.__name__}.{method.__name__}"
-        (<dict>(<PyTypeObject *>kind).tp_dict)[method.__name__] = method
-    PyType_Modified(kind)
-    return 0

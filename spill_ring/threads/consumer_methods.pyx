@@ -296,8 +296,10 @@ cdef int add_consumer_methods(type cls, consumer_getter get) except -1:
     global first_class, first_getter, second_getter
     if first_class == NULL:
         first_class, first_getter = <PyTypeObject *>cls, get
-    else:
+    elif second_getter == NULL:
         second_getter = get
+    else:
+        raise TypeError(f"{cls.__name__} would be the third consumer, and consumer_of tells two apart")
     for name, method in ConsumerMethods.__dict__.items():
         if type(method) is type(ConsumerMethods.wait):
             sr_copy_method(<PyTypeObject *>cls, name, method)

@@ -14,12 +14,13 @@ from spill_ring._core.cpython cimport (
 from spill_ring._core.guard cimport (
     SR_BUSY, SR_CLOSED, SR_GONE, SR_NEW, SR_OPEN, sr_state_cas, sr_state_load, sr_state_store, sr_try_lock, sr_unlock,
 )
+from spill_ring._core.methods cimport add_methods
 from spill_ring._core.scalar cimport scalar_index
 from spill_ring._core.sink cimport Sink
 from spill_ring._core.status cimport (
     SPILL_RING_BAD_COUNT, SPILL_RING_FAILED, SPILL_RING_FULL, UNFINISHED, raise_scalar, raise_status,
 )
-from spill_ring.rings.loan cimport Loan, add_methods, lend
+from spill_ring.rings.loan cimport Loan, lend
 from spill_ring.serialization.record cimport item_block, items_block
 from spill_ring.threads.core cimport (
     SR_CACHE_LINE, SR_FULL, adopt_fork, sr_deliver, sr_index, sr_next_slot, sr_publish, sr_pushed,
