@@ -12,7 +12,7 @@ from spill_ring.sinks.function cimport as_sink
 from spill_ring.threads.consumer cimport Consumer, are_closed
 from spill_ring.threads.core cimport sr_finish, sr_slot, sr_spsc
 from spill_ring.threads.eviction cimport SinkContext, empty_trash
-from spill_ring.threads.parking cimport NO_WAIT, deadline_of
+from spill_ring.threads.parking cimport deadline_of, deadline_of_pop
 
 from spill_ring.threads.event_loop import async_blocks, wait_async
 
@@ -21,9 +21,6 @@ cnp.import_array()
 
 cdef extern from "methods.h":
     int sr_copy_method(PyTypeObject *cls, object name, object method) except -1
-
-
-cdef object ZERO = 0
 
 
 cdef class ConsumerMethods:
@@ -135,7 +132,7 @@ cdef class ConsumerMethods:
             Another thread is on the consumer's side, or a `read` is open.
         """
         cdef Consumer consumer = <Consumer>consumer_of(self)
-        cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
+        cdef long long deadline = deadline_of_pop(timeout)
         if consumer.item_type is None:
             raise TypeError(f"a {type(self).__name__} of objects has nothing to copy: use pop_many")
         array = as_destination(out, consumer.item_type)
@@ -175,7 +172,7 @@ cdef class ConsumerMethods:
             Whatever the sink raises; then what it took has left the ring and the rest is still here.
         """
         cdef Consumer consumer = <Consumer>consumer_of(self)
-        cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
+        cdef long long deadline = deadline_of_pop(timeout)
         cdef Sink target = as_sink(sink)
         cdef SinkContext out = SinkContext(NULL, NULL, NULL, 0, 0)
         cdef Py_ssize_t i, count
@@ -319,7 +316,7 @@ cdef inline PyObject *consumer_of(object ring) except NULL:
 # -- parts of the methods --------------------------------------------------------------------------------
 
 cdef inline object pop_from(Consumer consumer, object ring, object default, object timeout):
-    cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
+    cdef long long deadline = deadline_of_pop(timeout)
     cdef sr_spsc *core
     consumer.enter()
     try:
@@ -339,7 +336,7 @@ cdef inline object pop_from(Consumer consumer, object ring, object default, obje
 
 cdef inline object pop_many_from(Consumer consumer, object n, object timeout):
     cdef Py_ssize_t count = PY_SSIZE_T_MAX if n is None else count_of(n)
-    cdef long long deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
+    cdef long long deadline = deadline_of_pop(timeout)
     consumer.enter()
     try:
         return consumer.pop_many(count, deadline)

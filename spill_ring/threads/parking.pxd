@@ -44,8 +44,14 @@ cdef bint wait_for(Parking parking, const awaited *what, long long deadline) exc
 # already, so no wake will come.
 cdef bint arm_wake(const awaited *what) noexcept nogil
 
-# A timeout in seconds as a deadline: 0, no wait; None, FOREVER.
+# A timeout in seconds as a deadline: NO_WAIT for 0, and FOREVER for None.
 cdef long long deadline_of(object timeout) except -1
 cdef enum:
     NO_WAIT = 0
 cdef long long FOREVER
+cdef object ZERO  # the int 0, of which Python has one
+
+
+cdef inline long long deadline_of_pop(object timeout) except -1:
+    """`deadline_of` for calls whose default is 0, which is found by its address: a pop is too short for more."""
+    return NO_WAIT if timeout is ZERO else deadline_of(timeout)

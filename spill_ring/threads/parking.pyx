@@ -30,6 +30,7 @@ cdef extern from "parking.h" nogil:
     void sr_wake_parked(void *parking)
 
 
+cdef object ZERO = 0
 cdef long long FOREVER = LLONG_MAX
 cdef long long SPIN = 10_000  # ns; about what going to sleep and being woken costs
 # A signal that arrives just before the sleep doesn't end it, so no sleep is longer than this.

@@ -33,7 +33,7 @@ from spill_ring.threads.eviction cimport (
     SinkContext, empty_trash, release_sink, send_items_out, send_objects_out, take_trash,
 )
 from spill_ring.threads.fork cimport watch_forks
-from spill_ring.threads.parking cimport NO_WAIT, Parking, deadline_of
+from spill_ring.threads.parking cimport Parking, deadline_of_pop
 from spill_ring.threads.producer cimport ProducerSide, move_reserved
 from spill_ring.threads.references cimport free_slots, pop_references, visit_slots
 from spill_ring.threads.taker cimport is_consumer_gone
@@ -47,9 +47,6 @@ cnp.import_array()
 
 cdef extern from "parking.h" nogil:
     void sr_wake_parked(void *parking)
-
-
-cdef object ZERO = 0
 
 
 @cython.no_gc_clear
@@ -229,7 +226,7 @@ cdef class SpscRing(ProducerSide):
         1
         """
         cdef Loan loan = lend(self, self.size if n is None else n, begin_read, end_read)
-        loan.deadline = NO_WAIT if timeout is ZERO else deadline_of(timeout)
+        loan.deadline = deadline_of_pop(timeout)
         return loan
 
     cdef object claim_block(self, Py_ssize_t n, long long deadline):
