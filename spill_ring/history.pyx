@@ -390,8 +390,8 @@ cdef int read_behind(Ring ring, Sink sink, run wanted, list parts) except -1:
 
 cdef bint is_alone(Ring ring, object sink, long long sent, long long end, bint was_changed) except -1:
     """Has only this ring fed the sink since it was attached?"""
-    for origin, met in ring.history_origins:
-        if origin is sink:
+    for keeper, met in ring.history_origins:
+        if keeper is sink:
             return met + sent == end and not was_changed
     return False
 

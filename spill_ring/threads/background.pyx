@@ -30,7 +30,7 @@ cdef enum:  # requests
     NOTHING
     FLUSH
     CLOSE
-    KIND = 3
+    KIND_MASK = 3
 
 
 cdef class Worker:
@@ -52,14 +52,14 @@ cdef class Worker:
             # failed before the sink was dropped are tried again.
             request = self.request
             is_orphan = self.is_orphan
-            is_last = is_orphan or request & KIND == CLOSE
+            is_last = is_orphan or request & KIND_MASK == CLOSE
             try:
                 if sr_spsc_available(self.ring.core):
                     self.send()
                     continue
-                if request & KIND == CLOSE:
+                if request & KIND_MASK == CLOSE:
                     drop_user(self.target)
-                elif (is_last or request & KIND == FLUSH) and sr_state_load(&self.target.state) != SR_CLOSED:
+                elif (is_last or request & KIND_MASK == FLUSH) and sr_state_load(&self.target.state) != SR_CLOSED:
                     self.target.flush()
             except BaseException as error:
                 if not is_orphan:
@@ -270,7 +270,7 @@ cdef class BackgroundSink(ForwardingSink):
         return 0
 
     cdef void request(self, int kind) noexcept:
-        self.worker.request = <int>((<unsigned>self.worker.request & ~<unsigned>KIND) + KIND + 1) | kind
+        self.worker.request = <int>((<unsigned>self.worker.request & ~<unsigned>KIND_MASK) + KIND_MASK + 1) | kind
         self.worker.ring.consumer.parking.wake()
 
     cdef int request_and_wait(self, int kind) except -1:

@@ -3,9 +3,9 @@ cimport cython
 
 from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, sr_state_cas, sr_state_store
 from spill_ring._core.sink cimport Sink
-from spill_ring.threads.core cimport sr_claim, sr_finish, sr_spsc_state, sr_spsc, sr_spsc_available
+from spill_ring.threads.core cimport sr_claim, sr_spsc_state, sr_spsc, sr_spsc_available
 from spill_ring.threads.eviction cimport SinkContext
-from spill_ring.threads.parking cimport NO_WAIT, Parking
+from spill_ring.threads.parking cimport Parking
 from spill_ring.threads.taker cimport note_taker
 
 
@@ -38,7 +38,7 @@ cdef class Consumer:
     # Wait for one item, then take up to `n` as a block or list. It is empty if none will come.
     cdef object pop_many(self, Py_ssize_t n, long long deadline)
     cdef Py_ssize_t pop_into(self, void *out, Py_ssize_t n_free, long long deadline) except -1
-    # The same for an array of another layout than a block's, or of another dtype of the same kind.
+    # The same, of the first ring only, for an array of another layout than a block's, or of another dtype of its kind.
     cdef Py_ssize_t pop_converted(self, object array, long long deadline) except -1
     # Send up to `max` items of each ring to a sink. The references of the objects that were sent come to lie in `out`.
     cdef Py_ssize_t send_to(self, Sink sink, Py_ssize_t max, SinkContext *out) except -1

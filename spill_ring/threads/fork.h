@@ -23,7 +23,7 @@ static void sr_forget_pushed(sr_spsc *ring, sr_index tail)
         ring->seen_tail = tail;
 }
 
-static int sr_is_empty(const sr_spsc *ring, sr_index position)
+static int sr_slot_is_empty(const sr_spsc *ring, sr_index position)
 {
     return *(void **)sr_slot(ring, position) == NULL;
 }
@@ -32,13 +32,13 @@ static int sr_is_empty(const sr_spsc *ring, sr_index position)
  * two calls the slots of the first half are empty, and the objects from there are sent, so count them. */
 static void sr_count_evicted(sr_spsc *ring)
 {
-    for (; ring->pending_count != 0 && sr_is_empty(ring, ring->pending); ring->pending++, ring->pending_count--)
+    for (; ring->pending_count != 0 && sr_slot_is_empty(ring, ring->pending); ring->pending++, ring->pending_count--)
         sr_store(&ring->evicted, sr_load(&ring->evicted) + 1);
 }
 
 static void sr_count_drained(sr_spsc *ring)
 {
-    for (; ring->claimed_count != 0 && sr_is_empty(ring, ring->claimed); sr_finish(ring, 1))
+    for (; ring->claimed_count != 0 && sr_slot_is_empty(ring, ring->claimed); sr_finish(ring, 1))
         sr_store(&ring->drained, sr_load(&ring->drained) + 1);
 }
 
