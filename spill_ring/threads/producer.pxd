@@ -1,4 +1,14 @@
-"""The producer's side of an SpscRing, and what its two sides share."""
+"""The producer's side of an SpscRing, and what its two sides share.
+
+The ways to push:
+
+    Python  push -> push_one (there is room, and no sink is called), else push_any -> push_entered
+            extend -> extend_typed or extend_objects -> push_entered
+    C       push_block -> push_status (no sink, no wait), else finish_push
+
+push_entered and finish_push end in push_unless_full, which chooses: push_copied (the items lie in the ring's memory),
+push_waiting (the ring blocks), or sr_spsc_push.
+"""
 cimport cython
 from cpython.object cimport PyObject
 

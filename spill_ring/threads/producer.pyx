@@ -568,7 +568,8 @@ def reserve(ProducerSide self not None, n, /):
     that waits for m waits for ever if ``n + m`` is more than the capacity plus one.)
 
     If a consumer is in the middle of a copy of the slots that are needed, the block is a new array, which is pushed
-    when the ``with`` ends. This is the only call that allocates memory.
+    when the ``with`` ends. Of a typed ring, only this and a push of items that lie in the
+    ring's own memory allocate.
 
     Parameters
     ----------
