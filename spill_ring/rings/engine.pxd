@@ -1,7 +1,18 @@
 """Push, pop, reserve and commit of a `TypedRing`, which exist here once: see `_core/status.pxd` for what they return.
 
-Each enters the ring and leaves it, but one that ends in `_entered` wants a ring that is entered, and leaves it. What
-may call a sink is a second half, which lies in typed.pyx: a C client makes its thread known to Python before that.
+What may call a sink is a second half, which lies in typed.pyx: a C client makes its thread known to Python before that.
+The state that each function expects, and that it leaves behind:
+
+                        expects         after 0 or a count  after UNFINISHED    after an error
+    push_status         SR_OPEN         SR_OPEN             SR_BUSY             as it was
+    pop_status          SR_OPEN         SR_OPEN             -                   as it was
+    reserve_status      SR_OPEN         SR_RESERVED         SR_BUSY             as it was
+    commit_status       SR_RESERVED     SR_OPEN             -                   as it was
+    commit_numbered     any             SR_OPEN if it committed, else as it was
+    commit_entered      SR_BUSY         SR_OPEN             -                   SR_RESERVED
+    leave_with_window   SR_BUSY         SR_OPEN or SR_WINDOW, which is open too
+
+Where SR_OPEN is expected, SR_WINDOW will do. A push of one value may leave SR_WINDOW.
 """
 from libc.string cimport memmove
 

@@ -119,7 +119,7 @@ cdef class ProducerSide(Sink):
 
 
 # Push, reserve and commit of a typed ring, which exist here once: see `_core/status.pxd` for what they return. Each
-# enters the producer's side and leaves it.
+# enters the producer's side, which stays entered after UNFINISHED, and is SR_RESERVED after a reserve that worked.
 
 cdef inline int enter_status(ProducerSide ring) noexcept nogil:
     """`ring.enter`, but with a status."""
