@@ -3,7 +3,7 @@ from pathlib import Path
 
 
 def get_include() -> str:
-    """The folder to compile with, for C and C++, and for ``from spill_ring.threads.spsc cimport SpscRing``.
+    """The folder to compile with, for C and C++, and for ``from spill_ring.spsc_ring cimport SpscRing``.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A ring between two threads, for Cython: `from spill_ring.threads.spsc cimport SpscRing`.
+"""A ring between two threads, for Cython: `from spill_ring.spsc_ring cimport SpscRing`.
 
 The methods here and of `ProducerSide` (producer.pxd) want no GIL. At most one thread may be in the producer's, and one
 in the consumer's. (Python calls refuse a second one; compiled code has to see to it itself.)
