@@ -17,7 +17,8 @@ cdef class ProducerSink(Sink):
     Parameters
     ----------
     factory : callable
-        ``factory(i)`` returns the sink of producer i; called once for each, when it is first needed.
+        ``factory(i)`` returns the sink of producer i, and is called when that is first needed. If two threads ask at
+        once, it may be called twice; then one of the two sinks is used.
 
     Notes
     -----
@@ -103,7 +104,7 @@ cdef class ProducerSink(Sink):
         return list(self.made.values())
 
     cdef int use(self, object index, Sink sink) except -1:
-        """Become a user of a sink. Until a ring is attached here, sinks are only made; others use and close them."""
+        """Become a user of a sink: only after a ring was attached here. Until then others use and close the sink."""
         with cython.critical_section(self):
             if index not in self.used:
                 add_user(self, sink)
