@@ -20,7 +20,7 @@ cdef class Sink(Guarded):
     cdef bint has_failed_to_close  # it, or a sink in front of it
     cdef int traits
     cdef bint has_deferred  # `run_deferred` has something to do
-    cdef bint is_bound  # to the items that it is sent:
+    cdef bint is_bound  # `bind` has settled which items come:
     cdef object item_type  # their dtype; None: objects, or not bound yet
     cdef Py_ssize_t itemsize
     cdef bint dtype_published  # another ring or sink was told the dtype, so it can't change any more
@@ -50,7 +50,7 @@ cdef class Sink(Guarded):
     cdef int trace(self, Tracer tracer) except -1
 
 
-# The one way to send: it refuses a closed sink, guards it, and calls what Python overrides.
+# The one way to send. It refuses a closed sink, and guards a compiled `send_block`; a Python `send` guards itself.
 cdef int deliver(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
 cdef int deliver_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1
 # The one of the two for items of a dtype, which is None for objects.
@@ -66,7 +66,7 @@ cdef int send_object_by_python(object send, object item, Py_ssize_t *taken) exce
 cdef int call_send(Sink sink, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil
 cdef int call_send_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssize_t *taken) except -1
 
-# In `__cinit__`: what `cls` promises, which a subclass with a delivery of its own doesn't.
+# Before the sink opens: what `cls` promises, which a subclass with a delivery of its own doesn't.
 cdef int declare_traits(Sink sink, type cls, int traits) except -1
 # Ask where the items are. False: they can't be read back.
 cdef bint trace_sink(Sink sink, Tracer tracer) except -1
