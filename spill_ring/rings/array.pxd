@@ -1,8 +1,8 @@
 """A ring of numpy items, for Cython: `from spill_ring cimport ArrayRing`.
 
-The methods here want no GIL. They refuse a second entry as the Python ones do, but `push_value` looks at nothing where
-there is no GIL, or where it is released: one thread at a time is the caller's part then, in the ring and in the
-`CollectSink` or `ArrayRing` behind it, into which it writes without a call.
+The methods here want no GIL. They refuse a second entry as the Python ones do, except `push_value`, which checks only
+the C type. Without the GIL only one thread at a time may use a ring to which `push_value` pushes, and the `CollectSink`
+or `ArrayRing` behind it, into which it writes without a call.
 """
 cimport cython
 
