@@ -36,7 +36,7 @@ cdef class History:
     Attributes
     ----------
     first, end : int
-        The sequence numbers from which on, without a gap, and up to which everything is there: ``first <= n < end``.
+        `first` is the lowest number from which on nothing is missing, and `end` the next number.
 
     Raises
     ------
@@ -86,7 +86,7 @@ cdef class History:
         self.ring = ring
 
     def __init__(self, ring):
-        """Made by its parameter alone."""
+        """`__cinit__` has taken the ring."""
 
     @classmethod
     def __class_getitem__(cls, item):

@@ -61,7 +61,7 @@ cdef class Sink(Guarded):
         cdef bint clashes = False
         with cython.critical_section(self):
             if dtype is not None and not self.is_bound:
-                dtype = item_dtype(dtype)  # what `reduce` made, or an array sent by hand, may be no items
+                dtype = item_dtype(dtype)  # `reduce`, or an array sent by hand, may have one that no ring can hold
             is_first = not self.is_bound
             if is_first:
                 self.allocate_for(dtype)
@@ -81,7 +81,7 @@ cdef class Sink(Guarded):
             try:
                 self.attached(dtype)
             except BaseException:
-                # A ring that was attached meanwhile is going to send such items: then others are too late.
+                # If a ring was attached meanwhile, it will send items of this dtype, so stay bound to it.
                 with cython.critical_section(self):
                     self.is_bound = self.dtype_published
                 raise

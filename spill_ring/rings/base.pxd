@@ -31,7 +31,7 @@ cdef class Ring(LendingSink):
     cdef gap last  # the newest gap, which may still grow
     cdef gap *older  # the gaps before it, in a circular buffer; NULL until there is one
     cdef long long gaps  # how many there were before the last
-    cdef long long known_from  # how the items before this number left is forgotten
+    cdef long long known_from  # gaps before this number were forgotten
     cdef long long bypassed  # items in all gaps; every other item that left was sent to the sink
     # The sinks behind that keep items, each with how many it had got, or were on the way to it, as the ring was made.
     cdef list history_origins

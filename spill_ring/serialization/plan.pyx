@@ -1,7 +1,7 @@
 """Plans of single values: numbers, text, bytes, and whatever else has no other values in it.
 
-A type is made into a `Plan` once, which writes and reads values without looking at the type again. What numpy has to
-find out about an item, `_core.block` finds out here too.
+A type is made into a `Plan` once, which writes and reads values without looking at the type again. Items are
+converted for numpy by `_core`, as in the rings.
 """
 cimport cython
 cimport numpy as cnp

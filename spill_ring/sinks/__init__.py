@@ -1,1 +1,1 @@
-"""Sinks that do I/O."""
+"""Where evicted items go: one module for each sink."""

@@ -78,7 +78,8 @@ class FileSink(Sink):
         try:
             self._n_taken = 0
             self._send(items)
-        except BaseException as error:  # also of a signal handler, in a subclass, after the write
+        except BaseException as error:
+            # In a subclass that isn't compiled (NpySink), a signal handler may raise after the write.
             error.n_taken = self._n_taken
             raise
         finally:
@@ -103,7 +104,7 @@ class FileSink(Sink):
     def flush(self):
         """Finish a broken item and flush the file; raises what the file raises."""
         if self.closed:
-            return  # which did so
+            return  # close() has flushed it
         (<Sink>self).enter()
         try:
             self._flush()

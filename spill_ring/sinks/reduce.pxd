@@ -1,4 +1,4 @@
-"""One reduced item for every n, for the sink behind."""
+"""One reduced item for every n, for the target."""
 from spill_ring.sinks.grouping cimport GroupingSink
 
 

@@ -34,7 +34,7 @@ cdef enum:  # requests
 
 
 cdef class Worker:
-    """What the thread has a reference to. It has none to the sink, so that a sink that is dropped is deleted."""
+    """What the thread has a reference to. It has none to the BackgroundSink, which is deleted when it is dropped."""
 
     cdef int work(self) except -1:
         cdef awaited something

@@ -22,7 +22,7 @@ cnp.import_array()
 
 @cython.final
 cdef class Consumer:
-    """Of up to `n_rings` rings, which outlive it. Not made by hand."""
+    """Takes items from up to `n_rings` rings, which must outlive it. Not made by hand."""
 
     def __cinit__(self, Py_ssize_t n_rings, item_type, record, bint is_merging):
         self.allocated = n_rings

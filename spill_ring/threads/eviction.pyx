@@ -11,7 +11,7 @@ from spill_ring.threads.core cimport sr_spsc_state, sr_spsc_has_ended
 
 cdef int send_items_out(void *context, const void *items, size_t count, size_t *taken) except -1 nogil:
     cdef SinkContext *out = <SinkContext *>context
-    cdef unsigned long before = out.thread[0]  # not 0 in a drain of several rings: it is in all of them
+    cdef unsigned long before = out.thread[0]  # in a drain of several rings, `set_thread` has set it already
     out.thread[0] = PyThread_get_thread_ident()
     try:
         return deliver(<Sink>out.sink, items, <Py_ssize_t>count, <Py_ssize_t *>taken)

@@ -28,8 +28,8 @@ static int sr_slot_is_empty(const sr_spsc *ring, sr_index position)
     return *(void **)sr_slot(ring, position) == NULL;
 }
 
-/* Of a run that wraps around, each half is one call of the sink, and the run is counted after the second. Between the
- * two calls the slots of the first half are empty, and the objects from there are sent, so count them. */
+/* A run that wraps around is sent in two calls, and counted after the second. If the fork came between them, the slots
+ * of the first half are empty, so count those. */
 static void sr_count_evicted(sr_spsc *ring)
 {
     for (; ring->pending_count != 0 && sr_slot_is_empty(ring, ring->pending); ring->pending++, ring->pending_count--)

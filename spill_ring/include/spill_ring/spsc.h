@@ -490,7 +490,7 @@ static inline void sr_spsc_await_room(sr_spsc *ring, size_t count)
     sr_index finished = sr_load(&ring->finished);
     sr_index wanted = sr_load(&ring->tail) + (sr_index)count - ring->capacity - sr_load(&ring->evicted);
     if ((sr_distance)(wanted - finished) <= 0)
-        wanted = finished + 1; /* the consumer is in the middle of copying all the items that were to wait for */
+        wanted = finished + 1; /* the consumer is in the middle of copying all the items that the producer waits for */
     sr_request_wake(&ring->producer, wanted);
 }
 
