@@ -12,12 +12,12 @@ cdef enum:
 
 # A run of items that left a ring, but not to its sink.
 ctypedef struct gap:
-    long long start, end  # sequence numbers
+    long long start, end  # positions
     int cause
 
 
 cdef class Ring(LendingSink):
-    # Absolute sequence numbers of the oldest item and of the next to come. They never wrap: at
+    # Positions of the oldest item and of the next to come. They never wrap: at
     # 10^10 items/s a long long lasts 29 years. `tail` counts what was pushed, `head` what has left.
     cdef long long head, tail
     # A push into an open ring may write at once while `tail < limit`, which is false when the ring is full and has a

@@ -72,11 +72,11 @@ cdef class Ring(LendingSink):
         return raise_abstract(self, "drop_oldest")
 
     cdef object item(self, long long position):
-        """A copy of the item at a sequence number."""
+        """A copy of the item at a position."""
         raise_abstract(self, "item")
 
     cdef object copy(self, long long position, Py_ssize_t count, Py_ssize_t step):
-        """A copy of `count` items from a sequence number on."""
+        """A copy of `count` items from a position on."""
         raise_abstract(self, "copy")
 
     cdef void begin_gap(self, long long start, int cause) noexcept nogil:
