@@ -56,18 +56,25 @@ cdef class Ring(LendingSink):
 
     @cython.final
     cdef void begin_gap(self, long long start, int cause) noexcept nogil
+
     @cython.final
     cdef int append(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil
+
     @cython.final
     cdef int spill(self, Sink sink, Py_ssize_t count) except -1 nogil
+
     @cython.final
     cdef Py_ssize_t flush_entered(self) except -1
+
     @cython.final
     cdef object item_at(self, Py_ssize_t index)
+
     @cython.final
     cdef int flush_to_close(self) except -1
+
     @cython.final
     cdef object copy_slice(self, slice index)
+
     @cython.final
     cdef object peek_at(self, Py_ssize_t index)
 

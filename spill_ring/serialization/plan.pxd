@@ -39,6 +39,7 @@ cdef class Plan:
     cdef int check(self, const char *data) except -1
 
     cdef Py_ssize_t find_min_size(self)
+
     @cython.final
     cdef int swap(self, char *data) noexcept
 

@@ -9,8 +9,11 @@ cdef class ForwardingSink(Sink):
 
     @cython.final
     cdef int attach(self, object given) except -1
+
     @cython.final
     cdef int open_bound(self) except -1
+
     @cython.final
     cdef int flush_groups(self, Py_ssize_t min_count) except -1
+
     cdef int forward_all(self, Py_ssize_t min_count) except -1

@@ -14,6 +14,7 @@ cdef class FnSink(Sink):
 
     @cython.final
     cdef int call_fn(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 with gil
+
     @cython.final
     cdef int raise_error(self, int error, Py_ssize_t count) except -1 with gil
 

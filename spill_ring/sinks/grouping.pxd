@@ -13,8 +13,11 @@ cdef class GroupingSink(ForwardingSink):
 
     @cython.final
     cdef int attach_groups(self, object n, object given) except -1
+
     cdef int forward(self, const void *items, Py_ssize_t groups, Py_ssize_t *taken) except -1 nogil
     cdef int forward_part(self, Py_ssize_t *taken) except -1 nogil
+
     @cython.final
     cdef int forward_group(self) except -1 nogil
+
     cdef int forward_objects(self) except -1

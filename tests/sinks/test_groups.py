@@ -106,7 +106,9 @@ def test_reduce_that_raises_loses_nothing():
     assert sink.items.tolist() == [3, 12, 21]
 
 
-@pytest.mark.parametrize("bad", [(0, np.add), (-1, np.add), (2.5, np.add), ("2", np.add), (2, 3), (2, np.sin)])
+@pytest.mark.parametrize(
+    "bad", [(0, np.add), (-1, np.add), (-(10**30), np.add), (2.5, np.add), ("2", np.add), (2, 3), (2, np.sin)]
+)
 def test_reduce_and_batch_refuse(bad):
     with pytest.raises((TypeError, ValueError)):
         ReduceSink(*bad, CollectSink())
