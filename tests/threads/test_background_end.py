@@ -83,7 +83,7 @@ def test_dropped_without_close_it_warns_when_the_sink_fails(told):
     if told:
         with pytest.raises(Boom):
             sink.flush()
-    with pytest.warns(ResourceWarning, match=r"BackgroundSink was dropped .* last 5 items: Boom\(\)"):
+    with pytest.warns(ResourceWarning, match=r"BackgroundSink was not closed .* last 5 items: Boom\(\)"):
         del sink
         gc.collect()
 
