@@ -1,4 +1,5 @@
 """Chains: which sinks send to which, how deep a chain is, and who closes a sink that several use."""
+from spill_ring._core.guard cimport sr_state_is_atomic
 from spill_ring._core.sink cimport Sink
 
 
@@ -12,6 +13,14 @@ cdef int drop_user(Sink sink) except -1
 # The flush that begins a `close` has failed. May the sink be closed all the same? Yes if an earlier `close` failed too,
 # and a sink in the chain has said that items are lost, whatever is tried again.
 cdef bint may_close_unflushed(Sink sink) except -1
+
+# Have `sink`, and all that it sends to, entered by a compare-and-swap from now on. Whoever is going to enter a sink
+# without the GIL calls this before; guard.pxd says why. What is attached behind `sink` later follows by itself.
+cdef int make_atomic(Sink sink) except -1 with gil
+
+cdef inline int ensure_atomic(Sink sink) except -1 nogil:
+    """`make_atomic` for a caller that may have no GIL."""
+    return 0 if sr_state_is_atomic(&sink.state) else make_atomic(sink)
 
 # Check the depth again for sinks that a factory creates later: their chain may loop back. `leave_chain` gets
 # what `enter_chain` returned.

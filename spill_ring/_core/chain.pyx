@@ -1,6 +1,7 @@
 """Chains: which sinks send to which, how deep a chain is, and who closes a sink that several use."""
 from spill_ring._core.guard cimport (
-    SR_CLOSED, SR_MAKING, SR_NEW, sr_add_fetch, sr_state_cas, sr_state_load, sr_state_store,
+    SR_CLOSED, SR_MAKING, SR_NEW, sr_add_fetch, sr_state_cas, sr_state_is_atomic, sr_state_load,
+    sr_state_make_atomic, sr_state_store,
 )
 from spill_ring._core.sink cimport Sink
 
@@ -45,6 +46,24 @@ cdef int add_user(Sink user, Sink sink) except -1:
         sr_add_fetch(&sink.n_users, -1)
         raise
     user.depth = max(user.depth, sink.depth + 1)
+    if sr_state_is_atomic(&user.state):
+        make_atomic(sink)
+    return 0
+
+
+cdef int make_atomic(Sink sink) except -1 with gil:
+    if not sr_state_is_atomic(&sink.state):
+        # A thread that finds `sink` atomic goes on without the GIL, so what lies behind comes first.
+        make_targets_atomic(sink)
+        sr_state_make_atomic(&sink.state)
+        make_targets_atomic(sink)  # again, for those that were attached meanwhile
+    return 0
+
+
+cdef int make_targets_atomic(Sink sink) except -1:
+    cdef Sink target
+    for target in sink.targets():
+        make_atomic(target)
     return 0
 
 

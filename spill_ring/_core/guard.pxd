@@ -1,16 +1,29 @@
 """One thread at a time: the state of a sink or ring, and how a thread enters it.
 
-What protects each class from a second thread on a free-threaded Python, where no GIL does.
+What protects each class from a second thread: on a free-threaded Python, and from a thread without the GIL.
 
 A class is *entered* when one thread has set its state to SR_BUSY (below). That thread is alone in it, and a second
-thread gets a RuntimeError. A *critical section* is CPython's own lock of an object. It costs nothing on a Python with a
-GIL, and a thread that waits inside of it releases it, as it releases the GIL.
+thread gets a RuntimeError. Where there is a GIL, a plain look and store is enough as long as every thread that enters
+has it. A sink or ring is made *atomic* before the first thread enters it without the GIL, and so is all that it sends
+to, also what is attached later. This is who does so:
+
+    BackgroundSink   For its sink, as it is bound to a dtype, because its thread sends typed items without the GIL.
+    SpscRing, MpscRing
+                     For the sink of a ring with a dtype, and for the sink that it is drained into, because long runs
+                     are sent without the GIL.
+    C interface      For its ring, as it is made; of an SpscRing for both sides.
+    Cython           For its ring, at the first call of a method that wants no GIL (`push_block`, …). `push_value` does
+                     so when it calls one. Code that calls `deliver` without the GIL calls `make_atomic` before.
+
+Objects are sent only with the GIL. A *critical section* is CPython's own lock of an object. It costs nothing where
+there is a GIL, and a thread that waits inside of it releases it, as it releases the GIL.
 
     every class      Each object is initialised once: a thread claims SR_MAKING, and sets SR_OPEN when everything is in
                      place. Attributes that are set until then are never replaced, so any thread may read them.
-    Sink             A critical section protects `bind`. A dtype that another object was told never changes.
-                     `n_users` is an atomic count, so that exactly one user is the last to drop the sink. Whether a
-                     Python `send` may run in two threads at once is up to its author.
+    Sink             A critical section protects `bind`, and `is_binding` refuses a second thread while the first waits
+                     inside of it. A dtype that another object was told never changes. `n_users` is an atomic count, so
+                     that exactly one user is the last to drop the sink. Whether a Python `send` may run in two threads
+                     at once is up to its author.
     Ring, ObjectRing, ArrayRing
                      Every call enters the ring, except those that any thread may make at any time: `len`, `stats`,
                      `is_empty` and `is_full` read plain counters, and are approximate while another thread is inside.
@@ -19,8 +32,9 @@ GIL, and a thread that waits inside of it releases it, as it releases the GIL.
     RingIterator     Each step enters the ring, and moves the iterator's position while it is inside.
     Loan             It has a number, which the ring compares while it is entered. So of two threads that end the same
                      loan, one does.
-    SpscRing         Each side is entered by itself, and nobody else touches what a side owns. `spsc.h` protects what
-                     the sides share. `target` is set once. The side that ends the ring claims `sink_state`.
+    SpscRing         Each side is entered by itself, also by compiled code, and nobody else touches what a side owns.
+                     `spsc.h` protects what the sides share. `target` is set once. The side that ends the ring claims
+                     `sink_state`.
     MpscRing         The consumer's sides of all its rings are entered.
     Consumer         It is filled before any thread waits, and after that only read. The exception is the turn, which
                      belongs to the thread that has entered.
@@ -71,38 +85,107 @@ cdef extern from * nogil:
      * in a forked child, by a thread that may not exist there. SR_GONE: open, but its consumer has abandoned it. */
     enum { SR_NEW, SR_MAKING, SR_OPEN, SR_WINDOW, SR_BUSY, SR_RESERVED, SR_FORKED, SR_GONE, SR_CLOSED };
 
-    /* With the GIL a plain flag is enough: nothing else runs between the look and the store, and code that lets
-     * another thread run (a sink that runs Python) leaves the flag set. Without the GIL the flag is set by a
-     * compare-and-swap. Its acquire pairs with the release in sr_state_store, so that a thread that enters sees
-     * everything that the thread before it wrote. The atomics are CPython's own, because for plain variables there
-     * are none that all compilers know; CPython's are as strong or stronger. */
+    /* How a thread may change a state. A thread that has the GIL may look at a plain state and then store another one,
+     * because no other thread runs between the look and the store. A thread without the GIL needs a compare-and-swap,
+     * and a compare-and-swap excludes nothing that looks and stores. So each state says by SR_ATOMIC which of the two
+     * is in use. It begins plain, and is made atomic once, for good, by a thread that has the GIL, before anybody comes
+     * in without the GIL (`make_atomic` in chain.pxd). SR_ATOMIC may be set while a thread is inside: the state still
+     * refuses everybody else, and the thread that leaves has the GIL, since it entered with it, and keeps the bit.
+     *
+     * The compare-and-swap acquires and each store releases, so that a thread that enters sees everything that the
+     * thread before it wrote. Without a GIL (Py_GIL_DISABLED) every state is atomic from the beginning. */
+    #ifdef Py_GIL_DISABLED
+    enum { SR_ATOMIC = 0 };
+    #define sr_word_is_atomic(word) 1
+    #else
+    enum { SR_ATOMIC = 16 };
+    #define sr_word_is_atomic(word) ((word) & SR_ATOMIC)
+    #endif
 
-    /* Change the state from `from` to `to`. Returns the state found, which is `from` if the state was changed. */
+    /* For a plain int in C and in C++ there are no atomics that all compilers know. */
+    #ifdef _MSC_VER
+    #include <intrin.h>
+    #if defined(_M_ARM64) || defined(_M_ARM)
+    #define sr_fence() __dmb(11) /* of the inner shareable domain */
+    #else
+    #define sr_fence() _ReadWriteBarrier()
+    #endif
+    #define sr_word_load(word) (*(volatile const int *)(word))
+    static inline int sr_word_acquire(const int *word) { int found = sr_word_load(word); sr_fence(); return found; }
+    static inline void sr_word_release(int *word, int to) { sr_fence(); *(volatile int *)word = to; }
+    #define sr_word_plain_store(word, to) (*(volatile int *)(word) = (to))
+    #define sr_word_cas(word, from, to) ((int)_InterlockedCompareExchange((volatile long *)(word), (to), (from)))
+    #else
+    #define sr_word_load(word) __atomic_load_n(word, __ATOMIC_RELAXED)
+    #define sr_word_acquire(word) __atomic_load_n(word, __ATOMIC_ACQUIRE)
+    #define sr_word_release(word, to) __atomic_store_n(word, to, __ATOMIC_RELEASE)
+    #define sr_word_plain_store(word, to) __atomic_store_n(word, to, __ATOMIC_RELAXED)
+    static inline int sr_word_cas(int *word, int from, int to)
+    {
+        __atomic_compare_exchange_n(word, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+        return from;
+    }
+    #endif
+
+    /* Change the state from `from` to `to`. Returns the state found, which is `from` if the state was changed. If the
+     * state is plain, the caller has the GIL. */
     static inline int sr_state_cas(int *state, int from, int to)
     {
-    #ifdef Py_GIL_DISABLED
-        _Py_atomic_compare_exchange_int(state, &from, to);
-        return from;
-    #else
-        int found = *state;
-        if (found == from)
-            *state = to;
-        return found;
-    #endif
+        int found = sr_word_load(state);
+        if (found == from && !sr_word_is_atomic(from)) {
+            assert(PyGILState_Check());
+            sr_word_plain_store(state, to);
+            return from;
+        }
+        if (!sr_word_is_atomic(found))
+            return found;
+        return sr_word_cas(state, from | SR_ATOMIC, to | SR_ATOMIC) & ~SR_ATOMIC;
     }
 
     /* Any thread may ask. It is an acquire too: a thread that sees SR_OPEN sees what was initialised before. */
-    static inline int sr_state_load(int *state)
+    static inline int sr_state_load(const int *state)
     {
-    #ifdef Py_GIL_DISABLED
-        return _Py_atomic_load_int_acquire(state);
-    #else
-        return *state;
-    #endif
+        return sr_word_acquire(state) & ~SR_ATOMIC;
     }
 
-    /* Add to a count that any thread may change. Returns the new count. Acquire and release: the thread that brings
-     * it to 0 sees what the others did before. */
+    /* For the thread that changed the state last, and has entered by that. */
+    static inline void sr_state_store(int *state, int to)
+    {
+        int found = sr_word_load(state);
+        assert(sr_word_is_atomic(found) || PyGILState_Check());
+        sr_word_release(state, to | (found & SR_ATOMIC));
+    }
+
+    static inline int sr_state_is_atomic(const int *state)
+    {
+        return sr_word_is_atomic(sr_word_acquire(state)) != 0;
+    }
+
+    /* The caller has the GIL. */
+    static inline void sr_state_make_atomic(int *state)
+    {
+        int found = sr_word_load(state);
+        if (!sr_word_is_atomic(found)) /* then nobody without the GIL may change it */
+            sr_word_release(state, found | SR_ATOMIC);
+    }
+
+    /* Enter for a few instructions that call nothing. The caller has the GIL, so a look at a plain state is enough. */
+    static inline int sr_try_lock(int *state)
+    {
+        int found = sr_word_load(state);
+        if (found == SR_OPEN && !sr_word_is_atomic(SR_OPEN))
+            return 1;
+        return sr_word_is_atomic(found) && sr_state_cas(state, SR_OPEN, SR_BUSY) == SR_OPEN;
+    }
+
+    static inline void sr_unlock(int *state)
+    {
+        if (sr_word_is_atomic(sr_word_load(state)))
+            sr_word_release(state, SR_OPEN | SR_ATOMIC);
+    }
+
+    /* Add to a count that is changed with the GIL only, or that any thread may change where there is none. Returns the
+     * new count. Acquire and release: the thread that brings it to 0 sees what the others did before. */
     static inline Py_ssize_t sr_add_fetch(Py_ssize_t *count, Py_ssize_t by)
     {
     #ifdef Py_GIL_DISABLED
@@ -112,33 +195,14 @@ cdef extern from * nogil:
     #endif
     }
 
-    static inline void sr_state_store(int *state, int to)
+    /* An exception lies in the state of its thread, and a thread that Python doesn't know has a state only as long as
+     * it has the GIL. So give it one to stay; the C interface takes it away as the call ends. */
+    static inline void sr_ensure_thread_state(void)
     {
-    #ifdef Py_GIL_DISABLED
-        _Py_atomic_store_int_release(state, to);
-    #else
-        *state = to;
-    #endif
-    }
-
-    /* Enter for a few instructions that call nothing. With the GIL a look is enough, because no other thread can
-     * run meanwhile. */
-    static inline int sr_try_lock(int *state)
-    {
-    #ifdef Py_GIL_DISABLED
-        return sr_state_cas(state, SR_OPEN, SR_BUSY) == SR_OPEN;
-    #else
-        return *state == SR_OPEN;
-    #endif
-    }
-
-    static inline void sr_unlock(int *state)
-    {
-    #ifdef Py_GIL_DISABLED
-        sr_state_store(state, SR_OPEN);
-    #else
-        (void)state;
-    #endif
+        if (PyGILState_GetThisThreadState() == NULL) {
+            PyGILState_Ensure();
+            PyEval_SaveThread();
+        }
     }
     """
     enum:
@@ -152,11 +216,14 @@ cdef extern from * nogil:
         SR_GONE
         SR_CLOSED
     int sr_state_cas(int *state, int expected, int to)
-    int sr_state_load(int *state)
-    Py_ssize_t sr_add_fetch(Py_ssize_t *count, Py_ssize_t by)
+    int sr_state_load(const int *state)
     void sr_state_store(int *state, int to)
+    bint sr_state_is_atomic(const int *state)
+    void sr_state_make_atomic(int *state)
     bint sr_try_lock(int *state)
     void sr_unlock(int *state)
+    Py_ssize_t sr_add_fetch(Py_ssize_t *count, Py_ssize_t by)
+    void sr_ensure_thread_state()
 
 
 # What is initialised once, may be closed, and lets one thread in at a time: the base of every sink and ring.
@@ -166,8 +233,9 @@ cdef class Guarded:
     # Get in where `enter` found another state than SR_OPEN, or raise what that state means.
     cdef int enter_slow(self, int found) except -1 nogil
 
+    # Raise what a state means that kept the thread out. Python need not know the thread.
     @cython.final
-    cdef int raise_for_state(self, int found) except -1 with gil
+    cdef int raise_for_state(self, int found) except -1 nogil
 
     @cython.final
     cdef int mark_closed(self) except -1

@@ -7,15 +7,9 @@ cdef class Guarded:
     cdef int enter_slow(self, int found) except -1 nogil:
         return self.raise_for_state(found)
 
-    cdef int raise_for_state(self, int found) except -1 with gil:
-        name = type(self).__name__
-        if found == SR_CLOSED:
-            raise ValueError(f"{name} is closed")
-        if found <= SR_MAKING:
-            raise RuntimeError(f"{name} was never initialised: call super().__init__ first")
-        if found == SR_RESERVED:
-            raise RuntimeError(f"{name} has an open reserve(): leave its 'with' block first")
-        raise RuntimeError(f"{name} is in use: by another thread, or by the sink that it is sending to")
+    cdef int raise_for_state(self, int found) except -1 nogil:
+        sr_ensure_thread_state()
+        return raise_state(self, found)
 
     cdef int mark_closed(self) except -1:
         """Close. Closing again does nothing; a call that is under way is an error."""
@@ -40,3 +34,14 @@ cdef class Guarded:
 
     def __reduce__(self):
         raise TypeError(f"cannot pickle a live {type(self).__name__}; pickle the items it holds instead")
+
+
+cdef int raise_state(Guarded guarded, int found) except -1 with gil:
+    name = type(guarded).__name__
+    if found == SR_CLOSED:
+        raise ValueError(f"{name} is closed")
+    if found <= SR_MAKING:
+        raise RuntimeError(f"{name} was never initialised: call super().__init__ first")
+    if found == SR_RESERVED:
+        raise RuntimeError(f"{name} has an open reserve(): leave its 'with' block first")
+    raise RuntimeError(f"{name} is in use: by another thread, or by the sink that it is sending to")

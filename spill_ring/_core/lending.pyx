@@ -21,15 +21,21 @@ cdef class LendingSink(Sink):
         return 0 if found == SR_OPEN else self.raise_for_state(found)
 
     cdef int try_enter(self) noexcept nogil:
-        cdef int found = sr_state_cas(&self.state, SR_OPEN, SR_BUSY)
-        if found == SR_WINDOW:
+        cdef int found
+        while True:
+            found = sr_state_cas(&self.state, SR_OPEN, SR_BUSY)
+            if found != SR_WINDOW:
+                return found
             found = sr_state_cas(&self.state, SR_WINDOW, SR_BUSY)
             if found == SR_WINDOW:
-                self.count_window(self.uncounted())
-                self.window_start = self.cursor
-                self.window_end = NULL
-                return SR_OPEN
-        return found
+                break
+            if found != SR_OPEN:
+                return found
+            # Another thread has closed the window and left meanwhile.
+        self.count_window(self.uncounted())
+        self.window_start = self.cursor
+        self.window_end = NULL
+        return SR_OPEN
 
     cdef bint open_window(self) noexcept nogil:
         cdef Py_ssize_t n_free

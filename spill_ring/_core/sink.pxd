@@ -1,7 +1,8 @@
 """The Sink protocol for Cython: subclass Sink, and override `send_block`, `send_objects` or both."""
+cimport cython
 from cpython.object cimport PyObject
 
-from spill_ring._core.guard cimport Guarded
+from spill_ring._core.guard cimport Guarded, sr_ensure_thread_state  # the second is for sinks that are NATIVE
 from spill_ring._core.tracing cimport Tracer
 
 
@@ -20,6 +21,7 @@ cdef class Sink(Guarded):
     cdef bint has_failed_to_close  # it, or a sink in front of it
     cdef int traits
     cdef bint has_deferred  # `run_deferred` has something to do
+    cdef bint is_binding  # a thread is in `bind`, which may wait there, and so let other threads run
     cdef bint is_bound  # `bind` has settled which items come:
     cdef object item_type  # their dtype; None: objects, or not bound yet
     cdef Py_ssize_t itemsize
@@ -45,6 +47,9 @@ cdef class Sink(Guarded):
     cdef int flush_pending(self) except -1
     # The sinks that it sends to itself.
     cdef list targets(self)
+
+    @cython.final
+    cdef int bind_first(self, object dtype) except -1
 
     # Tracing: give the tracer one of its answers, or none. Ask by `trace_sink`.
     cdef int trace(self, Tracer tracer) except -1
@@ -79,21 +84,6 @@ cdef bint needs_python(Sink sink) noexcept nogil
 
 # What a dtype, or None, says is sent.
 cdef str describe(object dtype)
-
-
-cdef extern from * nogil:
-    """
-    /* An exception lies in the state of its thread, and a thread that Python doesn't know has a state only as long as
-     * it has the GIL. So give it one to stay; the C interface takes it away as the call ends. */
-    static inline void sr_ensure_thread_state(void)
-    {
-        if (PyGILState_GetThisThreadState() == NULL) {
-            PyGILState_Ensure();
-            PyEval_SaveThread();
-        }
-    }
-    """
-    void sr_ensure_thread_state()
 
 
 cdef class DropSink(Sink):

@@ -8,7 +8,7 @@ cimport numpy as cnp
 from cpython.object cimport PyObject
 
 from spill_ring._core.block cimport as_block, copy_block_for_python, item_dtype
-from spill_ring._core.guard cimport SR_CLOSED, SR_OPEN, SR_WINDOW, Guarded, sr_state_load, sr_state_store
+from spill_ring._core.guard cimport SR_BUSY, SR_CLOSED, SR_OPEN, SR_WINDOW, Guarded, sr_state_load, sr_state_store
 from spill_ring._core.tracing cimport Tracer
 
 import numpy as np
@@ -62,13 +62,11 @@ cdef class Sink(Guarded):
         with cython.critical_section(self):
             if dtype is not None and not self.is_bound:
                 dtype = item_dtype(dtype)  # `reduce`, or an array sent by hand, may have one that no ring can hold
+            if self.is_binding:
+                self.raise_for_state(SR_BUSY)
             is_first = not self.is_bound
             if is_first:
-                self.allocate_for(dtype)
-                self.item_type = dtype
-                self.itemsize = 0 if dtype is None else (<cnp.dtype>dtype).itemsize
-                self.is_bound = True
-                self.dtype_published = False
+                self.bind_first(dtype)
             else:
                 found = self.item_type
                 # To numpy, None == dtype("f8").
@@ -85,6 +83,18 @@ cdef class Sink(Guarded):
                 with cython.critical_section(self):
                     self.is_bound = self.dtype_published
                 raise
+        return 0
+
+    cdef int bind_first(self, object dtype) except -1:
+        self.is_binding = True
+        try:
+            self.allocate_for(dtype)
+        finally:
+            self.is_binding = False
+        self.item_type = dtype
+        self.itemsize = 0 if dtype is None else (<cnp.dtype>dtype).itemsize
+        self.is_bound = True
+        self.dtype_published = False
         return 0
 
     cdef int allocate_for(self, object dtype) except -1:
@@ -175,16 +185,21 @@ cdef object bound_dtype(Sink sink):
 cdef object dtype_for(Sink sink, object items):
     """The dtype of items that are sent by hand; binds a sink that isn't bound yet."""
     sink.check_initialised()
-    dtype = bound_dtype(sink)
-    if dtype is None:  # or bound to objects, which `bind` then confirms
-        if not sink.is_bound and isinstance(items, np.ndarray) and items.ndim:
+    dtype = published_dtype(sink)
+    if dtype is None and not sink.is_bound:
+        if isinstance(items, np.ndarray) and items.ndim:
             sink.bind(np.dtype((items.dtype, items.shape[1:])))
-        elif not sink.is_bound:
+        else:
             sink.bind(None)
-        dtype = bound_dtype(sink)
-    with cython.critical_section(sink):
-        sink.dtype_published = True  # the items that are kept are of this dtype
+        dtype = published_dtype(sink)
     return dtype
+
+
+cdef object published_dtype(Sink sink):
+    """`bound_dtype`, which doesn't change any more once the items that are kept are of this dtype."""
+    with cython.critical_section(sink):
+        sink.dtype_published = sink.dtype_published or sink.is_bound
+        return sink.item_type if sink.is_bound else None
 
 
 cdef str describe(object dtype):

@@ -9,6 +9,7 @@ from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_New, PyCapsule_Se
 from cpython.ref cimport Py_DECREF, Py_INCREF
 
 cimport spill_ring.threads.producer as producer
+from spill_ring._core.chain cimport make_atomic
 from spill_ring._core.guard cimport SR_MAKING, SR_NEW, sr_state_load
 from spill_ring._core.sink cimport Sink, needs_python
 from spill_ring._core.status cimport SPILL_RING_FAILED, UNFINISHED
@@ -148,6 +149,7 @@ cdef CInterface make_interface(object ring):
     state = sr_state_load(&(<Sink?>ring).state)
     if state <= SR_MAKING:
         (<Sink>ring).raise_for_state(SR_NEW)
+    make_atomic(ring)  # since callers come in without the GIL
     owner.ring = ring
     owner.c.version = SPILL_RING_VERSION
     owner.c.size = sizeof(spill_ring_interface)
@@ -170,6 +172,7 @@ cdef CInterface make_interface(object ring):
     spsc_ring = ring
     if spsc_ring.item_type is None:
         raise TypeError(f"a {type(ring).__name__} of objects has no C interface: nobody would hold their references")
+    spsc_ring.consumer.ensure_sides_atomic()
     owner.c.push = push_to_spsc
     owner.c.pop = pop_from_spsc
     owner.c.length = length_of_spsc

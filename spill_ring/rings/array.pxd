@@ -1,8 +1,9 @@
 """A ring of numpy items, for Cython: `from spill_ring cimport ArrayRing`.
 
-The methods here want no GIL. They refuse a second entry as the Python ones do, except `push_value`, which checks only
-the C type. Without the GIL only one thread at a time may use a ring to which `push_value` pushes, and the `CollectSink`
-or `ArrayRing` behind it, into which it writes without a call.
+The methods here want no GIL. They refuse a second entry as the Python ones do, and the first call takes the GIL once,
+to make the way in atomic (`make_atomic` in chain.pxd). But `push_value` checks only the C type: only one thread at a
+time may use a ring to which `push_value` pushes, and the `CollectSink` or `ArrayRing` behind it, into which it writes
+without a call.
 """
 cimport cython
 

@@ -3,6 +3,7 @@ cimport cython
 cimport numpy as cnp
 
 from spill_ring._core.arguments cimport capacity_of, count_of
+from spill_ring._core.chain cimport ensure_atomic
 from spill_ring._core.block cimport (
     as_number, as_destination, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
 )
@@ -164,9 +165,9 @@ cdef class ArrayRing(TypedRing):
         cdef long long value  # or any smaller number
         cdef cnp.ndarray block
         if as_number(item, self.scalar, &value):
-            return self.push_block(&value, 1)
+            return push_run(self, &value, 1)
         block = item_block(self.record, item, self.item_type)
-        return self.push_block(cnp.PyArray_DATA(block), 1)
+        return push_run(self, cnp.PyArray_DATA(block), 1)
 
     def try_push(self, item, /):
         """Append as newest if there is room; never evicts. O(1).
@@ -223,7 +224,7 @@ cdef class ArrayRing(TypedRing):
         cdef cnp.ndarray block = <cnp.ndarray>items
         if self.overlaps(cnp.PyArray_DATA(block)):
             block = block.copy()
-        return self.push_block(cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
+        return push_run(self, cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
 
     def try_extend(self, items, /):
         """Push as many of the first items as there is room for; never evicts.
@@ -249,10 +250,8 @@ cdef class ArrayRing(TypedRing):
         return self.write_fitting(cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
 
     cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
-        cdef int status = push_status(self, items, count, False)
-        if status == UNFINISHED:
-            status = finish_push(self, items, count)
-        return raise_status(self, status, count, self.size) if status else 0
+        ensure_atomic(self)
+        return push_run(self, items, count)
 
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil:
         if scalar != self.scalar:
@@ -269,17 +268,12 @@ cdef class ArrayRing(TypedRing):
     # -- reserving -------------------------------------------------------------------------------
 
     cdef void *reserve(self, Py_ssize_t count) except NULL nogil:
-        cdef void *dest = NULL
-        cdef int status = reserve_status(self, count, &dest)
-        if status == UNFINISHED:
-            status = finish_reserve(self, count, &dest)
-        if status:
-            raise_status(self, status, count, self.size)
-        return dest
+        ensure_atomic(self)
+        return reserve_run(self, count)
 
     cdef int commit(self, Py_ssize_t count) except -1 nogil:
-        cdef int status = commit_status(self, count)
-        return raise_status(self, status, count, self.reserved) if status else 0
+        ensure_atomic(self)
+        return commit_run(self, count)
 
     # -- popping ---------------------------------------------------------------------------------
 
@@ -329,7 +323,7 @@ cdef class ArrayRing(TypedRing):
         cdef Py_ssize_t count = self.size if n is None else count_of(n)
         cdef cnp.ndarray block
         block = new_block(self.item_type, min(count, self.count()))
-        count = self.pop_block(cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
+        count = pop_run(self, cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
         return block if count == cnp.PyArray_DIM(block, 0) else block[:count].copy()
 
     def pop_into(self, out, /):
@@ -357,7 +351,7 @@ cdef class ArrayRing(TypedRing):
         cdef Py_ssize_t count
         array = as_destination(out, dtype)
         if is_block(array, dtype):
-            return self.pop_block(cnp.PyArray_DATA(array), cnp.PyArray_DIM(array, 0))
+            return pop_run(self, cnp.PyArray_DATA(array), cnp.PyArray_DIM(array, 0))
         self.enter()
         try:
             count = min(<Py_ssize_t>len(array), self.sync_head())
@@ -368,8 +362,8 @@ cdef class ArrayRing(TypedRing):
             self.leave()
 
     cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil:
-        cdef Py_ssize_t popped = pop_status(self, out, count)
-        return raise_status(self, <int>popped, count, self.size) if popped < 0 else popped
+        ensure_atomic(self)
+        return pop_run(self, out, count)
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -487,9 +481,40 @@ cdef class ArrayRing(TypedRing):
         return np.array2string(self.view(), separator=", ", threshold=10, edgeitems=3)
 
 
+# -- what the methods for Python and those for Cython share ------------------------------------------------
+#
+# The caller has the GIL, or the ring is atomic.
+
+cdef int push_run(ArrayRing ring, const void *items, Py_ssize_t count) except -1 nogil:
+    cdef int status = push_status(ring, items, count, False)
+    if status == UNFINISHED:
+        status = finish_push(ring, items, count)
+    return raise_status(ring, status, count, ring.size) if status else 0
+
+
+cdef Py_ssize_t pop_run(ArrayRing ring, void *out, Py_ssize_t count) except -1 nogil:
+    cdef Py_ssize_t popped = pop_status(ring, out, count)
+    return raise_status(ring, <int>popped, count, ring.size) if popped < 0 else popped
+
+
+cdef void *reserve_run(ArrayRing ring, Py_ssize_t count) except NULL nogil:
+    cdef void *dest = NULL
+    cdef int status = reserve_status(ring, count, &dest)
+    if status == UNFINISHED:
+        status = finish_reserve(ring, count, &dest)
+    if status:
+        raise_status(ring, status, count, ring.size)
+    return dest
+
+
+cdef int commit_run(ArrayRing ring, Py_ssize_t count) except -1 nogil:
+    cdef int status = commit_status(ring, count)
+    return raise_status(ring, status, count, ring.reserved) if status else 0
+
+
 cdef object begin_reservation(object lender, Loan loan):
     cdef ArrayRing ring = lender
-    cdef void *dest = ring.reserve(loan.count)
+    cdef void *dest = reserve_run(ring, loan.count)
     loan.number = ring.reservations
     try:
         return view_block(ring.item_type, dest, loan.count, ring.storage, True)
@@ -541,7 +566,7 @@ def commit(ArrayRing self not None, n, /):
     n : int
         At most what was reserved.
     """
-    self.commit(count_of(n))
+    commit_run(self, count_of(n))
 
 
 add_methods(ArrayRing, (reserve, commit))

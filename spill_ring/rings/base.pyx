@@ -301,7 +301,7 @@ cdef class Ring(LendingSink):
         return 0
 
     cdef int flush_pending(self) except -1:
-        if self.state != SR_CLOSED and self.count() > 0:
+        if sr_state_load(&self.state) != SR_CLOSED and self.count() > 0:
             self.flush()
         return 0
 

@@ -2,7 +2,7 @@
 from cpython.object cimport PyObject
 
 from spill_ring._core.arguments cimport capacity_of
-from spill_ring._core.chain cimport drop_user
+from spill_ring._core.chain cimport drop_user, make_atomic
 from spill_ring._core.cpython cimport PY_SSIZE_T_MAX, Py_IsFinalizing, PyThread_get_thread_ident
 from spill_ring._core.guard cimport (
     SR_BUSY, SR_CLOSED, SR_OPEN, sr_state_cas, sr_state_load, sr_state_store,
@@ -154,6 +154,8 @@ cdef class BackgroundSink(ForwardingSink):
         worker = Worker()
         worker.ring = SpscRing(self.capacity, dtype, overflow="reject")
         worker.target = self.target
+        if dtype is not None:
+            make_atomic(self.target)  # since the thread sends typed items without the GIL
         self.worker = worker
         return self.start()  # now, since CPython 3.12 starts no thread any more while the interpreter ends
 
@@ -207,7 +209,7 @@ cdef class BackgroundSink(ForwardingSink):
         self.worker.request = self.worker.served = NOTHING
         self.worker.thread = 0
         self.worker.ring.shared.taker.has_ended = False
-        self.worker.ring.shared.consumer.state = SR_OPEN
+        sr_state_store(&self.worker.ring.shared.consumer.state, SR_OPEN)
 
     cdef int send_block(self, const void *items, Py_ssize_t count, Py_ssize_t *taken) except -1 nogil:
         cdef Py_ssize_t put
@@ -410,8 +412,8 @@ cdef class BackgroundSink(ForwardingSink):
 
 cdef int reset_after_fork(Sink sink) except -1:
     """In a forked child: the thread that may have entered these sinks is not here."""
-    if sink.state == SR_BUSY:
-        sink.state = SR_OPEN
+    if sr_state_load(&sink.state) == SR_BUSY:
+        sr_state_store(&sink.state, SR_OPEN)
     for target in sink.targets():
         reset_after_fork(target)
     return 0

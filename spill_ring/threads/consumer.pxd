@@ -1,7 +1,7 @@
 """The consumer of one ring between threads, or of several together: waiting for items, and taking them."""
 cimport cython
 
-from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, sr_state_cas, sr_state_store
+from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, sr_state_cas, sr_state_is_atomic, sr_state_store
 from spill_ring._core.sink cimport Sink
 from spill_ring.threads.core cimport sr_claim, sr_spsc_state, sr_spsc, sr_spsc_available
 from spill_ring.threads.eviction cimport SinkContext
@@ -52,6 +52,16 @@ cdef class Consumer:
     cdef int listen(self) except -2
     cdef bint request_wake(self, Py_ssize_t n) noexcept
     cdef bint unlisten(self, Py_ssize_t n) noexcept
+
+    # Have every side entered by a compare-and-swap from now on, for threads without the GIL.
+    cdef int make_sides_atomic(self) except -1 with gil
+
+    cdef inline int ensure_sides_atomic(self) except -1 nogil:
+        cdef Py_ssize_t i
+        for i in range(self.rings.count):
+            if not sr_state_is_atomic(&self.rings.rings[i].consumer.state):
+                return self.make_sides_atomic()
+        return 0
 
     cdef inline int enter(self) except -1 nogil:
         """Enter the consumer's side of every ring, so that nobody else can pop from one of them."""

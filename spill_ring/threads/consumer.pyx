@@ -7,7 +7,8 @@ import numpy as np
 
 from spill_ring._core.block cimport GIL_RELEASE_BYTES, new_block, view_block
 from spill_ring._core.cpython cimport PY_SSIZE_T_MAX, PyThread_get_thread_ident
-from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, SR_RESERVED
+from spill_ring._core.chain cimport make_atomic
+from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, SR_RESERVED, sr_state_make_atomic
 from spill_ring._core.sink cimport Sink
 from spill_ring.threads.core cimport (
     adopt_fork, sr_cancel_wake, sr_drained, sr_index, sr_spsc_state, sr_spsc, sr_spsc_available, sr_spsc_await_items,
@@ -46,6 +47,12 @@ cdef class Consumer:
         self.rings.count += 1
         self.capacity += <Py_ssize_t>ring.core.capacity
         ring.core.consumer.context = self.parking.place
+        return 0
+
+    cdef int make_sides_atomic(self) except -1 with gil:
+        cdef Py_ssize_t i
+        for i in range(self.rings.count):
+            sr_state_make_atomic(&self.rings.rings[i].consumer.state)
         return 0
 
     cdef bint wait(self, Py_ssize_t n, long long deadline) except -1 nogil:
@@ -100,6 +107,8 @@ cdef class Consumer:
         cdef Py_ssize_t sent = 0
         cdef sr_spsc_state *ring
         cdef sr_index before
+        if self.item_type is not None:
+            make_atomic(sink)
         out.sink = <void *>sink
         set_thread(&self.rings, PyThread_get_thread_ident())
         try:

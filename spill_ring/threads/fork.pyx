@@ -1,6 +1,6 @@
 """A forked child has copies of the rings between threads, and none of the threads that were inside of them."""
 from spill_ring._core.cpython cimport PyThread_get_thread_ident
-from spill_ring._core.guard cimport SR_BUSY, SR_FORKED, SR_OPEN, SR_RESERVED
+from spill_ring._core.guard cimport SR_BUSY, SR_FORKED, SR_OPEN, SR_RESERVED, sr_state_load, sr_state_store
 from spill_ring._core.lifecycle cimport at_fork
 from spill_ring.threads.core cimport sr_index, sr_spsc
 from spill_ring.threads.producer cimport ProducerSide
@@ -45,12 +45,13 @@ def _free_sides():
 
 cdef bint free_side(int *state, unsigned long *thread) noexcept:
     """Was another thread in the side, which is free now?"""
-    if state[0] == SR_RESERVED:
-        state[0] = SR_FORKED  # the `with` may go on in the child; else the next call adopts the side
+    cdef int found = sr_state_load(state)
+    if found == SR_RESERVED:
+        sr_state_store(state, SR_FORKED)  # the `with` may go on in the child; else the next call adopts the side
         return False
-    if state[0] != SR_BUSY or thread[0] == PyThread_get_thread_ident():
+    if found != SR_BUSY or thread[0] == PyThread_get_thread_ident():
         return False
-    state[0] = SR_OPEN
+    sr_state_store(state, SR_OPEN)
     thread[0] = 0  # since the id may be given to another thread
     return True
 

@@ -91,6 +91,7 @@ cdef class MpscRing(Guarded):
     cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil:
         if count < 0:
             raise_negative(count)
+        self.consumer.ensure_sides_atomic()
         self.consumer.enter()
         count = self.consumer.pop_block(<char *>out, count)
         self.consumer.leave()

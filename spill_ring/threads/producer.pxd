@@ -89,7 +89,6 @@ cdef class ProducerSide(Sink):
     ) except -1
     cdef int extend_objects(self, PyObject **items, Py_ssize_t count, long long deadline) except -1
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil
-    cdef Py_ssize_t try_push_copy(self, const void *items, Py_ssize_t count) except -1 with gil
 
     @cython.final
     cdef long long deadline(self, object timeout) except -1
@@ -180,10 +179,24 @@ cdef inline void open_reservation(ProducerSide ring, Py_ssize_t count) noexcept 
 
 cdef inline int commit_status(ProducerSide ring, Py_ssize_t count) noexcept nogil:
     """Commit. UNFINISHED: the block lies outside of the ring's memory, and `finish_commit` has to push it."""
-    cdef Py_ssize_t offset
     cdef int found = move_reserved(&ring.state)
-    if found != SR_RESERVED:
-        return SPILL_RING_NOT_RESERVED if found == SR_OPEN else status_of(found)
+    if found == SR_RESERVED:
+        return commit_entered(ring, count)
+    return SPILL_RING_NOT_RESERVED if found == SR_OPEN else status_of(found)
+
+
+cdef inline int commit_numbered(ProducerSide ring, Py_ssize_t count, long long number) noexcept nogil:
+    """Commit the reservation of this number, unless that has been done: another one may be open by now."""
+    if move_reserved(&ring.state) != SR_RESERVED:
+        return 0
+    if number != ring.reservations:
+        sr_state_store(&ring.state, SR_RESERVED)
+        return 0
+    return commit_entered(ring, count)
+
+
+cdef inline int commit_entered(ProducerSide ring, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t offset
     if not 0 <= count <= ring.reserved:
         sr_state_store(&ring.state, SR_RESERVED)
         return SPILL_RING_BAD_COUNT

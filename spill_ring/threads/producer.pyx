@@ -8,6 +8,7 @@ from spill_ring._core.arguments cimport count_of
 from spill_ring._core.block cimport (
     GIL_RELEASE_BYTES, as_number, copy_block, is_array_like, is_block, new_block, view_block,
 )
+from spill_ring._core.chain cimport ensure_atomic
 from spill_ring._core.cpython cimport (
     Py_DECREF, Py_INCREF, PyFloat_AS_DOUBLE, PySequence_Fast_ITEMS, PyThread_get_thread_ident,
 )
@@ -368,27 +369,19 @@ cdef class ProducerSide(Sink):
         if not is_array_like(items):
             items = list(islice(iter(items), room))
         block = items_block(self.record, items, self.item_type)
-        return self.try_push_block(cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
+        return try_push_run(self, cnp.PyArray_DATA(block), cnp.PyArray_DIM(block, 0))
 
     cdef int push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
-        cdef int status = push_status(self, items, count, True)
+        cdef int status
+        ensure_atomic(self)
+        status = push_status(self, items, count, True)
         if status == UNFINISHED:
             status = finish_push(self, items, count, True)
         return self.raise_unpushed(status, count) if status else 0
 
     cdef Py_ssize_t try_push_block(self, const void *items, Py_ssize_t count) except -1 nogil:
-        if count < 0:
-            raise_status(self, SPILL_RING_BAD_COUNT, count, self.size)
-        if self.overlaps(items):
-            return self.try_push_copy(items, count)
-        self.enter()
-        count = <Py_ssize_t>sr_spsc_try_push(self.core, items, count)
-        self.leave()
-        return count
-
-    cdef Py_ssize_t try_push_copy(self, const void *items, Py_ssize_t count) except -1 with gil:
-        block = copy_block(self.item_type, items, count)
-        return self.try_push_block(cnp.PyArray_DATA(block), count)
+        ensure_atomic(self)
+        return try_push_run(self, items, count)
 
     cdef int push_scalar(self, const void *value, int scalar) except -1 nogil:
         if scalar != self.scalar:
@@ -410,23 +403,16 @@ cdef class ProducerSide(Sink):
         return 0
 
     cdef void *reserve(self, Py_ssize_t count) except NULL nogil:
-        cdef void *dest = NULL
-        cdef int status = reserve_status(self, count, &dest)
-        if status == UNFINISHED:
-            status = finish_reserve(self, count, &dest, True)
-        if status:
-            self.raise_unpushed(status, count)
-        return dest
+        ensure_atomic(self)
+        return reserve_run(self, count)
 
     cdef void *reserve_fallback(self, Py_ssize_t count) except NULL with gil:
         self.fallback_block = new_block(self.item_type, count)
         return cnp.PyArray_DATA(self.fallback_block)
 
     cdef int commit(self, Py_ssize_t count) except -1 nogil:
-        cdef int status = commit_status(self, count)
-        if status == UNFINISHED:
-            status = finish_commit(self, count)
-        return raise_status(self, status, count, self.reserved) if status else 0
+        ensure_atomic(self)
+        return commit_run(self, count)
 
     cdef int commit_fallback(self, Py_ssize_t count) except -1 with gil:
         cdef Py_ssize_t taken = 0
@@ -467,6 +453,46 @@ cdef class ProducerSide(Sink):
                 self.leave_gone()
             empty_trash(&out)
         release_sink(self.shared)
+
+
+# -- what the methods for Python and those for Cython share ------------------------------------------------
+#
+# The caller has the GIL, or the producer's side is atomic.
+
+cdef Py_ssize_t try_push_run(ProducerSide ring, const void *items, Py_ssize_t count) except -1 nogil:
+    if count < 0:
+        raise_status(ring, SPILL_RING_BAD_COUNT, count, ring.size)
+    if ring.overlaps(items):
+        return try_push_copy(ring, items, count)
+    ring.enter()
+    count = <Py_ssize_t>sr_spsc_try_push(ring.core, items, count)
+    ring.leave()
+    return count
+
+
+cdef Py_ssize_t try_push_copy(ProducerSide ring, const void *items, Py_ssize_t count) except -1 with gil:
+    block = copy_block(ring.item_type, items, count)
+    return try_push_run(ring, cnp.PyArray_DATA(block), count)
+
+
+cdef void *reserve_run(ProducerSide ring, Py_ssize_t count) except NULL nogil:
+    cdef void *dest = NULL
+    cdef int status = reserve_status(ring, count, &dest)
+    if status == UNFINISHED:
+        status = finish_reserve(ring, count, &dest, True)
+    if status:
+        ring.raise_unpushed(status, count)
+    return dest
+
+
+cdef int commit_run(ProducerSide ring, Py_ssize_t count) except -1 nogil:
+    return end_commit(ring, commit_status(ring, count), count)
+
+
+cdef int end_commit(ProducerSide ring, int status, Py_ssize_t count) except -1 nogil:
+    if status == UNFINISHED:
+        status = finish_commit(ring, count)
+    return raise_status(ring, status, count, ring.reserved) if status else 0
 
 
 # -- push ---------------------------------------------------------------------------------------------
@@ -540,23 +566,22 @@ cdef object begin_reservation(object lender, Loan loan):
     cdef void *dest
     if ring.item_type is None:
         raise TypeError(f"a {type(ring).__name__} of objects has no memory to write to: use push or extend")
-    dest = ring.reserve(loan.count)
+    dest = reserve_run(ring, loan.count)
+    loan.number = ring.reservations
     try:
         block = ring.fallback_block
         if block is None:
             block = view_block(ring.item_type, dest, loan.count, ring.storage, True)
     except BaseException:
-        ring.commit(0)
+        end_commit(ring, commit_numbered(ring, 0, loan.number), 0)
         raise
-    loan.number = ring.reservations
     return block
 
 
 cdef int end_reservation(object lender, Loan loan, bint raised) except -1:
     cdef ProducerSide ring = lender
-    if ring.reservations == loan.number and sr_state_load(&ring.state) != SR_OPEN:  # else it is committed
-        ring.commit(0 if raised else loan.count)
-    return 0
+    cdef Py_ssize_t count = 0 if raised else loan.count
+    return end_commit(ring, commit_numbered(ring, count, loan.number), count)
 
 
 @cython.binding(True)
@@ -609,7 +634,7 @@ def commit(ProducerSide self not None, n, /):
     ValueError
         More than was reserved; the reservation stays.
     """
-    self.commit(count_of(n))
+    commit_run(self, count_of(n))
 
 
 add_methods(ProducerSide, (reserve, commit))

@@ -1,7 +1,8 @@
 """A ring between two threads, for Cython: `from spill_ring.spsc_ring cimport SpscRing`.
 
 The methods here and of `ProducerSide` (producer.pxd) want no GIL. At most one thread may be in the producer's, and one
-in the consumer's. (Python calls refuse a second one; compiled code has to see to it itself.)
+in the consumer's. They refuse a second one, but for `wait_items`, `wait_room` and the methods for single values
+(`push_value`, …), which look at nothing: there it is the caller's part.
 Compile with the folder that `spill_ring.get_include()` names.
 """
 cimport cython

@@ -10,7 +10,7 @@ from cpython.object cimport PyObject
 
 from spill_ring._core.arguments cimport capacity_of
 from spill_ring._core.block cimport item_dtype, scalar_of, view_block
-from spill_ring._core.chain cimport begin_init
+from spill_ring._core.chain cimport begin_init, make_atomic
 from spill_ring._core.cpython cimport PY_SSIZE_T_MAX, PyTypeObject, traverseproc, visitproc
 from spill_ring._core.guard cimport (
     SR_BUSY, SR_CLOSED, SR_GONE, SR_MAKING, SR_OPEN, SR_RESERVED, sr_add_fetch, sr_state_cas, sr_state_load,
@@ -117,6 +117,8 @@ cdef class SpscRing(ProducerSide):
         check_options(size, itemsize, overflow, evicted_at_once)
         if target is not None:
             target.bind(item_type)
+        if target is not None and item_type is not None:
+            make_atomic(target)  # since long runs are sent without the GIL
         consumer = Consumer(1, item_type, record, False)
         parking = Parking()
         storage = None if item_type is None else allocate(2 * size, itemsize)
@@ -185,6 +187,7 @@ cdef class SpscRing(ProducerSide):
     cdef Py_ssize_t pop_block(self, void *out, Py_ssize_t count) except -1 nogil:
         if count < 0:
             raise_status(self, SPILL_RING_BAD_COUNT, count, self.size)
+        self.consumer.ensure_sides_atomic()
         self.enter_consumer()
         count = <Py_ssize_t>sr_spsc_pop(self.core, out, count)
         self.leave_consumer()
@@ -569,7 +572,7 @@ cdef int clear_slots(PyObject *o) noexcept:
     """Break the cycles that go through the items. The ring's own references stay, since half a ring is no use."""
     ring = <SpscRing>o
     cdef list dropped = []  # and freed when this returns
-    if ring.slots != NULL and ring.shared.consumer.state == SR_OPEN:
+    if ring.slots != NULL and sr_state_load(&ring.shared.consumer.state) == SR_OPEN:
         ring.enter_consumer()
         ring.consumer.clear(dropped)
         ring.leave_consumer()

@@ -346,3 +346,20 @@ def test_a_fork_while_the_producer_is_inside():
     """Whoever was sending is not in the child, where the sink starts a thread of its own."""
     out, _ = run("forks_while_the_producer_is_inside")
     assert out == ["through"]
+
+
+def test_a_second_ring_is_refused_while_the_first_is_attached(monkeypatch):
+    """To start the thread lets other threads run, and one of them attaches a ring too."""
+
+    class Thread(threading.Thread):
+        def start(self):
+            with pytest.raises(RuntimeError, match="in use"):
+                ArrayRing(1, "f8", sink=sink)
+            super().start()
+
+    end = CollectSink()
+    sink = BackgroundSink(end, 10)
+    monkeypatch.setattr(threading, "Thread", Thread)
+    with ArrayRing(1, "f8", sink=sink) as ring:
+        ring.extend([1, 2, 3])
+    assert end.items.tolist() == [1, 2, 3]
