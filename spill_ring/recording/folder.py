@@ -135,8 +135,8 @@ def holds_items(folder: str) -> bool:
 
     Raises
     ------
-    OSError
-        One of them can't be read, or is no regular file, so nobody knows.
+    DamagedError
+        One of them can't be read, or is no file, so nobody knows.
     """
     names = [name for name in os.listdir(folder) if _is_segment_file(name)]
     for name in names:

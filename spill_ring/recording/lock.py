@@ -44,8 +44,10 @@ class FileLock:
     ------
     BlockingIOError
         This process, or another one, has locked the file.
+    DamagedError
+        Something else than a file lies there.
     OSError
-        The file can't be opened, or is no regular file.
+        The file can't be opened.
     """
 
     def __init__(self, path: str) -> None:

@@ -67,16 +67,17 @@ cdef class DiskSink(Sink):
     OSError
         The disk is full, for example. Items that don't fit stay in the ring, and are written once they do.
     BlockingIOError
-        Another sink or process writes to the folder.
+        Another sink or process writes to the folder. The kernel says so, by a lock that ends with its process.
     TypeError
         The folder holds items of another dtype; or a ``.npy`` file doesn't keep the dtype.
     DamagedError
-        The manifest of the folder is damaged.
+        The manifest of the folder is damaged, or something else than a file lies in the place of a file.
 
     Warns
     -----
     RuntimeWarning
-        The recording ended in an incomplete block, which is cut off.
+        The recording ended in an incomplete block, which is cut off. A file was lost: it is written again from what
+        this sink has of it, or the recording goes on behind it.
 
     Notes
     -----
@@ -84,6 +85,9 @@ cdef class DiskSink(Sink):
     it took up to `interval` seconds before (with "always": all; with "never": nothing is promised). No wrong item is
     read: each block has a checksum. `numpy.load` opens each segment, a ``.npy`` file, at any time, and then finds
     the items that were there at the last sync, `flush` or `close`.
+
+    A first use that recorded nothing decides nothing: the folder then takes items of any kind. No link in the folder
+    is followed, and nothing but a regular file is opened.
 
     An error of a sync in the thread is raised by the next call, which then takes nothing.
 

@@ -47,15 +47,15 @@ def test_what_is_kept(tmp_path, name):
             ring.extend(items)
             assert ring.history[:].dtype == dtype.base
     log = SpillLog(tmp_path)
-    assert log.dtype == dtype and log.verify() == [] and (log[:] == np.concatenate([items, items])).all()
+    assert log.dtype == dtype and log.verify() == []
+    assert name == "long double" or (log[:] == np.concatenate([items, items])).all()  # there are NaN among those
     paths = sorted(tmp_path.glob("*.npy"))
     assert b"".join(path.read_bytes()[len(header_of(dtype)) :] for path in paths) == items.tobytes() * 2  # padding too
     assert repr(log.dtype.base.fields) == repr(dtype.base.fields)  # titles too
     file = io.BytesIO()
     with ArrayRing(3, dtype, NpySink(file)) as ring:
         ring.extend(items)
-    file.seek(0)
-    assert np.load(file, max_header_size=10**6).tobytes() == items.tobytes()
+    assert file.getvalue()[len(header_of(dtype)) :] == items.tobytes()
 
 
 @pytest.mark.parametrize("name", REFUSED)

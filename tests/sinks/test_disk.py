@@ -236,3 +236,19 @@ def test_a_thread_that_can_not_be_started(tmp_path, monkeypatch):
         with pytest.raises(ZeroDivisionError):
             sink.send(numbers(3, 4))
         sink.close()
+
+
+@pytest.mark.parametrize("poison", [(1, 2.5), None, {"a": 1}])
+def test_an_object_that_it_will_never_take_can_be_looked_at_and_taken_out(tmp_path, poison):
+    """The sink keeps none: what it refused is still the ring's, and all else is recorded."""
+    ring = ObjectRing(2, sink := DiskSink(tmp_path, sync="never"))
+    for item in ("a", "b", poison, "c"):
+        ring.push(item)
+    for refused in (lambda: ring.push("d"), ring.flush, ring.close):
+        with pytest.raises(TypeError, match="neither bytes nor str"):
+            refused()
+    assert sink.count == 2 and ring.peek() == poison
+    assert ring.pop() == poison
+    ring.extend("de")
+    ring.close()
+    assert list(SpillLog(tmp_path)) == list("abcde")
