@@ -47,6 +47,9 @@ cdef class Sink(Guarded):
     cdef int flush_pending(self) except -1
     # The sinks that it sends to itself.
     cdef list targets(self)
+    # What it and the sinks behind it were sent and have yet to deliver, oldest first: a list of ndarrays or lists.
+    # The first `n_skipped` items of those are removed, as far as there are so many.
+    cdef list undelivered(self, Py_ssize_t n_skipped)
 
     @cython.final
     cdef int bind_first(self, object dtype) except -1
@@ -75,6 +78,13 @@ cdef int call_send_objects(Sink sink, PyObject **items, Py_ssize_t count, Py_ssi
 cdef int declare_traits(Sink sink, type cls, int traits) except -1
 # Ask where the items are. False: they can't be read back.
 cdef bint trace_sink(Sink sink, Tracer tracer) except -1
+
+# The items in what `undelivered` returned.
+cdef inline Py_ssize_t count_items(list parts) except -1:
+    cdef Py_ssize_t count = 0
+    for part in parts:
+        count += len(part)
+    return count
 
 # The dtype of items that the sink is bound to; None: objects, or not bound yet.
 cdef object bound_dtype(Sink sink)

@@ -7,7 +7,8 @@ cimport cython
 cimport numpy as cnp
 from cpython.object cimport PyObject
 
-from spill_ring._core.block cimport as_block, copy_block_for_python, item_dtype
+from spill_ring._core.arguments cimport count_of
+from spill_ring._core.block cimport as_block, copy_block_for_python, item_dtype, new_block
 from spill_ring._core.guard cimport SR_BUSY, SR_CLOSED, SR_OPEN, SR_WINDOW, Guarded, sr_state_load, sr_state_store
 from spill_ring._core.tracing cimport Tracer
 
@@ -116,6 +117,9 @@ cdef class Sink(Guarded):
     cdef list targets(self):
         return [] if self.target is None else [self.target]
 
+    cdef list undelivered(self, Py_ssize_t n_skipped):
+        return []
+
     cdef int trace(self, Tracer tracer) except -1:
         return 0
 
@@ -167,6 +171,33 @@ cdef class Sink(Guarded):
             Of the items to come; None: objects.
         """
 
+    def pending(self):
+        """The items that this sink, or one behind it, was sent and has yet to deliver, because the next one failed or
+        a group isn't full. They end at a ring, from which `pop` removes them, and at what changes items.
+
+        Returns
+        -------
+        list or ndarray
+            Oldest first: the first is the one that is sent next. A copy.
+        """
+        return joined(self, self.undelivered(0))
+
+    def skip(self, n=1, /):
+        """Give up the oldest of the `pending` items, such as one that its sink will never take.
+
+        Parameters
+        ----------
+        n : int
+            How many; fewer if fewer are pending.
+
+        Returns
+        -------
+        list or ndarray
+            Those items, oldest first.
+        """
+        cdef Py_ssize_t count = count_of(n)
+        return joined(self, self.undelivered(count))[:count]
+
     def flush(self):
         """Pass on whatever the sink holds back. Nothing, here."""
 
@@ -175,6 +206,16 @@ cdef class Sink(Guarded):
         if sr_state_load(&self.state) != SR_CLOSED:
             self.flush()
             self.mark_closed()
+
+
+cdef object joined(Sink sink, list parts):
+    """The items of blocks or lists as one of these."""
+    dtype = bound_dtype(sink)
+    if dtype is None:
+        return [item for part in parts for item in part]
+    if not parts:
+        return new_block(dtype, 0)
+    return np.concatenate(parts, dtype=(<cnp.dtype>dtype).base)  # else numpy would convert to the native byte order
 
 
 cdef object bound_dtype(Sink sink):

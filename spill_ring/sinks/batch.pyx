@@ -33,6 +33,7 @@ cdef class BatchSink(GroupingSink):
     def __init__(self, n, sink):
         self.attach_groups(n, sink)
         declare_traits(self, BatchSink, TRACED)
+        self.passes_unchanged = True
         self.open_bound()
 
     cdef int trace(self, Tracer tracer) except -1:

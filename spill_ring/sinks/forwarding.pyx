@@ -35,6 +35,9 @@ cdef class ForwardingSink(Sink):
         self.target.bind(dtype)
         return Sink.bind(self, dtype)
 
+    cdef list undelivered(self, Py_ssize_t n_skipped):
+        return self.target.undelivered(n_skipped)
+
     cdef int flush_groups(self, Py_ssize_t min_count) except -1:
         """Send on the gathered items, if there are at least so many."""
         self.enter()

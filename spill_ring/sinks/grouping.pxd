@@ -10,6 +10,7 @@ cdef class GroupingSink(ForwardingSink):
     cdef object group  # ndarray of n items
     cdef char *group_data
     cdef list objects
+    cdef bint passes_unchanged  # the items, so that those pending behind are of the same kind
 
     @cython.final
     cdef int attach_groups(self, object n, object given) except -1

@@ -8,6 +8,7 @@ from spill_ring._core.lifecycle cimport warn_lost
 from spill_ring._core.block cimport new_block
 from spill_ring.sinks.forwarding cimport ForwardingSink
 from spill_ring._core.guard cimport SR_CLOSED, sr_state_load
+from spill_ring._core.sink cimport count_items
 from spill_ring._core.status cimport raise_abstract
 
 cnp.import_array()
@@ -102,6 +103,28 @@ cdef class GroupingSink(ForwardingSink):
         if len(self.objects) >= min_count:
             self.forward_objects()
         return 0
+
+    cdef list undelivered(self, Py_ssize_t n_skipped):
+        cdef Py_ssize_t skipped
+        cdef list parts = []
+        if sr_state_load(&self.state) == SR_CLOSED:
+            return parts
+        self.enter()
+        try:
+            if self.passes_unchanged:
+                parts = self.target.undelivered(n_skipped)
+                n_skipped -= min(n_skipped, count_items(parts))
+            if self.item_type is None:
+                parts.append(list(self.objects))
+                del self.objects[:n_skipped]
+            else:
+                parts.append(self.group[:self.n_filled].copy())
+                skipped = min(n_skipped, self.n_filled)
+                self.n_filled -= skipped
+                memmove(self.group_data, self.group_data + skipped * self.itemsize, self.n_filled * self.itemsize)
+            return parts
+        finally:
+            self.leave()
 
     def __del__(self):
         if sr_state_load(&self.state) != SR_CLOSED and len(self):

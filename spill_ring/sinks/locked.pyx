@@ -86,6 +86,13 @@ cdef class LockedSink(ForwardingSink):
         finally:
             self.release()
 
+    cdef list undelivered(self, Py_ssize_t n_skipped):
+        self.acquire()
+        try:
+            return self.target.undelivered(n_skipped)
+        finally:
+            self.release()
+
     cdef int bind(self, object dtype) except -1:
         """Under the lock too, so that a second ring sends nothing before the first was `attached`."""
         if sr_state_load(&self.state) <= SR_MAKING:

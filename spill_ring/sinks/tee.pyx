@@ -8,7 +8,7 @@ from spill_ring._core.lifecycle cimport warn_lost
 from spill_ring._core.block cimport copy_block
 from spill_ring.sinks.function cimport as_sink
 from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, sr_state_store, sr_state_load
-from spill_ring._core.sink cimport TRACED, Sink, declare_traits, deliver_any
+from spill_ring._core.sink cimport TRACED, Sink, count_items, declare_traits, deliver_any
 from spill_ring._core.tracing cimport Tracer
 
 cnp.import_array()
@@ -27,7 +27,8 @@ cdef class TeeSink(Sink):
     -----
     The first sink decides: what it refuses, the tee refuses. When a later one raises, the tee has
     taken the block. It keeps that sink's part, at most one block, raises, and delivers this backlog before
-    it takes anything more. **Thread safety.** One thread at a time; a second one gets a `RuntimeError`.
+    it takes anything more; `pending` shows the backlog of the first sink that has one, and `skip` gives items of it
+    up. **Thread safety.** One thread at a time; a second one gets a `RuntimeError`.
     """
 
     def __cinit__(self, *args, **kwargs):
@@ -119,6 +120,27 @@ cdef class TeeSink(Sink):
         finally:
             self.backlogs[i] = backlog[sent:] if sent < len(backlog) else None
         return 0
+
+    cdef list undelivered(self, Py_ssize_t n_skipped):
+        """Of the first sink that has some, which keeps the others from theirs."""
+        cdef Sink target
+        cdef list parts
+        if sr_state_load(&self.state) == SR_CLOSED:
+            return []
+        self.enter()
+        try:
+            for i, backlog in enumerate(self.backlogs):
+                target = self.sinks_behind[i]
+                parts = target.undelivered(n_skipped)
+                n_skipped -= min(n_skipped, count_items(parts))
+                if backlog is not None:
+                    parts.append(backlog.copy())
+                    self.backlogs[i] = backlog[n_skipped:] if n_skipped < len(backlog) else None
+                if count_items(parts):
+                    return parts
+            return []
+        finally:
+            self.leave()
 
     cdef int deliver_backlogs(self) except -1:
         for i in range(len(self.backlogs)):

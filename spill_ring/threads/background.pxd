@@ -23,7 +23,8 @@ cdef class Worker:
     cdef atomic_int has_failed
     cdef object error
 
-    cdef int work(self) except -1
+    cdef bint begin(self) except -1
+    cdef bint step(self) except -1
     cdef int send(self) except -1
     cdef int report_error(self, object error) except -1
 
@@ -40,8 +41,10 @@ cdef class BackgroundSink(ForwardingSink):
     cdef int recover_from_fork(self) except -1
     cdef void forget_thread(self) noexcept
     cdef int send_waiting(self) except -1
+    cdef int end_thread(self) except -1
     cdef Py_ssize_t try_send(self, const void *items, Py_ssize_t count) except -1 nogil
     cdef int raise_error(self) except -1 with gil
+    cdef object take_error(self)
     cdef int raise_full(self, Py_ssize_t count) except -1 with gil
     cdef bint is_running(self) noexcept nogil
     cdef bint has_died(self) noexcept nogil

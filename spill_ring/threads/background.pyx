@@ -1,22 +1,25 @@
 """A thread of its own for a sink, so that a slow one never holds up the producer."""
+cimport numpy as cnp
 from cpython.object cimport PyObject
+from libc.string cimport memcpy
 
 from spill_ring._core.arguments cimport capacity_of
+from spill_ring._core.block cimport new_block
 from spill_ring._core.chain cimport drop_user, make_atomic
-from spill_ring._core.cpython cimport PY_SSIZE_T_MAX, Py_IsFinalizing, PyThread_get_thread_ident
+from spill_ring._core.cpython cimport PY_SSIZE_T_MAX, Py_INCREF, Py_IsFinalizing, PyThread_get_thread_ident
 from spill_ring._core.guard cimport (
     SR_BUSY, SR_CLOSED, SR_OPEN, sr_state_cas, sr_state_load, sr_state_store,
 )
 from spill_ring._core.lifecycle cimport flush_at_exit, forks_so_far, repr_of, warn_lost
-from spill_ring._core.sink cimport TRACED, Sink, declare_traits, deliver_any
+from spill_ring._core.sink cimport TRACED, Sink, count_items, declare_traits, deliver_any
 from spill_ring._core.tracing cimport Tracer
 from spill_ring.sinks.forwarding cimport ForwardingSink
 from spill_ring.threads.core cimport (
-    sr_cancel_wake, sr_spsc_available, sr_spsc_await_items, sr_spsc_await_room, sr_spsc_count, sr_spsc_room,
-    sr_spsc_try_push,
+    sr_cancel_wake, sr_index, sr_pushed, sr_slot, sr_spsc, sr_spsc_available, sr_spsc_await_items, sr_spsc_await_room,
+    sr_spsc_count, sr_spsc_room, sr_spsc_try_push,
 )
 from spill_ring.threads.eviction cimport SinkContext, empty_trash
-from spill_ring.threads.parking cimport FOREVER, awaited, wait_for
+from spill_ring.threads.parking cimport FOREVER, NO_WAIT, awaited, wait_for
 from spill_ring.threads.references cimport push_references
 from spill_ring.threads.spsc cimport SpscRing
 from spill_ring.threads.taker cimport begin_taking, is_consumer_gone
@@ -24,6 +27,8 @@ from spill_ring.threads.taker cimport begin_taking, is_consumer_gone
 import threading
 import warnings
 from queue import Full
+
+cnp.import_array()
 
 
 cdef enum:  # requests
@@ -34,45 +39,43 @@ cdef enum:  # requests
 
 
 cdef class Worker:
-    """What the thread has a reference to. It has none to the BackgroundSink, which is deleted when it is dropped."""
+    """What the thread works with. The sink owns it, and outlives the thread. So the thread needs a reference only while
+    it works: a thread that is idle keeps nothing alive that the garbage collector could free."""
 
-    cdef int work(self) except -1:
-        cdef awaited something
-        cdef int request
-        cdef bint is_orphan, is_last
+    cdef bint begin(self) except -1:
         if self.has_ended or sr_state_cas(&self.ring.shared.consumer.state, SR_OPEN, SR_BUSY) != SR_OPEN:
-            return 0  # an earlier thread is at work, whose start was interrupted
+            return False  # an earlier thread is at work, whose start was interrupted
         begin_taking(self.ring.shared)
         self.thread = PyThread_get_thread_ident()
-        something.context, something.other = <void *>self, NULL
-        something.is_there, something.arm, something.disarm = work_is_there, await_work, await_work_no_more
-        while True:
-            wait_for(self.ring.consumer.parking, &something, FOREVER)
-            # Read these before looking for items. Then items that were sent before a flush are flushed, and items that
-            # failed before the sink was dropped are tried again.
-            request = self.request
-            is_orphan = self.is_orphan
-            is_last = is_orphan or request & KIND_MASK == CLOSE
-            try:
-                if sr_spsc_available(self.ring.core):
-                    self.send()
-                    continue
-                if request & KIND_MASK == CLOSE:
-                    drop_user(self.target)
-                elif (is_last or request & KIND_MASK == FLUSH) and sr_state_load(&self.target.state) != SR_CLOSED:
-                    self.target.flush()
-            except BaseException as error:
-                if not is_orphan:
-                    self.report_error(error)
-                    continue
-                warn_lost(self.target, sr_spsc_count(self.ring.core), error, "BackgroundSink")
-                is_last = True
-            self.has_ended = is_last
-            self.served = request
-            self.ring.producer_parking.wake()
-            if is_last:
-                self.ring.leave_consumer()
-                return 0
+        return True
+
+    cdef bint step(self) except -1:
+        """Do what there is to do. Returns True if that was the last."""
+        # Read these before looking for items. Then items that were sent before a flush are flushed, and items that
+        # failed before the sink was dropped are tried again.
+        cdef int request = self.request
+        cdef bint is_orphan = self.is_orphan
+        cdef bint is_last = is_orphan or request & KIND_MASK == CLOSE
+        try:
+            if sr_spsc_available(self.ring.core):
+                self.send()
+                return False
+            if request & KIND_MASK == CLOSE:
+                drop_user(self.target)
+            elif (is_last or request & KIND_MASK == FLUSH) and sr_state_load(&self.target.state) != SR_CLOSED:
+                self.target.flush()
+        except BaseException as error:
+            if not is_orphan:
+                self.report_error(error)
+                return False
+            warn_lost(self.target, sr_spsc_count(self.ring.core), error, "BackgroundSink")
+            is_last = True
+        self.has_ended = is_last
+        self.served = request
+        self.ring.producer_parking.wake()
+        if is_last:
+            self.ring.leave_consumer()
+        return is_last
 
     cdef int send(self) except -1:
         cdef SinkContext out = SinkContext(NULL, NULL, NULL, 0, 0)
@@ -83,20 +86,33 @@ cdef class Worker:
         return 0
 
     cdef int report_error(self, object error) except -1:
-        """Wait until the producer has got an error. The items that the sink didn't take stay in the ring, to be sent
-        again after that."""
-        cdef awaited seen
-        seen.context, seen.other = <void *>self, NULL
-        seen.is_there, seen.arm, seen.disarm = error_was_seen, do_nothing, do_nothing
+        """Have the thread wait until the producer has got an error. The items that the sink didn't take stay in the
+        ring, to be sent again after that."""
         self.error = error
         self.has_failed = True
         self.ring.producer_parking.wake()
-        wait_for(self.ring.consumer.parking, &seen, FOREVER)
         return 0
 
 
-def work(Worker worker not None):
-    worker.work()
+cdef class BorrowedWorker:
+    cdef PyObject *worker
+
+
+def work(BorrowedWorker borrowed not None):
+    cdef PyObject *lent = borrowed.worker
+    cdef Worker worker = <Worker>lent
+    cdef awaited something
+    something.context, something.other = lent, NULL
+    something.is_there, something.arm, something.disarm = work_is_there, await_work, await_work_no_more
+    if not worker.begin():
+        return
+    while True:
+        if not worker.is_orphan:  # else its sink may be gone
+            worker = None
+        wait_for((<Worker>lent).ring.consumer.parking, &something, FOREVER)
+        worker = <Worker>lent
+        if worker.step():
+            return
 
 
 cdef class BackgroundSink(ForwardingSink):
@@ -118,7 +134,7 @@ cdef class BackgroundSink(ForwardingSink):
     Exception
         Whatever the sink raises reaches the producer at its next call, which then has sent nothing; or the call that
         waits for room, which may have sent a part (a ring's `stats` tell). What the sink didn't take is kept, and
-        it is tried again after that.
+        it is tried again after that. `pending` shows it; `skip` gives up an item that the sink will never take.
 
     Notes
     -----
@@ -151,6 +167,9 @@ cdef class BackgroundSink(ForwardingSink):
         self.open_bound()
 
     cdef int allocate_for(self, object dtype) except -1:
+        if self.worker is not None and self.is_running():  # for items that `attached` refused
+            self.end_thread()
+            self.forks = -1
         worker = Worker()
         worker.ring = SpscRing(self.capacity, dtype, overflow="reject")
         worker.target = self.target
@@ -172,16 +191,21 @@ cdef class BackgroundSink(ForwardingSink):
         return self.raise_for_state(state)
 
     cdef int start(self) except -1 with gil:
-        if self.worker.has_ended:  # by a close() that was interrupted
+        if self.worker.has_ended and not self.worker.is_orphan:  # by a close() that was interrupted
             self.raise_for_state(SR_CLOSED)
+        if self.worker.has_ended:  # with this sink, which the garbage collector freed before what feeds it
+            self.is_alone = True
+            return self.send_waiting()
         if Py_IsFinalizing():
             raise RuntimeError(f"{self!r} has no thread any more, since the interpreter is shutting down")
         if self.forks >= 0 and self.forks != forks_so_far():
             self.recover_from_fork()
         elif self.forks >= 0:
             self.forget_thread()  # it has died
+        borrowed = BorrowedWorker()
+        borrowed.worker = <PyObject *>self.worker
         self.thread = threading.Thread(
-            target=work, args=(self.worker,), name=f"BackgroundSink of {type(self.target).__name__}", daemon=True
+            target=work, args=(borrowed,), name=f"BackgroundSink of {type(self.target).__name__}", daemon=True
         )
         try:
             self.thread.start()
@@ -247,10 +271,14 @@ cdef class BackgroundSink(ForwardingSink):
             return push_references(self.worker.ring.core, <PyObject **>items, count)
 
     cdef int raise_error(self) except -1 with gil:
+        raise self.take_error()
+
+    cdef object take_error(self):
+        """Take the error that the thread waits for somebody to take."""
         error, self.worker.error = self.worker.error, None
         self.worker.has_failed = False
         self.worker.ring.consumer.parking.wake()
-        raise error
+        return error
 
     cdef int raise_full(self, Py_ssize_t count) except -1 with gil:
         raise Full(f"{self!r} has no room for {count} more items: its sink has yet to take the others")
@@ -315,6 +343,45 @@ cdef class BackgroundSink(ForwardingSink):
         finally:
             self.leave()
 
+    cdef list undelivered(self, Py_ssize_t n_skipped):
+        """Wait until the thread has delivered all, or its sink has raised: then the thread waits too, and touches
+        nothing."""
+        cdef list parts
+        if sr_state_load(&self.state) == SR_CLOSED:
+            return []
+        self.enter()
+        try:
+            self.wait_drained()
+            parts = self.target.undelivered(n_skipped)
+            n_skipped -= min(n_skipped, count_items(parts))
+            if len(self):
+                parts.append(copy_items(self.worker.ring))
+                self.worker.ring.consumer.pop_many(n_skipped, NO_WAIT)
+            return parts
+        finally:
+            self.leave()
+
+    def skip(self, n=1, /):
+        """Give up the oldest of the `pending` items, such as one that the slow sink will never take.
+
+        Waits until the thread has delivered all items or its sink has raised. The error that the sink raised
+        is dropped, and the rest is sent.
+
+        Parameters
+        ----------
+        n : int
+            How many; fewer if fewer are pending.
+
+        Returns
+        -------
+        list or ndarray
+            Those items, oldest first.
+        """
+        skipped = ForwardingSink.skip(self, n)
+        if len(skipped) and self.worker.has_failed:
+            self.take_error()
+        return skipped
+
     def flush(self):
         """Wait until all items are sent on, and the slow sink is flushed.
 
@@ -333,7 +400,7 @@ cdef class BackgroundSink(ForwardingSink):
                 self.start()
             if self.worker is not None and self.is_running():
                 self.request_and_wait(FLUSH)
-            elif self.forks != forks_so_far():  # else the thread flushed it at exit, and has ended
+            elif self.is_alone or self.forks != forks_so_far():  # else the thread flushed it at exit, and has ended
                 self.target.flush()
         finally:
             self.leave()
@@ -374,11 +441,27 @@ cdef class BackgroundSink(ForwardingSink):
         except BaseException as error:
             warn_lost(self, len(self), error)
         if not self.is_running():
+            if self.thread is not None and not has_ended(self.worker):  # it may be asleep, as the interpreter ends
+                Py_INCREF(<PyObject *>self.worker)
             return
+        self.end_thread()
+
+    cdef int end_thread(self) except -1:
+        """Have the thread send what is here, and wait for its end, whatever signal handlers raise: it must not outlive
+        the worker."""
+        failure = None
         self.worker.is_orphan = True
         self.worker.ring.consumer.parking.wake()
-        if self.worker.thread != PyThread_get_thread_ident():
-            self.thread.join()
+        if self.worker.thread == PyThread_get_thread_ident():
+            return 0
+        while not has_ended(self.worker):
+            try:
+                self.thread.join()
+            except BaseException as error:
+                failure = error
+        if failure is not None:
+            raise failure
+        return 0
 
     cdef int flush_pending(self) except -1:
         # Also if no item waits, since the slow sink has to be flushed too, and only the thread may do that.
@@ -410,6 +493,22 @@ cdef class BackgroundSink(ForwardingSink):
         return f"BackgroundSink({self.sink!r}, {self.capacity}{overflow})"
 
 
+cdef object copy_items(SpscRing ring):
+    """The items of a ring whose consumer does nothing, and whose producer asks."""
+    cdef sr_spsc *core = ring.core
+    cdef Py_ssize_t i
+    cdef Py_ssize_t count = <Py_ssize_t>sr_spsc_available(core)
+    cdef sr_index oldest = sr_pushed(core) - count
+    cdef char *data
+    if ring.item_type is None:
+        return [<object>(<PyObject **>sr_slot(core, oldest + i))[0] for i in range(count)]
+    block = new_block(ring.item_type, count)
+    data = <char *>cnp.PyArray_DATA(block)
+    for i in range(count):
+        memcpy(data + i * ring.itemsize, sr_slot(core, oldest + i), ring.itemsize)
+    return block
+
+
 cdef int reset_after_fork(Sink sink) except -1:
     """In a forked child: the thread that may have entered these sinks is not here."""
     if sr_state_load(&sink.state) == SR_BUSY:
@@ -420,6 +519,8 @@ cdef int reset_after_fork(Sink sink) except -1:
 
 
 cdef bint work_is_there(const awaited *what) noexcept nogil:
+    if (<Worker>what.context).has_failed:  # nothing, until the producer has got the error
+        return (<Worker>what.context).is_orphan
     return (
         (<Worker>what.context).request != (<Worker>what.context).served or (<Worker>what.context).is_orphan
         or sr_spsc_available((<Worker>what.context).ring.core) > 0
@@ -427,7 +528,8 @@ cdef bint work_is_there(const awaited *what) noexcept nogil:
 
 
 cdef void await_work(const awaited *what) noexcept nogil:
-    sr_spsc_await_items((<Worker>what.context).ring.core, 1)
+    if not (<Worker>what.context).has_failed:  # else the producer wakes the thread without being asked
+        sr_spsc_await_items((<Worker>what.context).ring.core, 1)
 
 
 cdef void await_work_no_more(const awaited *what) noexcept nogil:
@@ -470,11 +572,3 @@ cdef bint request_was_done(const void *worker) noexcept nogil:
         (<Worker>worker).has_failed or (<Worker>worker).request == (<Worker>worker).served
         or has_ended(<Worker>worker)
     )
-
-
-cdef bint error_was_seen(const awaited *what) noexcept nogil:
-    return not (<Worker>what.context).has_failed or (<Worker>what.context).is_orphan
-
-
-cdef void do_nothing(const awaited *what) noexcept nogil:
-    """The producer wakes the thread without being asked."""

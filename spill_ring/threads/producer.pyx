@@ -25,7 +25,7 @@ from spill_ring.rings.loan cimport Loan, lend
 from spill_ring.serialization.record cimport item_block, items_block
 from spill_ring.threads.core cimport (
     SR_CACHE_LINE, SR_FULL, adopt_fork, sr_deliver, sr_index, sr_next_slot, sr_publish, sr_pushed,
-    sr_spsc, sr_spsc_close, sr_spsc_commit, sr_spsc_has_room, sr_spsc_push, sr_spsc_reserve,
+    sr_spsc_close, sr_spsc_commit, sr_spsc_has_room, sr_spsc_push, sr_spsc_reserve,
     sr_spsc_room, sr_spsc_state, sr_spsc_try_push,
 )
 from spill_ring.threads.eviction cimport SinkContext, empty_trash, release_sink, take_trash
@@ -136,8 +136,8 @@ cdef class ProducerSide(Sink):
 
     cdef int raise_gone(self) except -1 with gil:
         """Raise that nobody will take from the ring. The caller has entered the producer's side."""
-        how = "was abandoned" if self.shared.taker.is_abandoned else "lost its consumer: the thread that took last ended"
-        raise ConsumerGoneError(f"{self!r} {how}, so nobody will take from it")
+        how = "it was abandoned" if self.shared.taker.is_abandoned else "the thread that took last ended"
+        raise ConsumerGoneError(f"nobody will take from {self!r}: {how}")
 
     cdef int raise_unpushed(self, int status, Py_ssize_t count) except -1 nogil:
         """Raise what a status says that a push returned."""
