@@ -64,7 +64,8 @@ class SpillLog:
     blocks have been checked, which happens when they are read for the first time. No writer of ours cuts off what was
     handed out so. But where the disk fails later, or a network's file system goes away, the system ends a process that
     looks at such an array (SIGBUS). With ``copy=True`` nothing is mapped, and that is a `DamagedError`.
-    With ``sync="always"`` a block can be seen before it is synced, and disappears if the sync fails. **Thread safety.** One thread at a time.
+    With ``sync="always"`` a block can be seen before it is synced, and disappears if the sync fails.
+    **Thread safety.** One thread at a time.
 
     >>> import tempfile
     >>> folder = tempfile.mkdtemp()
