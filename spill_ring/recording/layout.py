@@ -45,6 +45,7 @@ INDEX_ENTRY = np.dtype(
         ("own", "<u8"),  # checksum of all fields above
     ]
 )
+_ENTRY = struct.Struct("<QQQQqQQ")  # the same
 MAX_NUMBER = (1 << 63) - 1  # no item has a greater number
 MANIFEST, LOCK = "manifest", "lock"
 MANIFEST_BYTES = 1 << 20  # of a manifest, at most: a dtype of some ten thousand fields
@@ -216,11 +217,19 @@ def pack_manifest(manifest: Manifest) -> bytes:
 
 # -- index entries and objects ---------------------------------------------------------------------
 
+Entry: TypeAlias = tuple[int, int, int, int, int, int, int]  # the fields of an INDEX_ENTRY
+
 
 def pack_index_entry(first: int, count: int, start: int, size: int, time: int, block_checksum: int) -> bytes:
     """An index entry, with its own checksum."""
     entry = struct.pack("<QQQQqQ", first, count, start, size, time, block_checksum)
     return entry + struct.pack("<Q", checksum(entry))
+
+
+def unpack_index_entry(data: memoryview) -> tuple[Entry, bool]:
+    """The fields of an index entry, and whether its own checksum is right."""
+    entry: Any = _ENTRY.unpack(data)
+    return entry, checksum(data[:-8]) == entry[-1]
 
 
 def pack_objects(encoded: list[bytes]) -> bytes:
