@@ -279,7 +279,7 @@ class Segment:
 
     def _read_into(self, file: BlockFile, out: NDArray[np.generic], first: int, last: int) -> None:
         try:
-            count = file.read_into(out.reshape(-1).view("u1"), self._offset(first))
+            count = file.read_into(out.reshape(-1).view("u1").data, self._offset(first))
         except OSError as error:
             raise unreadable(self.path, error, "a part of it", first, last) from error
         if count < out.nbytes:
@@ -339,7 +339,7 @@ class Segment:
         try:
             entries = self.entries(i)
             found = []
-            for first, end, start, stop, error in file.damaged_blocks(entries.view("u1")):
+            for first, end, start, stop, error in file.damaged_blocks(entries.view("u1").data):
                 if error is None:
                     why = f"the checksum of bytes {start} to {stop} is wrong"
                     found.append(DamagedError(self.path, why, first, end))
