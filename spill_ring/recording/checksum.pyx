@@ -28,8 +28,12 @@ cdef inline uint64_t mixed(uint64_t state, uint64_t word) noexcept nogil:
     return state * <uint64_t>0x9E3779B97F4A7C15  # odd: a bijection
 
 
-cdef uint64_t checksum_of(const unsigned char *data, Py_ssize_t size) noexcept nogil:
-    cdef uint64_t a = 1, b = 2, c = 3, d = 4  # four lanes, as a step waits 5 cycles for the one before it
+cdef void checksum_begin(Checksum *sum) noexcept nogil:
+    sum.a, sum.b, sum.c, sum.d, sum.size = 1, 2, 3, 4, 0
+
+
+cdef void checksum_add(Checksum *sum, const unsigned char *data, Py_ssize_t size) noexcept nogil:
+    cdef uint64_t a = sum.a, b = sum.b, c = sum.c, d = sum.d
     cdef uint64_t[4] words
     cdef Py_ssize_t left = size
     while left >= 32:
@@ -47,8 +51,20 @@ cdef uint64_t checksum_of(const unsigned char *data, Py_ssize_t size) noexcept n
         b = mixed(b, sr_little(words[1]))
         c = mixed(c, sr_little(words[2]))
         d = mixed(d, sr_little(words[3]))
-    a = mixed(mixed(mixed(mixed(a, b), c), d), <uint64_t>size)
+    sum.a, sum.b, sum.c, sum.d = a, b, c, d
+    sum.size += <uint64_t>size
+
+
+cdef uint64_t checksum_end(const Checksum *sum) noexcept nogil:
+    cdef uint64_t a = mixed(mixed(mixed(mixed(sum.a, sum.b), sum.c), sum.d), sum.size)
     return a ^ (a >> 32)
+
+
+cdef uint64_t checksum_of(const unsigned char *data, Py_ssize_t size) noexcept nogil:
+    cdef Checksum sum
+    checksum_begin(&sum)
+    checksum_add(&sum, data, size)
+    return checksum_end(&sum)
 
 
 def checksum(data, /):

@@ -23,13 +23,14 @@ import json
 import os
 import re
 import struct
+import warnings
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from spill_ring.recording.checksum import checksum
-from spill_ring.recording.files import DamagedError
+from spill_ring.recording.files import DamagedError, open_regular, unreadable
 
 DType: TypeAlias = np.dtype[Any] | None  # of the items; None: encoded objects
 
@@ -45,7 +46,9 @@ INDEX_ENTRY = np.dtype(
     ]
 )
 _ENTRY = struct.Struct("<QQQQqQQ")  # the same
+MAX_NUMBER = (1 << 63) - 1  # no item has a greater number
 MANIFEST, LOCK = "manifest", "lock"
+MANIFEST_BYTES = 1 << 20  # of a manifest, at most: a dtype of some ten thousand fields
 VERSION = 1
 LENGTH_BYTES = 8  # in front of an encoded object
 
@@ -61,7 +64,10 @@ def paths_of(folder: str, first: int, dtype: DType) -> tuple[str, str]:
 
 def first_item_in(name: str, dtype: DType) -> int | None:
     """The number of a segment's first item, from the name of its file of items; None for any other name."""
-    return int(name[:20]) if re.fullmatch(r"\d{20}\.\w{3}", name) and name.endswith(_suffix(dtype)) else None
+    if not re.fullmatch(r"[0-9]{20}\.\w{3}", name) or not name.endswith(_suffix(dtype)):
+        return None
+    first = int(name[:20])
+    return first if first < MAX_NUMBER else None
 
 
 def is_recording_file(name: str) -> bool:
@@ -113,15 +119,29 @@ class Manifest(NamedTuple):
 
 
 def read_manifest(folder: str) -> Manifest | None:
-    """The manifest of a folder; None if it has none."""
+    """The manifest of a folder; None if it has none.
+
+    Raises
+    ------
+    DamagedError
+        It is not what was written.
+    ValueError
+        A newer version of spill_ring wrote it.
+    """
     path = os.path.join(folder, MANIFEST)
     try:
-        with open(path, "rb") as file:
-            data = file.read(1 << 20)
+        fd = open_regular(path)
     except FileNotFoundError:
         return None
     except NotADirectoryError as error:
         raise NotADirectoryError(error.errno, "is a file; a recording is a folder", folder) from None
+    with open(fd, "rb", buffering=0) as file:
+        try:
+            data = file.read(MANIFEST_BYTES + 1)
+        except OSError as error:
+            raise unreadable(path, error) from error
+    if len(data) > MANIFEST_BYTES:
+        raise DamagedError(path, f"it has more than {MANIFEST_BYTES} bytes")
     return _unpack_manifest(path, data)
 
 
@@ -130,12 +150,49 @@ def _unpack_manifest(path: str, data: bytes) -> Manifest:
     body, _, found = data.rpartition(b"\n")
     if found != b"%016x" % checksum(body):
         raise DamagedError(path, "its checksum is wrong")
-    values = json.loads(body)
-    if values.pop("spill_ring") != VERSION:
+    try:
+        values = json.loads(body)
+        version = values.pop("spill_ring")
+    except _WRONG_VALUES as error:
+        raise DamagedError(path, f"it is no manifest: {error!r}") from error
+    if version != VERSION:
         raise ValueError(f"{path}: written by a newer version of spill_ring")
-    shape, descr = values.pop("shape"), values.pop("descr")
-    dtype = descr and np.dtype((np.lib.format.descr_to_dtype(ast.literal_eval(descr)), tuple(shape)))
-    return Manifest(dtype, **values)
+    try:
+        return _manifest_of(**values)
+    except _WRONG_VALUES as error:
+        raise DamagedError(path, f"it has a value that nobody writes: {error!r}") from error
+
+
+# What Python and numpy raise for values that are not as they should be; parsers raise the last two for deep ones.
+_WRONG_VALUES = (
+    ValueError, TypeError, LookupError, AttributeError, SyntaxError, OverflowError, Warning,
+    RecursionError, MemoryError,
+)  # fmt: skip
+
+
+def _manifest_of(descr: str | None, shape: list[int] | None, encoder: str | None, first: int, last: int) -> Manifest:
+    if not all(type(number) is int for number in (first, last)) or not 0 <= first <= last < MAX_NUMBER:
+        raise ValueError(f"the numbers {first!r} and {last!r}")
+    if descr is None:
+        if not isinstance(encoder, str):
+            raise TypeError(f"the encoder {encoder!r}")
+        return Manifest(None, encoder, first, last)
+    if encoder is not None:
+        raise TypeError(f"the encoder {encoder!r} of items that aren't objects")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # numpy warns of names that it will not know one day.
+        dtype = np.dtype((np.lib.format.descr_to_dtype(ast.literal_eval(descr)), tuple(shape or ())))
+    if not dtype.itemsize or not _holds_plain_items(dtype):
+        raise TypeError(f"the dtype {descr[:100]}")
+    return Manifest(dtype, None, first, last)
+
+
+def _holds_plain_items(dtype: np.dtype[Any]) -> bool:
+    """Are these numbers, times, text and bytes, and not, for example, pointers?"""
+    base = dtype.base
+    if base.names is None:
+        return base.kind in "biufcmMSUV" and not base.hasobject
+    return all(_holds_plain_items(base[name]) for name in base.names)
 
 
 def pack_manifest(manifest: Manifest) -> bytes:
@@ -150,6 +207,11 @@ def pack_manifest(manifest: Manifest) -> bytes:
         "last": manifest.last,
     }
     body = json.dumps(values).encode()
+    if len(body) + 17 > MANIFEST_BYTES:
+        raise ValueError(
+            f"a dtype whose description takes {len(body)} bytes can't be recorded: with all names of its fields it may "
+            f"take {MANIFEST_BYTES - 17}"
+        )
     return body + b"\n%016x" % checksum(body)
 
 
@@ -173,14 +235,3 @@ def unpack_index_entry(data: memoryview) -> tuple[Entry, bool]:
 def pack_objects(encoded: list[bytes]) -> bytes:
     """Encoded objects as a block."""
     return b"".join(part for data in encoded for part in (len(data).to_bytes(LENGTH_BYTES, "little"), data))
-
-
-def unpack_objects(block: memoryview) -> list[memoryview]:
-    """The encoded objects in a block whose checksum is right."""
-    objects = []
-    at = 0
-    while at < len(block):
-        end = at + LENGTH_BYTES + int.from_bytes(block[at : at + LENGTH_BYTES], "little")
-        objects.append(block[at + LENGTH_BYTES : end])
-        at = end
-    return objects

@@ -7,20 +7,21 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spill_ring.recording.files import DamagedError
 from spill_ring.recording.folder import last_sealed, segments_in
-from spill_ring.recording.layout import Manifest, read_manifest
+from spill_ring.recording.layout import MAX_NUMBER, Manifest, paths_of, read_manifest
 from spill_ring.recording.segment import Segment
 from spill_ring.serialization.encoders import HARMLESS, Serialized, _AnyEncoder, encoder_of
 
 OPEN_SEGMENTS = 256  # whose index entries and mapped memory are kept
 POLL = 0.02  # seconds between two looks of `follow`
 _MAX_NS = 2.0**62  # nanoseconds since 1970; nothing is recorded later, or earlier than minus that
+_T = TypeVar("_T")
 _Time: TypeAlias = float | datetime | np.datetime64
 
 
@@ -34,6 +35,9 @@ class SpillLog:
     encoder : str, type or encoder, optional
         The encoder of a recording of objects. It is needed for "pickle", which runs what the writer chose, for a type,
         which the recording doesn't know, and for an encoder of your own.
+    copy : bool, optional
+        What a slice is. None, the default: a read-only map of the file if both ends lie in one segment, and otherwise a
+        copy. True: always a copy. False: always a map, or a ValueError. (A single item is always a copy.)
 
     Attributes
     ----------
@@ -57,8 +61,11 @@ class SpillLog:
     -----
     Reading changes nothing. The log has the items that were there at the last `refresh`, which `follow` calls itself.
     ``log[a:b]`` is a read-only array on the file, without a copy, if both ends lie in one segment: O(1) once its
-    blocks have been checked, which happens when they are read for the first time. With ``sync="always"`` a block
-    can be seen before it is synced, and disappears if the sync fails. **Thread safety.** One thread at a time.
+    blocks have been checked, which happens when they are read for the first time. No writer of ours cuts off what was
+    handed out so. But where the disk fails later, or a network's file system goes away, the system ends a process that
+    looks at such an array (SIGBUS). With ``copy=True`` nothing is mapped, and that is a `DamagedError`.
+    With ``sync="always"`` a block can be seen before it is synced, and disappears if the sync fails.
+    **Thread safety.** One thread at a time.
 
     >>> import tempfile
     >>> folder = tempfile.mkdtemp()
@@ -71,7 +78,9 @@ class SpillLog:
     (np.int32(3), array([8, 9], dtype=int32))
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, encoder: _AnyEncoder | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, encoder: _AnyEncoder | None = None, copy: bool | None = None
+    ) -> None:
         self.path = os.path.abspath(os.fsdecode(path))
         found = read_manifest(self.path)
         if found is None:
@@ -79,6 +88,9 @@ class SpillLog:
         self.dtype = found.dtype
         if found.encoder is not None:
             self._decode = self._decoder(found.encoder, encoder)
+            if copy is False:
+                raise ValueError(f"{self.path} holds objects, which can't be had without a copy: give no copy=False")
+        self._copy = copy
         self._manifest: Manifest | None = None  # of the time when the next two were found
         self._firsts: list[int] = []  # of the segments
         self._segments: OrderedDict[int, Segment] = OrderedDict()  # by their first item; the last used ones
@@ -172,11 +184,11 @@ class SpillLog:
             if step < 1:
                 raise ValueError(f"a step must be at least 1, not {step}")
             start, stop = self._range_of(start, stop)
-            return self._read(start, stop)[::step]
+            return self._read(start, stop, self._copy)[::step]
         number = self._number(key)
         if not self.first <= number < self.end:
             self._raise_missing(number)
-        return self._read(number, number + 1)[0]
+        return self._read(number, number + 1, copy=True)[0]
 
     def _range_of(self, start: Any, stop: Any) -> tuple[int, int]:
         """The sequence numbers from `start` to `stop`: negative ones count from the end. The first must be there."""
@@ -196,16 +208,21 @@ class SpillLog:
         number = operator.index(index)
         return number if number >= 0 else number + self.end
 
-    def _read(self, start: int, stop: int) -> Any:
+    def _read(self, start: int, stop: int, copy: bool | None) -> Any:
         """Items, as an array or a list."""
         if start >= stop:
             return [] if self.dtype is None else np.empty(0, self.dtype)
+        found = self._try_again(lambda: self._read_across(start, stop, copy), start, stop)
+        return found if self.dtype is not None else self._decoded(found, start)
+
+    def _try_again(self, read: Callable[[], _T], start: int, stop: int) -> _T:
+        """Read again what seems to be damaged: it may have been removed, which is no damage."""
         try:
-            return self._read_across(start, stop)
+            return read()
         except DamagedError:
             self._raise_if_gone(start, stop)
         try:
-            return self._read_across(start, stop)
+            return read()
         except DamagedError:
             self._raise_if_gone(start, stop)
             raise
@@ -221,23 +238,49 @@ class SpillLog:
     def _raise_removed(self, start: int, stop: int) -> None:
         raise IndexError(f"items {start} to {min(stop, self.first)} were removed; the first is {self.first}") from None
 
-    def _read_across(self, start: int, stop: int) -> Any:
-        i = bisect_right(self._firsts, start) - 1
-        end = self._end_of(i)
-        if end is None or stop <= end:
-            return self._read_in(i, start, stop)
-        parts = [self._read_in(i, start, end)]
-        for j in range(i + 1, bisect_left(self._firsts, stop)):
-            parts.append(self._read_in(j, self._firsts[j], min(stop, self._end_of(j) or stop)))
+    def _read_across(self, start: int, stop: int, copy: bool | None) -> Any:
+        """Items as an array, or encoded objects."""
+        i, j = bisect_right(self._firsts, start) - 1, bisect_left(self._firsts, stop)
         if self.dtype is None:
-            return [item for part in parts for item in part]
-        return np.concatenate(parts, dtype=self.dtype.base)  # The dtype keeps the byte order.
+            return [data for part in self._parts(i, j, start, stop) for data in part[0].encoded(*part[1:])]
+        if j == i + 1 and not copy:
+            try:
+                return self._segment(i).items(start, stop)
+            except OSError as error:
+                if copy is False or error.errno not in (errno.ENOMEM, errno.ENODEV, errno.ENOSYS):
+                    raise  # otherwise the system gives no map, or no more
+        if copy is False:
+            raise ValueError(f"items {start} to {stop} lie in {j - i} files, so an array of them is a copy")
+        if (stop - start) * self.dtype.itemsize > sum(self._file_size(first) for first in self._firsts[i:j]):
+            for segment, begin, end in self._parts(i, j, start, stop):
+                segment.check_holes(begin, end)  # before memory is allocated for what isn't there
+        items = np.empty(stop - start, self.dtype)
+        for segment, begin, end in self._parts(i, j, start, stop):
+            segment.read_into(items[begin - start : end - start], begin, end)
+        return items
 
-    def _read_in(self, i: int, start: int, stop: int) -> Any:
-        segment = self._segment(i)
-        if self.dtype is not None:
-            return segment.items(start, stop)
-        return [self._decode(bytes(data)) for data in segment.encoded(start, stop)]
+    def _parts(self, i: int, j: int, start: int, stop: int) -> Iterator[tuple[Segment, int, int]]:
+        """Segments i to j, and which items between `start` and `stop` each has."""
+        for k in range(i, j):
+            yield self._segment(k), max(self._firsts[k], start), min(self._end_of(k) or stop, stop)
+
+    def _file_size(self, first: int) -> int:
+        try:
+            return os.lstat(paths_of(self.path, first, self.dtype)[0]).st_size
+        except FileNotFoundError:
+            return 0
+
+    def _decoded(self, encoded: list[bytes], first: int) -> list[Any]:
+        found = []
+        for n, data in enumerate(encoded, first):
+            try:
+                found.append(self._decode(data))
+            except MemoryError:
+                raise
+            except Exception as error:
+                path = paths_of(self.path, self._firsts[bisect_right(self._firsts, n) - 1], None)[0]
+                raise DamagedError(path, f"its encoder can't decode it, {error!r}", n, n + 1) from error
+        return found
 
     def blocks(self, n: int = 65536, /, *, start: int | None = None, stop: int | None = None) -> Iterator[Any]:
         """The items in blocks.
@@ -302,24 +345,28 @@ class SpillLog:
         DamagedError
             Items that may be among these are damaged.
         """
-        begin, end = (self._first_since(_nanoseconds(t)) for t in (t0, t1))
-        return self._read(begin, end)
+        times = [_nanoseconds(t) for t in (t0, t1)]
+        try:
+            begin, end = (self._first_since(t) for t in times)
+        except DamagedError:
+            self.refresh()  # The index may have been removed.
+            begin, end = (self._first_since(t) for t in times)
+        return self._read(begin, end, self._copy)
 
     def _first_since(self, nanoseconds: int) -> int:
         """The first item that was sent at this time or later."""
         i = bisect_left(range(len(self._firsts)), nanoseconds, key=self._first_time) - 1
         if i < 0:
             return self.first
-        entries = self._segment(i).entries
-        j = int(entries["time"].searchsorted(nanoseconds))
-        return int(entries["first"][j]) if j < len(entries) else self._end_of(i) or self.end
+        first = self._segment(i).first_since(nanoseconds)
+        return first if first is not None else self._end_of(i) or self.end
 
     def _first_time(self, i: int) -> int:
         for j in range(i, len(self._firsts)):  # A segment whose index is damaged has the time of the next one.
-            times = self._segment(j).entries["time"]
-            if len(times):
-                return int(times[0])
-        return 2**63
+            pages = self._segment(j).pages.array
+            if len(pages):
+                return int(pages["time"][0])
+        return MAX_NUMBER
 
     def times(self, start: int | None = None, stop: int | None = None) -> NDArray[np.datetime64]:
         """When each item was sent: ndarray of ``datetime64[ns]``, UTC. O(blocks in the segments between).
@@ -335,15 +382,20 @@ class SpillLog:
         ------
         IndexError
             The first item was removed, or was never there.
+        DamagedError
+            Very many items are missing.
         """
         start, stop = self._range_of(start, stop)
-        times = np.full(stop - start, "NaT", "M8[ns]")
-        for i in range(bisect_right(self._firsts, start) - 1, bisect_left(self._firsts, stop)):
-            for first, count, _, _, time_, *_ in self._segment(i).entries.tolist():
-                times[max(first - start, 0) : max(first + count - start, 0)] = np.datetime64(time_, "ns")
+        if start == stop:
+            return np.empty(0, "M8[ns]")
+        times = self._try_again(lambda: self._times(start, stop), start, stop)
         if np.isnat(times).any():
             self._raise_if_gone(start, stop)
         return times
+
+    def _times(self, start: int, stop: int) -> NDArray[np.datetime64]:
+        i, j = bisect_right(self._firsts, start) - 1, bisect_left(self._firsts, stop)
+        return np.concatenate([segment.times(begin, end) for segment, begin, end in self._parts(i, j, start, stop)])
 
     def follow(self, start: int | None = None, *, timeout: float | None = None) -> Iterator[Any]:
         """The items from `start` on in blocks, and then new ones as they come.

@@ -238,10 +238,8 @@ cdef SegmentWriter reopen(object segment):
     cdef SegmentWriter writer = SegmentWriter()
     writer.open(segment.folder, segment.first, segment.dtype)
     writer.end = segment.end
-    if len(segment.entries):
-        last = segment.entries[-1]
-        writer.data_end = int(last["start"] + last["size"])
-        writer.time = int(last["time"])
+    writer.data_end = segment.pages.data_end
+    writer.time = segment.pages.time
     writer.index_end = segment.index_offset
     return writer
 

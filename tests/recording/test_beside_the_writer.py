@@ -11,7 +11,8 @@ import pytest
 from helpers.children import command
 from helpers.recordings import numbers
 from spill_ring import ArrayRing, DiskSink, ObjectRing, SpillLog
-from spill_ring.recording import layout, segment
+from spill_ring.recording import blocks, layout
+from spill_ring.recording.files import open_regular
 
 pytestmark = pytest.mark.not_sanitized
 
@@ -111,8 +112,8 @@ def test_removed_between_any_two_calls_of_a_reader(tmp_path, monkeypatch, kind, 
                 return hooked
 
             with monkeypatch.context() as patch:
-                patch.setattr(layout, "open", hooked(open), raising=False)
-                patch.setattr(segment, "open", hooked(open), raising=False)
+                patch.setattr(layout, "open_regular", hooked(open_regular))
+                patch.setattr(blocks, "open_regular", hooked(open_regular))
                 patch.setattr(os.path, "exists", hooked(os.path.exists))
                 patch.setattr(os, "scandir", hooked(os.scandir))
                 if not is_read_right(what, log, first):

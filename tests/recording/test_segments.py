@@ -11,7 +11,8 @@ import pytest
 from helpers.children import run_child
 from helpers.recordings import check_resumed, numbers, record_numbers
 from spill_ring import ArrayRing, DiskSink, ObjectRing, SpillLog
-from spill_ring.recording import layout, segment
+from spill_ring.recording import blocks, layout, segment
+from spill_ring.recording.files import open_regular
 from spill_ring.recording.layout import header_of, with_count
 
 pytestmark = pytest.mark.not_sanitized
@@ -89,12 +90,12 @@ def test_opening_a_recording_reads_each_file_once(tmp_path, monkeypatch, segment
     assert len(list(tmp_path.glob("*.npy"))) == segments
     opened = []
 
-    def counted(path, mode):
+    def counted(path, *flags):
         opened.append(path)
-        return open(path, mode)
+        return open_regular(path, *flags)
 
-    for module in (layout, segment):
-        monkeypatch.setattr(module, "open", counted, raising=False)
+    for module in (layout, blocks):
+        monkeypatch.setattr(module, "open_regular", counted)
     log = SpillLog(tmp_path)
     assert log.end == 34 * segments
     last = str(max(tmp_path.glob("*.index")))
@@ -105,20 +106,23 @@ def test_opening_a_recording_reads_each_file_once(tmp_path, monkeypatch, segment
 
 
 @pytest.mark.slow
-def test_a_follower_copies_no_index_entries(tmp_path):
-    """But in steps that double: what it costs to look is what is new."""
+@pytest.mark.parametrize("size", [1, 5000])
+def test_a_follower_copies_no_pages(tmp_path, size):
+    """But in steps that double: what it costs to look is what is new. Small blocks share a page, large ones don't."""
     with DiskSink(tmp_path, sync="never") as sink:
-        sink.send(numbers(1))
+        sink.send(numbers(size))
         found = segment.Segment(str(tmp_path), 0, np.dtype("i8"))
         copies = 0
-        for n in range(1, 3000):
-            before = found.entries
+        for n in range(1, 1000):
+            before = found.pages.array
             found.refresh()
-            copies += not np.shares_memory(before, found.entries)
-            assert len(found.entries) == len(found.is_checked) == n and found.end == n
-            sink.send(numbers(n, n + 1))
+            copies += not np.shares_memory(before, found.pages.array)
+            assert len(found.pages.array) == len(found.pages.is_checked) == (1 if size == 1 else n)
+            assert found.end == n * size and found.pages.array["count"].sum() == n
+            sink.send(numbers(n * size, (n + 1) * size))
         assert copies <= 12
-        assert found.entries["first"].tolist() == list(range(2999))
+        entries = np.concatenate([found.entries(i) for i in range(len(found.pages.array))])
+        assert entries["first"].tolist() == list(range(0, 999 * size, size))
 
 
 @pytest.mark.parametrize("kind", ["typed", "objects"])
