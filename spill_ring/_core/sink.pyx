@@ -7,7 +7,9 @@ cimport cython
 cimport numpy as cnp
 from cpython.object cimport PyObject
 
-from spill_ring._core.block cimport as_block, copy_block_for_python, item_dtype
+from spill_ring._core.block cimport copy_block_for_python, item_dtype
+from spill_ring._core.conversion cimport as_block
+from spill_ring._core.delivery cimport refuse_coroutine
 from spill_ring._core.guard cimport SR_CLOSED, SR_OPEN, SR_WINDOW, Guarded, sr_state_load, sr_state_store
 from spill_ring._core.tracing cimport Tracer
 
@@ -173,7 +175,6 @@ cdef object bound_dtype(Sink sink):
 
 
 cdef object dtype_for(Sink sink, object items):
-    """The dtype of items that are sent by hand; binds a sink that isn't bound yet."""
     sink.check_initialised()
     dtype = bound_dtype(sink)
     if dtype is None:  # or bound to objects, which `bind` then confirms
@@ -323,6 +324,7 @@ cdef Py_ssize_t taken_by(object send, object result, Py_ssize_t count) except -1
         return count
     if isinstance(result, int) and not isinstance(result, bool) and 0 <= result <= count:
         return result
+    refuse_coroutine(send, result)
     raise TypeError(
         f"{send!r} returned {result!r}; it should return None, which means that it took all, or how many of the "
         f"{count} items it took"
