@@ -14,12 +14,8 @@ cdef cnp.ndarray copy_block_for_python(cnp.dtype dtype, const void *items, Py_ss
 cdef cnp.ndarray view_block(cnp.dtype dtype, void *items, Py_ssize_t count, object owner, bint writeable)
 cdef object item_of(cnp.dtype dtype, const void *item)
 cdef bint is_like_block(object items, cnp.dtype dtype) noexcept
-cdef bint is_array_like(object items)
-cdef cnp.ndarray as_block(object items, cnp.dtype dtype)
-cdef cnp.ndarray as_item(object item, cnp.dtype dtype)
-
-# `out` as an array into which items of `dtype` can be removed, or an error that says why not.
-cdef object as_destination(object out, cnp.dtype dtype)
+# Can the memory of `item` be copied as that of one item?
+cdef bint is_like_item(object item, cnp.dtype dtype) noexcept
 
 # The `scalar_index` of a dtype's C type; -1 if its items are no plain C numbers.
 cdef int scalar_of(cnp.dtype dtype) except? -1

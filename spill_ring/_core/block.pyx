@@ -1,8 +1,4 @@
-"""Blocks: runs of items of one dtype, as memory and as ndarrays.
-
-What numpy would assign with ``casting="same_kind"`` becomes a block here, and nothing else does:
-:func:`as_block` is the only place that knows the rule.
-"""
+"""Blocks: runs of items of one dtype, as memory and as ndarrays."""
 cimport numpy as cnp
 from cpython.object cimport PyObject
 from libc.string cimport memcpy
@@ -91,6 +87,14 @@ cdef object item_of(cnp.dtype dtype, const void *item):
 
 
 cdef bint is_like_block(object items, cnp.dtype dtype) noexcept:
+    return is_alike(items, dtype, 1)
+
+
+cdef bint is_like_item(object item, cnp.dtype dtype) noexcept:
+    return is_alike(item, dtype, 0)
+
+
+cdef bint is_alike(object items, cnp.dtype dtype, int ndim) noexcept:
     cdef cnp.ndarray array
     cdef cnp.dtype base
     cdef tuple shape
@@ -101,13 +105,13 @@ cdef bint is_like_block(object items, cnp.dtype dtype) noexcept:
     if not cnp.PyArray_IS_C_CONTIGUOUS(array):
         return False
     if dtype.subarray == NULL:
-        return cnp.PyArray_NDIM(array) == 1 and same_type(array, dtype)
+        return cnp.PyArray_NDIM(array) == ndim and same_type(array, dtype)
     base = dtype.base
     shape = dtype.shape
-    if cnp.PyArray_NDIM(array) != 1 + len(shape) or not same_type(array, base):
+    if cnp.PyArray_NDIM(array) != ndim + len(shape) or not same_type(array, base):
         return False
     for i in range(len(shape)):
-        if cnp.PyArray_DIM(array, <int>i + 1) != <Py_ssize_t>shape[i]:
+        if cnp.PyArray_DIM(array, <int>i + ndim) != <Py_ssize_t>shape[i]:
             return False
     return True
 
@@ -115,112 +119,6 @@ cdef bint is_like_block(object items, cnp.dtype dtype) noexcept:
 cdef inline bint same_type(cnp.ndarray array, cnp.dtype dtype) noexcept:
     cdef cnp.PyArray_Descr *descr = cnp.PyArray_DESCR(array)
     return descr == <cnp.PyArray_Descr *>dtype or PyArray_EquivTypes(descr, <cnp.PyArray_Descr *>dtype)
-
-
-cdef cnp.ndarray as_block(object items, cnp.dtype dtype):
-    """`items` as a C-contiguous block of `dtype`, cast as ``casting="same_kind"`` allows.
-
-    TypeError for another kind, OverflowError for an integer out of range, ValueError for a shape
-    that is not ``(n,) + dtype.shape``. A block is returned as it is, anything else is copied.
-    """
-    if is_block(items, dtype):
-        return items
-    if not isinstance(items, (list, tuple)) and np.ndim(items) == 0:
-        raise TypeError(f"expected a sequence of {dtype} items, not {type(items).__name__} {items!r}")
-    return convert(items, dtype, 1)
-
-
-cdef cnp.ndarray as_item(object item, cnp.dtype dtype):
-    """One item as a block; the same rule and the same errors."""
-    return convert(item, dtype, 0)
-
-
-cdef bint is_array_like(object items):
-    """Does numpy read this as an array, rather than as one object?"""
-    if isinstance(items, (list, tuple, np.ndarray)) or hasattr(items, "__array__"):
-        return True
-    if isinstance(items, (dict, set, frozenset)):
-        return False
-    return hasattr(items, "__len__") and hasattr(items, "__getitem__")
-
-
-cdef cnp.ndarray convert(object items, cnp.dtype dtype, int ndim):
-    cdef cnp.dtype base = dtype.base
-    cdef tuple shape = dtype.shape
-    cdef bint is_array = isinstance(items, (np.ndarray, np.generic)) or hasattr(items, "__array__")
-    if ndim == 0 and not is_array and base.kind in "V" and not isinstance(items, (tuple, bytes, list)):
-        raise TypeError(f"an item of dtype {dtype} is a tuple or one of numpy's own, not {items!r}")
-    array = np.asarray(items, dtype=None if is_array else from_python(items, base))
-    if ndim == 1 and not is_array and array.size == 0 and array.ndim <= 1:
-        return new_block(dtype, 0)  # an empty list has no dtype of its own
-    if array.ndim != ndim + len(shape) or array.shape[ndim:] != shape:
-        wanted = ("n",) * ndim + shape
-        raise ValueError(
-            f"expected shape ({', '.join(map(str, wanted))}{',' if len(wanted) == 1 else ''}) "
-            f"for items of dtype {dtype}, not {array.shape}"
-        )
-    if array.dtype.kind == "O" and not is_array and base.kind in "fc" and all_ints(array):
-        array = np.asarray(items, dtype=base)  # ints that no integer dtype holds
-    check_cast(items, array, base, is_array)
-    if ndim == 0:
-        array = array[np.newaxis]
-    return np.ascontiguousarray(array.astype(base, copy=False))
-
-
-cdef object from_python(object items, cnp.dtype base):
-    """The dtype to read Python objects with: None lets numpy find it."""
-    if base.kind in "VMm":
-        # Records are tuples, and times may be datetime objects: both mean something only when
-        # read as what they are to be, and numpy raises for what isn't.
-        return base
-    return None
-
-
-cdef int check_cast(object items, object array, cnp.dtype base, bint is_array) except -1:
-    """May numpy assign `array`, read from `items`, to `base` without loss of kind or of range?"""
-    cdef cnp.dtype source = array.dtype
-    cdef bint allowed = np.can_cast(source, base, "same_kind")
-    if base.kind in "iu":
-        # A Python int has no width and fits wherever its value does; of an array the dtype counts.
-        if source.kind in "iu" and (allowed or not is_array):
-            check_range(base, array.min(initial=0), array.max(initial=0))
-            return 0
-        if source.kind in "fO" and not is_array:
-            # numpy makes floats or objects of ints that no one integer dtype holds
-            values = np.asarray(items, dtype=object)
-            if all_ints(values):
-                check_range(base, values.min(), values.max())
-    if not allowed:
-        raise TypeError(
-            f"cannot cast {source!r} to {base!r} with casting='same_kind'; convert it first, as with .astype()"
-        )
-    return 0
-
-
-cdef bint all_ints(object array) except -1:
-    return all(isinstance(value, int) for value in array.ravel().tolist())
-
-
-cdef int check_range(cnp.dtype base, object low, object high) except -1:
-    info = np.iinfo(base)
-    for value in (int(low), int(high)):
-        if not info.min <= value <= info.max:
-            raise OverflowError(f"{value} is out of range for dtype {base}: {info.min} to {info.max}")
-    return 0
-
-
-cdef object as_destination(object out, cnp.dtype dtype):
-    try:
-        array = np.asarray(out, copy=False)
-    except ValueError:
-        raise TypeError(f"out must be an ndarray or a writable buffer, not {type(out).__name__}") from None
-    if not array.flags.writeable:
-        raise ValueError("out is read-only")
-    if array.ndim == 0 or array.shape[1:] != dtype.shape:
-        raise ValueError(f"out has shape {array.shape}; expected (n,) + {dtype.shape} for items of dtype {dtype}")
-    if array.shape[0] == 0:
-        raise ValueError("out is too small: it has no room for a single item")
-    return array
 
 
 cdef list C_NUMBERS = [np.dtype(code) for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")]

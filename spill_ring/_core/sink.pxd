@@ -89,6 +89,9 @@ cdef inline Py_ssize_t count_items(list parts) except -1:
 # The dtype of items that the sink is bound to; None: objects, or not bound yet.
 cdef object bound_dtype(Sink sink)
 
+# The dtype of items that are sent by hand; binds a sink that isn't bound yet.
+cdef object dtype_for(Sink sink, object items)
+
 # May sending items of a dtype to it run Python code, so that Python must know the thread?
 cdef bint needs_python(Sink sink) noexcept nogil
 

@@ -8,7 +8,9 @@ cimport numpy as cnp
 from cpython.object cimport PyObject
 
 from spill_ring._core.arguments cimport count_of
-from spill_ring._core.block cimport as_block, copy_block_for_python, item_dtype, new_block
+from spill_ring._core.block cimport copy_block_for_python, item_dtype, new_block
+from spill_ring._core.conversion cimport as_block
+from spill_ring._core.delivery cimport refuse_coroutine
 from spill_ring._core.guard cimport SR_BUSY, SR_CLOSED, SR_OPEN, SR_WINDOW, Guarded, sr_state_load, sr_state_store
 from spill_ring._core.tracing cimport Tracer
 
@@ -224,7 +226,6 @@ cdef object bound_dtype(Sink sink):
 
 
 cdef object dtype_for(Sink sink, object items):
-    """The dtype of items that are sent by hand; binds a sink that isn't bound yet."""
     sink.check_initialised()
     dtype = published_dtype(sink)
     if dtype is None and not sink.is_bound:
@@ -379,6 +380,7 @@ cdef Py_ssize_t taken_by(object send, object result, Py_ssize_t count) except -1
         return count
     if isinstance(result, int) and not isinstance(result, bool) and 0 <= result <= count:
         return result
+    refuse_coroutine(send, result)
     raise TypeError(
         f"{send!r} returned {result!r}; it should return None, which means that it took all, or how many of the "
         f"{count} items it took"

@@ -5,8 +5,9 @@ cimport numpy as cnp
 from spill_ring._core.arguments cimport capacity_of, count_of
 from spill_ring._core.chain cimport ensure_atomic
 from spill_ring._core.block cimport (
-    as_number, as_destination, copy_block, is_array_like, is_block, item_dtype, new_block, scalar_of, view_block,
+    as_number, copy_block, is_block, is_like_item, item_dtype, new_block, scalar_of, view_block,
 )
+from spill_ring._core.conversion cimport as_destination, cast_items, is_array_like
 from spill_ring._core.cpython cimport PyFloat_AS_DOUBLE, PyIndex_Check
 from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, sr_state_cas, sr_try_lock, sr_unlock
 from spill_ring._core.methods cimport add_methods
@@ -19,7 +20,7 @@ from spill_ring.rings.engine cimport (
 )
 from spill_ring.rings.loan cimport Loan, lend
 from spill_ring.rings.typed cimport TypedRing, finish_push, finish_reserve
-from spill_ring.serialization.record cimport item_block, items_block, load_item, record_of
+from spill_ring.serialization.record cimport SMALL_ITEM, item_block, items_block, load_item, make_item, record_of
 
 from itertools import islice
 from types import GenericAlias
@@ -137,15 +138,16 @@ cdef class ArrayRing(TypedRing):
         Parameters
         ----------
         item : scalar or array_like
-            What numpy would assign with ``casting="same_kind"``; of shape ``dtype.shape``. Python
-            objects for records and times are read as ``np.array(item, dtype)`` reads them.
+            What numpy would assign with ``casting="same_kind"``, of shape ``dtype.shape``, if nothing is lost; a
+            record is a tuple or one of numpy's, with the same field names.
 
         Raises
         ------
         TypeError
-            `item` is of another kind.
+            `item` is of another kind, or would be changed: text too long, a fraction for an integer, a part of a
+            time that is finer than the unit, a time zone, a masked value, fields of other names; also in a record.
         OverflowError
-            It is an integer out of range.
+            It is an integer or a time out of range.
         ValueError
             Its shape is not that of the dtype.
         Exception
@@ -162,10 +164,15 @@ cdef class ArrayRing(TypedRing):
         self.push_any(item)
 
     cdef int push_any(self, object item) except -1:
-        cdef long long value  # or any smaller number
+        cdef long long small[SMALL_ITEM]
         cdef cnp.ndarray block
-        if as_number(item, self.scalar, &value):
-            return push_run(self, &value, 1)
+        if as_number(item, self.scalar, small):
+            return push_run(self, small, 1)
+        if is_like_item(item, self.item_type) and not self.overlaps(cnp.PyArray_DATA(item)):
+            return push_run(self, cnp.PyArray_DATA(item), 1)
+        if self.itemsize <= <Py_ssize_t>sizeof(small):
+            make_item(self.record, item, self.item_type, <char *>small)
+            return push_run(self, small, 1)
         block = item_block(self.record, item, self.item_type)
         return push_run(self, cnp.PyArray_DATA(block), 1)
 
@@ -201,7 +208,7 @@ cdef class ArrayRing(TypedRing):
         Parameters
         ----------
         items : array_like or iterable
-            Shape ``(n,) + dtype.shape``, what numpy would assign with ``casting="same_kind"``. A
+            Shape ``(n,) + dtype.shape``, what `push` would take. A
             C-contiguous ndarray of the ring's own dtype is copied as it is; all else is converted
             first. A generator is pushed item by item.
 
@@ -355,7 +362,7 @@ cdef class ArrayRing(TypedRing):
         self.enter()
         try:
             count = min(<Py_ssize_t>len(array), self.sync_head())
-            np.copyto(array[:count], self.live()[:count], casting="same_kind")
+            array[:count] = cast_items(self.live()[:count], array.dtype)
             self.pop_oldest(count)
             return count
         finally:

@@ -4,7 +4,8 @@ cimport numpy as cnp
 from cpython.object cimport PyObject, PyObject_GenericSetAttr, PyObject_GetAttr
 from libc.string cimport memcpy
 
-from spill_ring._core.block cimport as_block, copy_block
+from spill_ring._core.block cimport copy_block
+from spill_ring._core.conversion cimport as_block
 from spill_ring._core.cpython cimport PY_BIG_ENDIAN, Py_DECREF
 from spill_ring.serialization.plan cimport (
     MAX_DEPTH, Plan, Reader, SizedPlan, Writer, add_bytes, enter_nested, leaf_plan, next_bytes, read_flag, read_length,

@@ -12,7 +12,8 @@ from cpython.mem cimport PyMem_Realloc
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.string cimport memcpy
 
-from spill_ring._core.block cimport as_item, item_dtype, item_of
+from spill_ring._core.block cimport item_dtype, item_of
+from spill_ring._core.conversion cimport store_item
 from spill_ring._core.cpython cimport (
     PY_BIG_ENDIAN, PY_SSIZE_T_MAX, PyFloat_AS_DOUBLE, PyFloat_Pack2, PyFloat_Pack4, PyFloat_Unpack2,
     PyLong_AsLongLongAndOverflow,
@@ -307,7 +308,7 @@ cdef class ItemPlan(Plan):
                 raise ValueError(f"{value!r} is longer than the {limit} of {base}")
             if value and not value[-1:].strip(b"\0" if base.kind == "S" else "\0"):
                 raise ValueError(f"{value!r} ends in a zero, which {base} can't keep")
-        memcpy(out, cnp.PyArray_DATA(as_item(value, self.dtype)), self.size)
+        store_item(value, self.dtype, out)
         return self.check(out)  # A view() can make a numpy bool of any byte.
 
     cdef object load(self, const char *data):

@@ -1,8 +1,8 @@
 """Records: a dataclass as a dtype, and its instances as items."""
 cimport numpy as cnp
-from libc.string cimport memcpy
 
-from spill_ring._core.block cimport as_block, as_item, new_block
+from spill_ring._core.block cimport new_block
+from spill_ring._core.conversion cimport as_block, store_item
 from spill_ring.serialization.composite cimport DataclassPlan, dataclass_plan
 from spill_ring.serialization.plan cimport Plan
 
@@ -90,16 +90,13 @@ cdef object record_of(object given):
     return found
 
 
-cdef cnp.ndarray pack(DataclassPlan record, object item):
-    cdef cnp.ndarray block
+cdef int pack_into(DataclassPlan record, object item, char *out) except -1:
     if type(item) is not record.type:
         if dataclasses.is_dataclass(item):
             name = record.type.__name__
             raise TypeError(f"expected a {name}, a tuple or one of numpy's records, not {item!r}")
-        return as_item(item, record.dtype)
-    block = new_block(record.dtype, 1)
-    record.store(item, <char *>cnp.PyArray_DATA(block))
-    return block
+        return store_item(item, record.dtype, out)
+    return record.store(item, out)
 
 
 cdef cnp.ndarray pack_many(DataclassPlan record, object items):
@@ -111,10 +108,5 @@ cdef cnp.ndarray pack_many(DataclassPlan record, object items):
     given = tuple(items)
     block = new_block(record.dtype, len(given))
     for i in range(len(given)):
-        if type(given[i]) is record.type:
-            record.store(given[i], <char *>cnp.PyArray_DATA(block) + i * record.size)
-        else:
-            memcpy(
-                <char *>cnp.PyArray_DATA(block) + i * record.size, cnp.PyArray_DATA(pack(record, given[i])), record.size
-            )
+        pack_into(record, given[i], <char *>cnp.PyArray_DATA(block) + i * record.size)
     return block

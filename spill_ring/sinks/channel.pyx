@@ -1,4 +1,5 @@
 """A queue as a sink, for a consumer in another thread."""
+from spill_ring._core.delivery cimport refuse_async
 from spill_ring.sinks.function cimport FnSink
 
 
@@ -11,6 +12,12 @@ cdef class ChannelSink(FnSink):
     queue : queue.Queue, queue.SimpleQueue or the like
         Gets ndarray blocks from a typed ring, single objects from an object ring, by ``put``. A
         bounded queue that is full holds up the producer, as its ``put`` does.
+
+    Raises
+    ------
+    TypeError
+        `queue` has no ``put``, or one that has to be awaited, as that of an `asyncio.Queue`: give
+        ``lambda items: loop.call_soon_threadsafe(queue.put_nowait, items)`` as a sink instead.
 
     Notes
     -----
@@ -28,6 +35,7 @@ cdef class ChannelSink(FnSink):
         put = getattr(queue, "put", None)
         if not callable(put):
             raise TypeError(f"{queue!r} has no put(); expected a queue.Queue, a queue.SimpleQueue or the like")
+        refuse_async(queue, put)
         FnSink.__init__(self, put)
         self.queue = queue
 

@@ -2,7 +2,9 @@
 
 The module is compiled, although it is plain Python, so that no signal handler runs between a write and its accounting.
 """
-from spill_ring._core.sink cimport Sink
+from spill_ring._core.conversion cimport as_block
+from spill_ring._core.delivery cimport refuse_async, refuse_coroutine
+from spill_ring._core.sink cimport Sink, dtype_for
 
 import io
 
@@ -19,12 +21,16 @@ class FileSink(Sink):
     Raises
     ------
     TypeError
-        `file` has no ``write``, or is a text file; or, as it is attached, the ring holds objects.
+        `file` has no ``write``, or one that has to be awaited, or is a text file; or, as it is attached, the ring
+        holds objects.
     ValueError
         `file` is not open for writing.
 
     Notes
     -----
+    ``write`` returns how many bytes it took, and the rest is written at once. If it returns None it took all of them,
+    or, of an `io.RawIOBase`, none: that and 0 are a `BlockingIOError`, and the items stay where they are.
+
     For typed rings; ``np.fromfile(path, ring.dtype)`` reads them back. A write that fails part of the
     way (a full disk) has taken the whole items that got through, and the sink finishes the broken
     one before it takes another. That holds to the byte for an unbuffered file; what Python's own
@@ -42,9 +48,11 @@ class FileSink(Sink):
     def __init__(self, file):
         if not callable(getattr(file, "write", None)) or isinstance(file, io.TextIOBase):
             raise TypeError(f"{file!r} is no binary file object; open it in mode 'wb'")
+        refuse_async(file, file.write)
         if hasattr(file, "writable") and not file.writable():
             raise ValueError(f"{file!r} is not open for writing")
         self.file = file
+        self._is_raw = isinstance(file, io.RawIOBase)  # whose `write` returns None where it took nothing
         self._broken = b""  # the rest of an item that was written in part
 
     def attached(self, dtype):
@@ -74,6 +82,7 @@ class FileSink(Sink):
         OSError
             What the file raises; the ring's `stats` tell how many whole items got through.
         """
+        items = as_block(items, dtype_for(self, items))
         (<Sink>self).enter()
         try:
             self._n_taken = 0
@@ -113,6 +122,9 @@ class FileSink(Sink):
 
     def _flush(self):
         self._finish()
+        self._flush_file()
+
+    def _flush_file(self):
         if hasattr(self.file, "flush") and not getattr(self.file, "closed", False):
             self.file.flush()
 
@@ -121,10 +133,25 @@ class FileSink(Sink):
             self._broken = self._broken[self._write(self._broken) :]
 
     def _write(self, data):
-        written = self.file.write(data)
-        if written is None:  # a non-blocking file that isn't ready
-            raise BlockingIOError("the file takes no more for now")
-        return written
+        try:
+            written = self.file.write(data)
+        except BlockingIOError as error:  # of a buffered file, which may have taken a part
+            written = getattr(error, "characters_written", 0)
+            if not written:
+                raise
+        # Up to the end of what is right no Python code runs, and so no signal handler.
+        if written is None:
+            written = 0 if self._is_raw else len(data)
+        if type(written) is int and 0 < written <= len(data):
+            return written
+        refuse_coroutine(self.file.write, written)
+        if isinstance(written, bool) or not isinstance(written, int):
+            raise TypeError(f"{self.file!r}.write returned {written!r}; it should return a number of bytes, or None")
+        if not 0 <= written <= len(data):
+            raise ValueError(f"{self.file!r}.write returned {written}; it was given {len(data)} bytes")
+        if written == 0:
+            raise BlockingIOError(f"{self.file!r} takes no more for now")
+        return int(written)
 
     def __repr__(self):
         return f"FileSink({self.file!r})"

@@ -3,12 +3,15 @@ from cpython.object cimport PyObject
 
 from spill_ring._core.chain cimport begin_init
 from spill_ring._core.block cimport copy_block_for_python
+from spill_ring._core.delivery cimport refuse_async, refuse_coroutine
 from spill_ring._core.gil cimport PyEval_RestoreThread, PyThreadState, sr_release_gil
 from spill_ring._core.guard cimport SR_CLOSED, SR_NEW, sr_state_load
 from spill_ring.sinks.compiled cimport native_function, native_sink
 from spill_ring._core.sink cimport (
     NATIVE, Sink, declare_traits, send_by_python, send_object_by_python, sr_ensure_thread_state,
 )
+
+from collections.abc import Coroutine
 
 
 cdef class FnSink(Sink):
@@ -19,7 +22,7 @@ cdef class FnSink(Sink):
     ----------
     fn : callable or compiled function
         ``fn(block)`` behind a typed ring, with an ndarray it may keep; ``fn(item)`` behind an object
-        ring. What it returns is ignored; what it raises reaches whoever pushed.
+        ring. What it returns is ignored, but a coroutine; what it raises reaches whoever pushed.
 
         A `scipy.LowLevelCallable`, a ctypes function pointer, a numba ``@cfunc``, or a capsule with the signature
         as its name and the user data as its context, is called in C, without the GIL:
@@ -32,7 +35,8 @@ cdef class FnSink(Sink):
     Raises
     ------
     TypeError
-        `fn` is not callable, or a compiled function of another signature; or such a one is attached to an object ring.
+        `fn` is not callable, a coroutine function or a generator function, both of which deliver nothing when they
+        are called, or a compiled function of another signature; or such a one is attached to an object ring.
     ValueError
         It is a NULL pointer.
 
@@ -58,6 +62,7 @@ cdef class FnSink(Sink):
         for given in (None if native != NULL else fn, flush):
             if given is not None and not callable(given):
                 raise TypeError(f"FnSink calls functions, and {given!r} is not callable")
+            refuse_async(given, given)
         begin_init(self, None)
         self.fn = fn
         self.on_flush = flush
@@ -91,7 +96,7 @@ cdef class FnSink(Sink):
         block = copy_block_for_python(self.item_type, items, count)
         if self.is_send:
             return send_by_python(self.fn, block, count, taken)
-        self.fn(block)
+        refuse_coroutine(self.fn, self.fn(block))
         taken[0] += count
         return 0
 
@@ -104,21 +109,21 @@ cdef class FnSink(Sink):
             if self.is_send:
                 send_object_by_python(self.fn, <object>items[i], taken)
             else:
-                self.fn(<object>items[i])
+                refuse_coroutine(self.fn, self.fn(<object>items[i]))
                 taken[0] += 1
         return 0
 
     def flush(self):
         """Call the function given as `flush`, if there is one."""
         if self.on_flush is not None:
-            self.on_flush()
+            refuse_coroutine(self.on_flush, self.on_flush())
 
     def close(self):
         """Flush, then take nothing more; an object given as a sink is closed if it has a ``close``."""
         if sr_state_load(&self.state) != SR_CLOSED:
             self.flush()
             if self.on_close is not None:
-                self.on_close()
+                refuse_coroutine(self.on_close, self.on_close())
             self.mark_closed()
 
     @property
@@ -135,6 +140,11 @@ cdef Sink as_sink(object given):
     cdef void *user_data
     if isinstance(given, type) and (issubclass(given, Sink) or hasattr(given, "send")):
         raise TypeError(f"sink is the class {given.__name__}; pass an instance of it")
+    if isinstance(given, Coroutine):
+        raise TypeError(f"{given!r} is a coroutine and no sink: give a plain function that takes the items")
+    if not isinstance(given, Sink) or (<Sink>given).overrides_send:
+        for name in ("send", "flush", "close"):
+            refuse_async(given, getattr(given, name, None))
     if isinstance(given, Sink):
         sink = given
         if sr_state_load(&sink.state) == SR_CLOSED:

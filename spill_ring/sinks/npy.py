@@ -61,7 +61,7 @@ class NpySink(FileSink):
         finally:
             if self._header:
                 self._write_header(self.count)
-                self.file.flush()
+                self._flush_file()
 
     @property
     def count(self) -> int:

@@ -2,6 +2,7 @@
 cimport cython
 from cpython.object cimport PyObject
 
+from spill_ring._core.delivery cimport refuse_async
 from spill_ring._core.chain cimport add_user, begin_init, drop_user, enter_chain, leave_chain
 from spill_ring.sinks.function cimport as_sink
 from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, sr_state_load
@@ -36,6 +37,7 @@ cdef class ProducerSink(Sink):
         self.state = SR_NEW
 
     def __init__(self, factory):
+        refuse_async(factory, factory)
         if not callable(factory):
             raise TypeError(f"factory must be a callable that makes a sink for a producer, not {factory!r}")
         begin_init(self, None)

@@ -2,7 +2,9 @@
 cimport numpy as cnp
 from cpython.object cimport PyObject
 
-from spill_ring._core.block cimport as_block, copy_block
+from spill_ring._core.block cimport copy_block
+from spill_ring._core.conversion cimport as_block
+from spill_ring._core.delivery cimport refuse_async
 from spill_ring.sinks.forwarding cimport ForwardingSink
 from spill_ring.sinks.grouping cimport GroupingSink
 from spill_ring._core.guard cimport SR_CLOSED, SR_MAKING, SR_NEW, sr_state_load
@@ -46,6 +48,7 @@ cdef class ReduceSink(GroupingSink):
     def __init__(self, n, reduce, sink):
         if not callable(reduce):
             raise TypeError(f"reduce must be a ufunc or a callable, not {reduce!r}")
+        refuse_async(reduce, reduce)
         if isinstance(reduce, np.ufunc) and reduce.nin != 2:
             raise TypeError(f"a ufunc that reduces takes two arguments, and {reduce!r} takes {reduce.nin}")
         self.attach_groups(n, sink)

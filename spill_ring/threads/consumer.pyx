@@ -3,9 +3,8 @@ cimport cython
 cimport numpy as cnp
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 
-import numpy as np
-
 from spill_ring._core.block cimport GIL_RELEASE_BYTES, new_block, view_block
+from spill_ring._core.conversion cimport cast_items
 from spill_ring._core.cpython cimport PY_SSIZE_T_MAX, PyThread_get_thread_ident
 from spill_ring._core.chain cimport make_atomic
 from spill_ring._core.guard cimport SR_BUSY, SR_OPEN, SR_RESERVED, sr_state_make_atomic
@@ -265,7 +264,12 @@ cdef Py_ssize_t convert_out(sr_spsc *core, cnp.dtype item_type, object array) ex
         if part == 0:
             break
         block = view_block(item_type, <void *>items, part, None, False)  # needs no owner: it doesn't outlive this call
-        np.copyto(array[count:count + part], block, casting="same_kind")
+        try:
+            array[count:count + part] = cast_items(block, array.dtype)
+        except Exception:
+            if count == 0:
+                raise
+            break  # The items before are removed, and these are still claimed: the next call raises.
         sr_spsc_release(core, part)
         count += part
     return count

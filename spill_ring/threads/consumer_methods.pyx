@@ -2,7 +2,8 @@
 cimport numpy as cnp
 from cpython.object cimport PyObject, PyObject_TypeCheck, PyTypeObject
 
-from spill_ring._core.block cimport as_destination, is_block
+from spill_ring._core.block cimport is_block
+from spill_ring._core.conversion cimport as_destination
 from spill_ring._core.cpython cimport PY_SSIZE_T_MAX, Py_DECREF, PyType_Modified
 from spill_ring._core.guard cimport SR_NEW, Guarded
 from spill_ring._core.sink cimport Sink

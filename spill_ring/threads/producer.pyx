@@ -6,9 +6,10 @@ from cpython.object cimport PyObject
 
 from spill_ring._core.arguments cimport count_of
 from spill_ring._core.block cimport (
-    GIL_RELEASE_BYTES, as_number, copy_block, is_array_like, is_block, new_block, view_block,
+    GIL_RELEASE_BYTES, as_number, copy_block, is_block, is_like_item, new_block, view_block,
 )
 from spill_ring._core.chain cimport ensure_atomic
+from spill_ring._core.conversion cimport is_array_like
 from spill_ring._core.cpython cimport (
     Py_DECREF, Py_INCREF, PyFloat_AS_DOUBLE, PySequence_Fast_ITEMS, PyThread_get_thread_ident,
 )
@@ -22,7 +23,7 @@ from spill_ring._core.status cimport (
     SPILL_RING_BAD_COUNT, SPILL_RING_FAILED, SPILL_RING_FULL, UNFINISHED, raise_scalar, raise_status,
 )
 from spill_ring.rings.loan cimport Loan, lend
-from spill_ring.serialization.record cimport item_block, items_block
+from spill_ring.serialization.record cimport SMALL_ITEM, item_block, items_block, make_item
 from spill_ring.threads.core cimport (
     SR_CACHE_LINE, SR_FULL, adopt_fork, sr_deliver, sr_index, sr_next_slot, sr_publish, sr_pushed,
     sr_spsc_close, sr_spsc_commit, sr_spsc_has_room, sr_spsc_push, sr_spsc_reserve,
@@ -194,14 +195,20 @@ cdef class ProducerSide(Sink):
             self.push_any(item, self.deadline(timeout))
 
     cdef int push_any(self, object item, long long deadline) except -1:
-        cdef long long value  # or any smaller number
-        cdef const void *converted = &value
+        cdef long long small[SMALL_ITEM]
+        cdef const void *converted = small
         cdef Py_ssize_t taken = 0
         cdef PyObject *pointer = <PyObject *>item
         cdef cnp.ndarray block
         if self.item_type is None:
             return self.extend_objects(&pointer, 1, deadline)
-        if not as_number(item, self.scalar, &value):
+        if as_number(item, self.scalar, small):
+            pass
+        elif is_like_item(item, self.item_type):
+            converted = cnp.PyArray_DATA(item)
+        elif self.itemsize <= <Py_ssize_t>sizeof(small):
+            make_item(self.record, item, self.item_type, <char *>small)
+        else:
             block = item_block(self.record, item, self.item_type)
             converted = cnp.PyArray_DATA(block)
         self.enter()
