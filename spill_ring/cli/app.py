@@ -33,7 +33,7 @@ def one_line_errors() -> Iterator[None]:
                 raise
             sys.exit(f"spill-ring: this needs {package}: pip install 'spill_ring[{EXTRAS.get(package, 'cli')}]'")
         except (IndexError, MemoryError, OSError, OverflowError, RecursionError, TypeError, ValueError) as error:
-            message = str(error) or {MemoryError: "there is not enough memory"}.get(type(error), type(error).__name__)
+            message = str(error) or ("not enough memory" if isinstance(error, MemoryError) else type(error).__name__)
             if isinstance(error, OSError) and error.filename is not None:
                 message = f"{os.fsdecode(error.filename)}: {error.strerror or error}"
             sys.exit(printable("; ".join([f"spill-ring: {message}", *getattr(error, "__notes__", [])])))

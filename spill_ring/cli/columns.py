@@ -25,7 +25,8 @@ class Column(NamedTuple):
     def of(self, items: NDArray[Any]) -> NDArray[Any]:
         """A view of the items, of one dimension."""
         for step in self.steps:
-            items = items[step] if isinstance(step, str) else items[:, *step]
+            key: Any = step if isinstance(step, str) else (slice(None), *step)
+            items = items[key]
         return items
 
 
@@ -71,8 +72,9 @@ def _walk(
         yield Column(name or "value", field or "value", dtype, steps)
     else:
         for key in dtype.names:
-            joined = (f"{path}.{key}" if path else key for path in (name, field))
-            yield from _walk(dtype[key], *joined, (*steps, key), elements)
+            inner = f"{name}.{key}" if name else key
+            inner_field = f"{field}.{key}" if field else key
+            yield from _walk(dtype[key], inner, inner_field, (*steps, key), elements)
 
 
 def width(dtype: np.dtype[Any], kinds: str = "") -> int:

@@ -119,7 +119,7 @@ def envelope(log: SpillLog, width: int, advance: Callable[[int], object]) -> Env
 
     if times is not None and count and np.isnat(at).all():
         at = starts
-    drawn = {line.name: values for line, *values in zip(lines, low, high, strict=True)}
+    drawn = {line.name: (least, most) for line, least, most in zip(lines, low, high, strict=True)}
     left_out = width_of(log.dtype, NUMBERS) - len({line.column.name for line in lines})
     return Envelope(
         at, {field: {line.name: drawn[line.name] for line in found} for field, found in panels.items()}, left_out

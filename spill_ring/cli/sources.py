@@ -7,11 +7,13 @@ import time
 import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+HEADER_BYTES = 1 << 20  # of a .npy file, at most: numpy's own limit is reached by records of 400 fields
 RATE = 10.0  # samples of the machine per second
 SYSTEM = np.dtype(
     [
@@ -83,6 +85,8 @@ def open_source(name: str, dtype: str | None = None, rate: float | None = None) 
     elif name.lower().endswith(".npz"):
         raise ValueError(f"{name}: several arrays in one file can't be recorded; save the one that is meant as .npy")
     else:
+        if kind in self_describing and Path(name).is_fifo():
+            raise ValueError(f"{name} is a pipe, and {self_describing[kind]} is read from its beginning to its end")
         with open(name, "rb", buffering=0) as file:
             if name.lower().endswith(".npy"):
                 yield _npy(name, file)
@@ -105,8 +109,9 @@ def _raw(name: str, dtype: str | None) -> np.dtype[Any]:
 
 def _npy(name: str, file: BinaryIO) -> Source:
     try:
-        stored = np.lib.format.open_memmap(name, mode="r")  # checks the header and the length, and reads no item
-    except ValueError as error:
+        # This checks the header and the length, and reads no item.
+        stored = np.lib.format.open_memmap(name, mode="r", max_header_size=HEADER_BYTES)
+    except (MemoryError, RecursionError, ValueError) as error:
         raise ValueError(f"{name}: {error}") from None
     if stored.ndim == 0:
         raise ValueError(f"{name}: a single value, not an array of items")

@@ -1,15 +1,20 @@
 """A recording as another file: the same items, and never half a file."""
 import csv
+import errno
+import os
+import signal
+import stat
 
 import numpy as np
 import pytest
 
+from helpers.commands import PATIENCE, start, wait_for
 from helpers.kinds import KINDS
 from spill_ring import ArrayRing, DamagedError, DiskSink, ObjectRing, SpillLog
 from spill_ring.cli import scan
 from spill_ring.cli.columns import columns, rows
 from spill_ring.cli.export import export_log
-from spill_ring.cli.files import replaced
+from spill_ring.cli.files import SIGNALS, replaced
 
 pytestmark = [pytest.mark.not_sanitized, pytest.mark.thread_unsafe(reason="writes files, and sets the size of a block")]
 
@@ -137,6 +142,110 @@ def test_ctrl_c_leaves_no_half_file(tmp_path):
         file.write(b"half of it")
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_no_half_file(tmp_path, number):
+    before = [signal.getsignal(each) for each in SIGNALS]
+    with pytest.raises((KeyboardInterrupt, SystemExit)) as ended, replaced(tmp_path / "out.npy", force=False) as file:
+        file.write(b"half of it")
+        for _ in range(3):  # the next ones come while it tidies up
+            os.kill(os.getpid(), number)
+    assert ended.type is KeyboardInterrupt or ended.value.code == 128 + number
+    assert not list(tmp_path.iterdir())
+    assert [signal.getsignal(each) for each in SIGNALS] == before
+
+
+def test_nohup_is_heeded(tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with replaced(tmp_path / "out.npy", force=False) as file:
+            os.kill(os.getpid(), signal.SIGHUP)
+            file.write(b"all of it")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (tmp_path / "out.npy").read_bytes() == b"all of it"
+
+
+@pytest.mark.slow
+def test_a_command_that_is_terminated_leaves_nothing(tmp_path):
+    items = np.random.default_rng(1).random(1_000_000)
+    with ArrayRing(1, "f8", DiskSink(tmp_path / "log", sync="never")) as ring:
+        ring.extend(items)
+    (tmp_path / "out.csv.part").write_bytes(b"dear to me")
+    with start("export", tmp_path / "log", tmp_path / "out.csv") as process:
+        wait_for(lambda: process.poll() is not None or len(list(tmp_path.glob("out*.part"))) > 1)
+        process.terminate()
+        process.wait(PATIENCE)
+        assert process.returncode == 143
+    assert {path.name for path in tmp_path.glob("out*")} == {"out.csv.part"}
+    assert (tmp_path / "out.csv.part").read_bytes() == b"dear to me"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_came_meanwhile_is_not_written_over(tmp_path, monkeypatch, links):
+    out = tmp_path / "out.npy"
+    if not links:  # as on FAT
+        def link(*_):
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        monkeypatch.setattr(os, "link", link)
+    with pytest.raises(ValueError, match="exists"), replaced(out, force=False) as file:
+        file.write(b"mine")
+        out.write_bytes(b"dear to me")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.npy"] and out.read_bytes() == b"dear to me"
+    with replaced(out, force=True) as file:
+        file.write(b"mine")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.npy"] and out.read_bytes() == b"mine"
+    assert out.stat().st_mode & 0o777 == 0o666 & ~umask()
+
+
+def umask():
+    found = os.umask(0)
+    os.umask(found)
+    return found
+
+
+ODD_FILES = {
+    "a folder": lambda path: path.mkdir(),
+    "a pipe": os.mkfifo,
+    "a socket": lambda path: os.mknod(path, stat.S_IFSOCK | 0o600),
+    "a link to a folder": lambda path: path.symlink_to(path.parent),
+    "a link to a device": lambda path: path.symlink_to("/dev/null"),
+}
+
+
+@pytest.mark.parametrize("force", [True, False])
+@pytest.mark.parametrize("name", ODD_FILES)
+def test_only_a_regular_file_is_written_over(tmp_path, name, force):
+    out = tmp_path / "out.npy"
+    ODD_FILES[name](out)
+    before = out.lstat().st_ino
+    with pytest.raises(ValueError, match="no regular file" if force else "exists"), replaced(out, force):
+        pytest.fail("nothing is to be written")
+    assert out.lstat().st_ino == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_link_that_leads_nowhere_exists(tmp_path):
+    (tmp_path / "out.npy").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="exists"), replaced(tmp_path / "out.npy", force=False):
+        pytest.fail("nothing is to be written")
+
+
+def test_a_long_name(tmp_path):
+    out = tmp_path / ("Ω" * 125 + ".npy")  # as long as a name can be
+    with replaced(out, force=False) as file:
+        file.write(b"x")
+    assert out.read_bytes() == b"x"
+
+
+def test_more_columns_than_a_table_has(tmp_path):
+    log = recording(tmp_path / "log", np.zeros((5, 70_000), "u1"))
+    for name in ("out.csv", "out.parquet"):
+        with pytest.raises(ValueError, match=rf"items of 70,000 columns, of which a \{name[3:]} file gets 65,536"):
+            export_log(log, tmp_path / name, int)
+    assert rows(log[:1])[0][-1] == "… 4,464 more"
+    export_log(log, tmp_path / "out.npy", int)
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), log[:])
 
 
 def test_what_cannot_be_exported(tmp_path):
