@@ -307,7 +307,8 @@ cdef inline object take_items(Consumer self, Py_ssize_t count, Py_ssize_t *taken
 
 cdef awaited items_of(const merged *rings, Py_ssize_t n) noexcept nogil:
     cdef awaited items
-    items.context, items.count, items.other = <void *>rings, n, NULL
+    items.context, items.count = <void *>rings, n
+    items.other, items.is_over, items.is_certain = NULL, NULL, False
     items.is_there, items.arm, items.disarm = items_are_there, await_items, await_items_no_more
     return items
 

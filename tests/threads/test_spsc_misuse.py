@@ -2,6 +2,7 @@
 import gc
 import os
 import pickle
+import threading
 import weakref
 
 import numpy as np
@@ -43,14 +44,16 @@ def test_a_chain_flushes_into_an_open_ring_whose_consumer_waits(dtype, overflow)
     sink = CollectSink()
     warm = SpscRing(4, dtype, sink, overflow=overflow)
     hot = SpillRing(2, dtype, warm)
-    waiting = started(lambda: [warm.wait(3, 10), warm.pop()])
+    is_closed = threading.Event()  # until then the consumer's thread is alive, so that the rest is the consumer's
+    waiting = started(lambda: [warm.wait(3, 10), warm.pop(), is_closed.wait(10)])
     waits(warm, "consumer")
     hot.extend([1, 2])
     assert hot.flush() == 2 and len(warm) == 2 and len(sink) == 0
     hot.extend([3, 4])
     assert warm.flush() == 0
     hot.close()
-    assert finish(waiting) == [True, 1] and warm.closed and len(warm) == 3
+    is_closed.set()
+    assert finish(waiting) == [True, 1, True] and warm.closed and len(warm) == 3
     assert warm.flush() == 3 and list(sink.items) == [2, 3, 4] and sink.closed
     assert warm.stats == (4, 1, 3, 0)
 
