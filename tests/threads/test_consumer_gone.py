@@ -1,4 +1,5 @@
 """The consumer goes away: a producer that waits for it, or pushes later, is told, and nothing is lost."""
+import os
 import threading
 import time
 from queue import Full
@@ -16,9 +17,12 @@ def make(typed, overflow, sink=None, capacity=4):
 
 
 def in_thread(call):
+    """Call it in a thread, and return when the system's thread has ended: `join` returns a little before that."""
     thread = threading.Thread(target=call)
     thread.start()
     thread.join()
+    while os.path.exists(f"/proc/self/task/{thread.native_id}"):
+        time.sleep(0.001)
 
 
 def numbers(sink):
