@@ -181,6 +181,7 @@ def test_tail(command, folder, row):
     assert said.out.split("\n") == [*row.lines, ""]
 
 
+@pytest.mark.slow
 def test_csv(command, folder, row, tmp_path):
     assert command("export", folder, tmp_path / "out.csv") == (0, ("", ""))
     text = (tmp_path / "out.csv").read_text()
@@ -190,12 +191,14 @@ def test_csv(command, folder, row, tmp_path):
     assert lines.split("\n") == [*row.lines, ""]
 
 
+@pytest.mark.slow
 def test_npy(command, folder, row, tmp_path):
     assert command("export", folder, tmp_path / "out.npy") == (0, ("", ""))
     found = np.load(tmp_path / "out.npy")
     assert (found.dtype, found.shape, found.tobytes()) == (row.items.dtype, row.items.shape, row.items.tobytes())
 
 
+@pytest.mark.slow
 def test_parquet(command, folder, row, tmp_path):
     code, said = command("export", folder, tmp_path / "out.parquet")
     assert said == ("", "")
@@ -232,6 +235,7 @@ def check_same(column, values):
         np.testing.assert_array_equal(column.to_pylist(), values.tolist())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("png", [False, True])
 def test_show(command, folder, row, tmp_path, png):
     code, said = command("show", folder, *(["--png", tmp_path / "out.png"] if png else []))
