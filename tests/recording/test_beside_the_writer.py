@@ -56,7 +56,7 @@ READINGS = {
     "all": lambda log, first: (log.refresh() and log.first, log[:]),
     "the last": lambda log, first: (log.refresh() - 5, log[-5:]),
     "blocks": lambda log, first: (log.first, [n for block in log.blocks(7) for n in block]),
-    "by time": lambda log, first: (log.first, log.by_time(0, time.time())),
+    "by time": lambda log, first: (None, log.by_time(0, time.time())),  # of what is there by then
     "times": lambda log, first: (None, log.times()),
     "verify": lambda log, first: (None, log.verify()),
     "to follow": lambda log, first: (first, [n for block in log.follow(first, timeout=0) for n in block]),
@@ -79,7 +79,7 @@ def is_read_right(what, log, first):
         assert items == []
     elif len(items):
         start = int(items[0]) if start is None else start
-        assert [int(n) for n in items] == list(range(start, start + len(items)))
+        assert [int(n) for n in items] == list(range(start, start + len(items))), what
     return True
 
 
