@@ -229,6 +229,7 @@ class SpillLog:
 
     def _raise_if_gone(self, start: int, stop: int) -> None:
         """Refresh, and raise if the items were removed, or were in a last block whose sync failed."""
+        self._segments.clear()  # What is known of a segment may be from before its end was written.
         self.refresh()
         if start < self.first:
             self._raise_removed(start, stop)
@@ -346,12 +347,16 @@ class SpillLog:
             Items that may be among these are damaged.
         """
         times = [_nanoseconds(t) for t in (t0, t1)]
-        try:
-            begin, end = (self._first_since(t) for t in times)
-        except DamagedError:
-            self.refresh()  # The index may have been removed.
-            begin, end = (self._first_since(t) for t in times)
-        return self._read(begin, end, self._copy)
+        first = -1
+        while True:
+            try:
+                begin, end = (self._first_since(t) for t in times)
+                return self._read(begin, end, self._copy)
+            except DamagedError:
+                if first == self.first:
+                    raise
+                first = self.first
+                self.refresh()  # What seems to be damaged may have been removed, and more since the last look.
 
     def _first_since(self, nanoseconds: int) -> int:
         """The first item that was sent at this time or later."""
