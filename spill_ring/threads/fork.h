@@ -23,6 +23,16 @@ static void sr_forget_pushed(sr_spsc *ring, sr_index tail)
         ring->seen_tail = tail;
 }
 
+/* The producer was another thread. Where evicted items are dropped, nobody is owed them: so all items below the head that
+ * the consumer hasn't claimed are gone, also those of an eviction that the fork has cut in two. */
+static void sr_count_dropped(sr_spsc *ring)
+{
+    if (ring->sink != NULL || !ring->evicts)
+        return;
+    ring->pending_count = 0;
+    sr_store(&ring->evicted, sr_load(&ring->head) - sr_finished(ring) - ring->claimed_count);
+}
+
 static int sr_slot_is_empty(const sr_spsc *ring, sr_index position)
 {
     return *(void **)sr_slot(ring, position) == NULL;

@@ -12,6 +12,7 @@ cdef extern from "fork.h" nogil:
     sr_index sr_load_tail(const sr_spsc *ring)
     void sr_forget_pushed(sr_spsc *ring, sr_index tail)
     void sr_count_evicted(sr_spsc *ring)
+    void sr_count_dropped(sr_spsc *ring)
     void sr_count_drained(sr_spsc *ring)
 
 
@@ -37,8 +38,10 @@ def _free_sides():
     cdef ProducerSide ring
     for ring in list(rings.values()):
         sr_forget_pushed(ring.core, ring.tail_at_fork)
-        if free_side(&ring.state, &ring.thread) and ring.slots != NULL:
-            sr_count_evicted(ring.core)
+        if free_side(&ring.state, &ring.thread):
+            sr_count_dropped(ring.core)
+            if ring.slots != NULL:
+                sr_count_evicted(ring.core)
         if free_side(&ring.shared.consumer.state, &ring.shared.consumer.thread) and ring.slots != NULL:
             sr_count_drained(ring.core)
 
