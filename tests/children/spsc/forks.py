@@ -51,12 +51,13 @@ assert got == [9]
 # both sides at once
 ring = SpscRing(4, dtype, overflow="block")
 ring.extend([0, 1, 2, 3])
-go_on = threading.Event()
+go_on, taken = threading.Event(), threading.Event()
 
 
 def read():
     with ring.read(2):
         go_on.wait()
+    taken.wait()  # A producer that waits is told that its consumer is gone when this thread ends.
 
 
 inside(read, lambda: ring.wait(0))
@@ -81,6 +82,7 @@ while len(total) < 7:
         total.extend(ring.pop_many(timeout=20))
     except RuntimeError:  # it still reads
         time.sleep(0.001)
+taken.set()
 assert total == [2, 3, 4, 5, 6, 7, 8], total
 
 # who forks goes on with what it is in the middle of
