@@ -33,7 +33,8 @@ from spill_ring import (
     TeeSink,
     record,
 )
-from spill_ring.recording import segment
+from spill_ring.recording import blocks
+from spill_ring.recording.files import open_regular
 
 POPPED, CLEARED, DRAINED = "popped from", "cleared from", "drained elsewhere from"
 DROPPED, GONE, TAKEN, REMOVED = "dropped by", "went on to", "taken from", "removed by"
@@ -621,10 +622,10 @@ def test_removed_while_it_is_read(tmp_path, monkeypatch):
                     may_sync.set()
                     while sink.removed == first:
                         time.sleep(0.001)
-                return open(*args)
+                return open_regular(*args)
 
             with monkeypatch.context() as patch:
-                patch.setattr(segment, "open", hooked, raising=False)
+                patch.setattr(blocks, "open_regular", hooked)
                 try:
                     assert ring.history[first : ring.history.end].tolist() == list(range(first, ring.history.end))
                 except IndexError as error:
