@@ -6,49 +6,30 @@
 #ifndef SPILL_RING_DEADLOCK_H
 #define SPILL_RING_DEADLOCK_H
 
-#include <stdatomic.h>
 #include <stddef.h>
 
-#if defined(_WIN32)
-#define WIN32_LEAN_AND_MEAN
-#include <windows.h>
-#define sr_yield SwitchToThread
-#else
-#include <sched.h>
-#define sr_yield sched_yield
-#endif
+#include "spin_lock.h"
 
 /* deadlock.pxd defines sr_wait, for the modules that make one. */
 static sr_wait *sr_waits;
 static atomic_flag sr_waits_lock = ATOMIC_FLAG_INIT; /* taken for some hundred instructions at most */
 
-static inline void sr_lock_waits(void)
-{
-    while (atomic_flag_test_and_set_explicit(&sr_waits_lock, memory_order_acquire))
-        sr_yield();
-}
-
-static inline void sr_unlock_waits(void)
-{
-    atomic_flag_clear_explicit(&sr_waits_lock, memory_order_release);
-}
-
 static void sr_begin_wait(sr_wait *wait)
 {
-    sr_lock_waits();
+    sr_spin_lock(&sr_waits_lock);
     wait->next = sr_waits;
     sr_waits = wait;
-    sr_unlock_waits();
+    sr_spin_unlock(&sr_waits_lock);
 }
 
 static void sr_end_wait(sr_wait *wait)
 {
     sr_wait **link = &sr_waits;
-    sr_lock_waits();
+    sr_spin_lock(&sr_waits_lock);
     while (*link != wait)
         link = &(*link)->next;
     *link = wait->next;
-    sr_unlock_waits();
+    sr_spin_unlock(&sr_waits_lock);
 }
 
 /* Follow the waits from one on. In a circle that this wait isn't part of the walk ends after as many steps as there are
@@ -58,7 +39,7 @@ static int sr_find_circle(const sr_wait *first)
     const sr_wait *wait = first, *end;
     size_t left = 0;
     int found = SR_NO_CIRCLE, is_certain = 1;
-    sr_lock_waits();
+    sr_spin_lock(&sr_waits_lock);
     for (end = sr_waits; end != NULL; end = end->next)
         left++;
     for (; wait != NULL && left != 0; left--) {
@@ -72,7 +53,7 @@ static int sr_find_circle(const sr_wait *first)
         }
         for (wait = sr_waits; wait != NULL && wait->thread != other; wait = wait->next) { }
     }
-    sr_unlock_waits();
+    sr_spin_unlock(&sr_waits_lock);
     return found;
 }
 
@@ -86,7 +67,7 @@ static void sr_forget_other_waits(unsigned long thread)
         else
             *link = (*link)->next;
     }
-    sr_unlock_waits();
+    sr_spin_unlock(&sr_waits_lock);
 }
 
 #endif

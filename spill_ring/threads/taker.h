@@ -9,30 +9,17 @@
 #include <stddef.h>
 
 #include "spill_ring/spsc.h"
+#include "spin_lock.h"
 
 #if defined(_WIN32)
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
-#define sr_yield SwitchToThread
 #else
 #include <pthread.h>
-#include <sched.h>
-#define sr_yield sched_yield
 #endif
 
 static sr_taker *sr_takers;
 static atomic_flag sr_takers_lock = ATOMIC_FLAG_INIT; /* taken for a few instructions for each ring */
-
-static inline void sr_lock_takers(void)
-{
-    while (atomic_flag_test_and_set_explicit(&sr_takers_lock, memory_order_acquire))
-        sr_yield();
-}
-
-static inline void sr_unlock_takers(void)
-{
-    atomic_flag_clear_explicit(&sr_takers_lock, memory_order_release);
-}
 
 static void sr_unlink_taker(sr_taker *taker)
 {
@@ -47,7 +34,7 @@ static void sr_unlink_taker(sr_taker *taker)
 static void sr_end_taking(unsigned long thread, int is_fork)
 {
     sr_taker *taker, *next;
-    sr_lock_takers();
+    sr_spin_lock(&sr_takers_lock);
     for (taker = sr_takers; taker != NULL; taker = next) {
         next = taker->next;
         if ((atomic_load(&taker->thread) == thread) == is_fork)
@@ -56,7 +43,7 @@ static void sr_end_taking(unsigned long thread, int is_fork)
         atomic_store(&taker->has_ended, 1);
         taker->core->wake(taker->core->producer.context); /* it may wait for room */
     }
-    sr_unlock_takers();
+    sr_spin_unlock(&sr_takers_lock);
 }
 
 #if defined(_WIN32)
@@ -88,30 +75,30 @@ static int sr_watch_threads(void)
 /* This thread takes from a ring from which another one took before, or nobody. */
 static void sr_begin_taking(sr_taker *taker, unsigned long thread)
 {
-    sr_lock_takers();
+    sr_spin_lock(&sr_takers_lock);
     if (atomic_load(&taker->thread) == 0) {
         taker->next = sr_takers;
         sr_takers = taker;
     }
     atomic_store(&taker->thread, thread);
     atomic_store(&taker->has_ended, 0);
-    sr_unlock_takers();
+    sr_spin_unlock(&sr_takers_lock);
     sr_watch_thread(thread);
 }
 
 /* The ring is freed. */
 static void sr_forget_taker(sr_taker *taker)
 {
-    sr_lock_takers();
+    sr_spin_lock(&sr_takers_lock);
     if (atomic_load(&taker->thread) != 0)
         sr_unlink_taker(taker);
-    sr_unlock_takers();
+    sr_spin_unlock(&sr_takers_lock);
 }
 
 /* In a forked child, where the lock may be held by a thread that isn't there. */
 static void sr_forget_other_threads(unsigned long thread)
 {
-    sr_unlock_takers();
+    sr_spin_unlock(&sr_takers_lock);
     sr_end_taking(thread, 1);
 }
 
