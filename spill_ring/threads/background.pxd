@@ -42,6 +42,7 @@ cdef class BackgroundSink(ForwardingSink):
     cdef void forget_thread(self) noexcept
     cdef int send_waiting(self) except -1
     cdef int end_thread(self) except -1
+    cdef int leave_worker(self) except -1
     cdef Py_ssize_t try_send(self, const void *items, Py_ssize_t count) except -1 nogil
     cdef int raise_error(self) except -1 with gil
     cdef object take_error(self)

@@ -170,6 +170,7 @@ cdef class BackgroundSink(ForwardingSink):
         if self.worker is not None and self.is_running():  # for items that `attached` refused
             self.end_thread()
             self.forks = -1
+        self.leave_worker()
         worker = Worker()
         worker.ring = SpscRing(self.capacity, dtype, overflow="reject")
         worker.target = self.target
@@ -432,19 +433,29 @@ cdef class BackgroundSink(ForwardingSink):
             sr_state_store(&self.state, state)
 
     def __del__(self):
+        cdef bint is_closed = sr_state_load(&self.state) == SR_CLOSED
         ForwardingSink.__del__(self)
-        if self.worker is None or sr_state_load(&self.state) == SR_CLOSED:
+        if self.worker is None:
             return
         try:
-            if len(self) and not self.is_running():
+            if not is_closed and len(self) and not self.is_running():
                 self.start()
         except BaseException as error:
             warn_lost(self, len(self), error)
-        if not self.is_running():
-            if self.thread is not None and not has_ended(self.worker):  # it may be asleep, as the interpreter ends
-                Py_INCREF(<PyObject *>self.worker)
-            return
-        self.end_thread()
+        if not is_closed and self.is_running():
+            self.end_thread()
+        self.leave_worker()
+
+    cdef int leave_worker(self) except -1:
+        """Before another worker, or none, takes its place. A thread that isn't known to have ended keeps it: it may be
+        asleep as the interpreter ends, or a signal handler may have raised just as it was started."""
+        if self.worker is None or self.thread is None or has_ended(self.worker):
+            return 0
+        Py_INCREF(<PyObject *>self.worker)
+        if not Py_IsFinalizing():
+            self.worker.is_orphan = True
+            self.worker.ring.consumer.parking.wake()
+        return 0
 
     cdef int end_thread(self) except -1:
         """Have the thread send what is here, and wait for its end, whatever signal handlers raise: it must not outlive

@@ -12,6 +12,7 @@ from helpers.background import BOTH, Gate, as_items, hot_ring, of_its_own, run, 
 from helpers.model import Boom
 from spill_ring import (
     BackgroundSink,
+    CollectSink,
 )
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
@@ -239,3 +240,33 @@ def test_a_child_that_exits_or_drops_it():
     for end in ("sys.exit(7)", "del sink, ring; os._exit(7)"):
         out, _ = run("forks_and_ends", end)
         assert sorted(out) == sorted([*"01234"] * 2), (end, out)
+
+
+@pytest.mark.parametrize("end", ["close", "drop", "bind again"])
+def test_a_signal_handler_that_raises_as_the_thread_starts(monkeypatch, end):
+    """The thread is there, and the sink doesn't know it: the two must not be freed under each other."""
+    threads = []
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        threads.append(thread)
+        start(thread)
+        if len(threads) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    kept = CollectSink()
+    sink = BackgroundSink(kept, 10)
+    with pytest.raises(KeyboardInterrupt):
+        sink.send(np.arange(3))
+    if end == "bind again":
+        sink.send(np.arange(3))
+        sink.flush()
+        assert kept.items.tolist() == [0, 1, 2]
+    if end != "drop":
+        sink.close()
+    del sink
+    gc.collect()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
