@@ -10,6 +10,8 @@ from spill_ring.serialization.plan cimport Plan, Reader, Writer
 
 from spill_ring.serialization.errors import BufferTooSmall, InvalidData
 
+import numpy as np
+
 
 cdef class ByteSerializer:
     """ByteSerializer()\n--\n
@@ -105,7 +107,7 @@ cdef class ByteSerializer:
         value : object
             As for `serialize`.
         buffer : writable buffer
-            A bytearray, memoryview or C-contiguous ndarray.
+            A bytearray, memoryview or C-contiguous ndarray, of anything but Python objects.
         type : type, optional
             As for `serialize`.
 
@@ -129,6 +131,8 @@ cdef class ByteSerializer:
         """
         cdef Py_buffer view
         cdef bytes data = self.serialize(value, type)  # An error must leave the buffer as it was.
+        if not isinstance(buffer, bytearray):
+            refuse_references(buffer)
         PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
         try:
             if view.len < PyBytes_GET_SIZE(data):
@@ -188,3 +192,15 @@ cdef object read_all(Plan plan, const char *data, Py_ssize_t size):
     if left.at != left.end:
         raise InvalidData(f"{left.end - left.at} bytes come after the value")
     return value
+
+
+cdef int refuse_references(object buffer) except -1:
+    """Bytes that are written over references would be used as such: only the format tells that a buffer has any."""
+    if isinstance(buffer, np.ndarray):  # numpy gives no format of times
+        has_references = buffer.dtype.hasobject
+    else:
+        with memoryview(buffer) as view:
+            has_references = "O" in view.format
+    if has_references:
+        raise TypeError("the buffer holds Python objects, and bytes can't be written over these; give a bytearray")
+    return 0

@@ -1,4 +1,5 @@
 """`ByteSerializer`: the bytes of each type, data that is refused, and how much memory it takes."""
+import ctypes
 import gc
 import pickle
 import struct
@@ -94,6 +95,13 @@ def test_buffers():
     for wrong in ("text", np.zeros((4, 4))[:, 0], None, 5):
         with pytest.raises((TypeError, BufferError, ValueError)):
             deserialize(wrong, int)
+    objects = np.array([None] * 8)
+    fields = np.zeros(3, [("time", "M8[s]"), ("object", "O")])
+    for wrong in (objects, memoryview(objects), fields, fields["object"].copy(), (ctypes.py_object * 4)(1, 2, 3, 4)):
+        with pytest.raises(TypeError, match="holds Python objects"):
+            serializer.to_bytes("spill", wrong)
+    assert objects.tolist() == [None] * 8
+    assert serializer.to_bytes("ab", np.zeros(1, "M8[s]")) == 3
     buffer = bytearray(3)
     with pytest.raises(OverflowError):
         serializer.to_bytes((1, 2**70), buffer)
